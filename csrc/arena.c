@@ -1,0 +1,181 @@
+#define _GNU_SOURCE
+#include "arena.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define INT3 0xcc
+
+/* Regions double in size, so that a handler finds an address among a few of them however many slots there are. */
+#define FIRST_REGION (64 * 1024)
+#define LARGEST_REGION (16 * 1024 * 1024)
+
+struct mapping {
+    uint8_t *exec, *write;
+};
+
+struct region {
+    struct mapping code;
+    size_t size;
+    struct mapping twin; /* the child's copy, from just before a fork to just after it */
+    struct region *next;
+    struct slot slots[];
+};
+
+static struct region *_Atomic regions; /* newest first; only ever grows */
+static struct slot *free_slots;
+static uint64_t mapped;
+
+static void unmap_twice(struct mapping *mapping, size_t size)
+{
+    if (mapping->exec)
+        munmap(mapping->exec, size);
+    if (mapping->write)
+        munmap(mapping->write, size);
+    *mapping = (struct mapping){0};
+}
+
+static void *map(size_t size, int protection, int flags, int fd)
+{
+    void *address = mmap(NULL, size, protection, MAP_SHARED | flags, fd, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+/*
+ * The executable mapping is made executable from the start, and the writable one never is: under
+ * prctl(PR_SET_MDWE) no mapping may gain PROT_EXEC later.
+ */
+static int map_file_twice(struct mapping *mapping, size_t size)
+{
+    int fd = memfd_create("jumplabel", MFD_CLOEXEC);
+    if (fd < 0)
+        return -errno;
+    int error = 0;
+    if (ftruncate(fd, (off_t)size) || !(mapping->exec = map(size, PROT_READ | PROT_EXEC, 0, fd)) ||
+        !(mapping->write = map(size, PROT_READ | PROT_WRITE, 0, fd)))
+        error = -errno;
+    close(fd);
+    return error;
+}
+
+/* Without a file: an old size of zero makes mremap(2) map the pages of a shared mapping a second time. */
+static int map_pages_twice(struct mapping *mapping, size_t size)
+{
+    mapping->exec = map(size, PROT_READ | PROT_EXEC, MAP_ANONYMOUS, -1);
+    if (!mapping->exec)
+        return -errno;
+    void *again = mremap(mapping->exec, 0, size, MREMAP_MAYMOVE);
+    if (again == MAP_FAILED)
+        return -errno;
+    mapping->write = again;
+    return mprotect(again, size, PROT_READ | PROT_WRITE) ? -errno : 0;
+}
+
+static int map_twice(struct mapping *mapping, size_t size)
+{
+    *mapping = (struct mapping){0};
+    int error = map_file_twice(mapping, size);
+    if (!error)
+        return 0;
+    unmap_twice(mapping, size);
+    if (!map_pages_twice(mapping, size))
+        return 0;
+    unmap_twice(mapping, size);
+    return error; /* the file is the usual way: its error is the one to explain */
+}
+
+static int add_region(void)
+{
+    struct region *newest = atomic_load(&regions);
+    size_t size = !newest ? FIRST_REGION : newest->size < LARGEST_REGION ? 2 * newest->size : LARGEST_REGION;
+    size_t n = size / SLOT_SIZE;
+    struct region *region = calloc(1, sizeof(*region) + n * sizeof(region->slots[0]));
+    if (!region)
+        return -ENOMEM;
+    int error = map_twice(&region->code, size);
+    if (error) {
+        free(region);
+        return error;
+    }
+    region->size = size;
+    region->next = newest;
+    for (size_t i = n; i-- > 0;) {
+        struct slot *slot = &region->slots[i];
+        slot->exec = region->code.exec + i * SLOT_SIZE;
+        slot->write = region->code.write + i * SLOT_SIZE;
+        slot->next = free_slots;
+        free_slots = slot;
+    }
+    mapped += size;
+    atomic_store(&regions, region);
+    return 0;
+}
+
+struct slot *arena_alloc(int *error)
+{
+    if (!free_slots && (*error = add_region()))
+        return NULL;
+    struct slot *slot = free_slots;
+    free_slots = slot->next;
+    slot->next = NULL;
+    memset(slot->write, INT3, SLOT_SIZE);
+    return slot;
+}
+
+void arena_free(struct slot *slot)
+{
+    atomic_store(&slot->poke, 0);
+    memset(slot->write, INT3, SLOT_SIZE); /* who still enters it dies at once instead of running another's code */
+    slot->next = free_slots;
+    free_slots = slot;
+}
+
+struct slot *arena_find(const void *address)
+{
+    for (struct region *region = atomic_load(&regions); region; region = region->next) {
+        uintptr_t offset = (uintptr_t)address - (uintptr_t)region->code.exec;
+        if (offset < region->size)
+            return &region->slots[offset / SLOT_SIZE];
+    }
+    return NULL;
+}
+
+/* The copy is made before the fork: afterwards the parent goes on patching, and the child would copy half a patch. */
+void arena_fork_prepare(void)
+{
+    for (struct region *region = atomic_load(&regions); region; region = region->next)
+        if (!map_twice(&region->twin, region->size))
+            memcpy(region->twin.write, region->code.write, region->size);
+}
+
+void arena_fork_parent(void)
+{
+    for (struct region *region = atomic_load(&regions); region; region = region->next)
+        unmap_twice(&region->twin, region->size);
+}
+
+static bool replace(uint8_t *old, uint8_t *new, size_t size)
+{
+    return mremap(new, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, old) != MAP_FAILED;
+}
+
+int arena_fork_child(void)
+{
+    int error = 0;
+    for (struct region *region = atomic_load(&regions); region; region = region->next) {
+        struct mapping twin = region->twin;
+        region->twin = (struct mapping){0};
+        if (!twin.exec || !replace(region->code.exec, twin.exec, region->size) ||
+            !replace(region->code.write, twin.write, region->size))
+            error = -ENOMEM;
+    }
+    return error;
+}
+
+uint64_t arena_size(void)
+{
+    return mapped;
+}

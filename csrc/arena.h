@@ -1,0 +1,49 @@
+/*
+ * Executable memory in slots of one cache line.
+ *
+ * Every page is mapped twice, once readable and executable, once readable and writable, so no address is ever both
+ * (W^X). A slot never moves, and its description is never unmapped, so a signal handler may look slots up.
+ * Memory is private to a process: a fork gives the child its own copy at the same addresses.
+ *
+ * The second layer: knows nothing of what the slots hold. Except for arena_find, the caller holds the text mutex.
+ */
+#ifndef JUMPLABEL_ARENA_H
+#define JUMPLABEL_ARENA_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define SLOT_SIZE 64
+
+struct slot {
+    uint8_t *exec;  /* the slot as threads run it, SLOT_SIZE aligned */
+    uint8_t *write; /* the same bytes, writable */
+
+    /* The site at the slot's first byte; see int3.h and text_poke.h. */
+    _Atomic uint64_t poke; /* 0: the slot holds no site */
+    int32_t displacement;  /* of the instruction there now */
+    int32_t next_displacement;
+    bool queued;
+
+    struct slot *next; /* in the free list, or in the poke queue */
+};
+
+/* A slot filled with int3, or NULL with *error set to -errno. */
+struct slot *arena_alloc(int *error);
+
+/* The caller promises that no thread is in the slot or can still enter it: it may be handed out again at once. */
+void arena_free(struct slot *slot);
+
+/* The slot that holds an executable address, or NULL. Async-signal-safe, lock-free. */
+struct slot *arena_find(const void *address);
+
+/* Around fork(2). arena_fork_child returns 0, or -errno where the child still shares its code with the parent. */
+void arena_fork_prepare(void);
+void arena_fork_parent(void);
+int arena_fork_child(void);
+
+/* Bytes of executable memory mapped. */
+uint64_t arena_size(void);
+
+#endif

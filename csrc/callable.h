@@ -1,0 +1,22 @@
+/*
+ * The Python callable whose vectorcall pointer is a trampoline.
+ *
+ * Calling it runs the trampoline and nothing else of ours. The sixth layer, and the only one that includes Python.h.
+ */
+#ifndef JUMPLABEL_CALLABLE_H
+#define JUMPLABEL_CALLABLE_H
+
+#include <stdint.h>
+
+/*
+ * Append the type to the list at this address (a Python object's id()): cffi cannot return an object.
+ * Returns 0, or -1 and then nothing was appended.
+ *
+ *     StaticCallable(kind, key, key_address, off, on, owner)
+ *
+ * kind "gate":   a call returns `off` while the key is off, and calls `on` while it is on
+ * kind "switch": a call calls `off` or `on`
+ */
+int callable_type(uintptr_t list);
+
+#endif

@@ -1,0 +1,62 @@
+"""How cffi reaches the engine: the declarations that Python uses, and the files they are built from."""
+
+from pathlib import Path
+
+from cffi import FFI
+
+HERE = Path("csrc")
+
+ffi = FFI()
+ffi.cdef("""
+    struct static_key { int count; int enabled; ...; };
+    struct static_key *static_key_new(const char *name, int enabled);
+    void static_key_drop(struct static_key *key);
+
+    enum key_operation { KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC };
+    enum key_error { KEY_SEVERAL_USERS, KEY_NO_USERS, KEY_TOO_MANY_USERS, ... };
+    struct key_step { struct static_key *key; enum key_operation operation; };
+    int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
+    int static_key_toggle(struct static_key *key, enum key_operation operation);
+
+    struct key_override { int enabled; ...; };
+    int static_key_override(struct static_key *key, struct key_override *override);
+    int static_key_lift(struct static_key *key, struct key_override *override);
+
+    struct jump_table_row { const char *key, *kind, *owner; void *address; int native, enabled; };
+    struct jump_table { size_t n; struct jump_table_row rows[]; ...; };
+    struct jump_table *jump_table_read(struct static_key *key);
+    void free(void *);
+
+    enum sync_method { SYNC_NONE, SYNC_MEMBARRIER, SYNC_SIGNAL };
+    struct jump_label_settings { int native; enum sync_method method; int syncs; };
+    void jump_label_configure(struct jump_label_settings settings);
+    int jump_label_start(void);
+
+    struct int3_counts { uint64_t current, previous, stale, chained; };
+    struct jump_label_info {
+        int native;
+        enum sync_method method;
+        int syncs;
+        uint64_t keys, native_entries, plain_entries, arena_bytes;
+        uint64_t batches, sites_patched, sync_calls;
+        struct int3_counts int3;
+        int refused;
+        char refusal[128];
+    };
+    void jump_label_info(struct jump_label_info *info);
+
+    size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    int callable_type(uintptr_t list);
+""")
+
+ffi.set_source(
+    "jumplabel._engine",
+    '#include <stdlib.h>\n#include "callable.h"\n#include "jump_label.h"\n#include "site_watch.h"\n',
+    sources=sorted(str(path) for pattern in ("*.c", "*.S") for path in HERE.glob(pattern)),
+    depends=sorted(str(path) for path in HERE.glob("*.h")),
+    include_dirs=[str(HERE)],
+    extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
+    extra_link_args=["-pthread"],
+    py_limited_api=False,
+)

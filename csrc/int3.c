@@ -1,0 +1,164 @@
+#define _GNU_SOURCE
+#include "int3.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <ucontext.h>
+#include <unistd.h>
+
+/* The tests hold a thread here, between its trap and the handler's first look around. */
+#ifndef INT3_DOOR
+#define INT3_DOOR()
+#endif
+
+#define ACTIVE 1u
+
+static _Atomic uint64_t batch = 1u << 1; /* its number << 1, and ACTIVE while it is being patched */
+static struct {
+    _Atomic uint64_t current, previous, stale, chained;
+} counts;
+
+/* An action that held SIGTRAP before. Never freed: a handler may be reading it. */
+struct held {
+    struct sigaction action;
+    struct held *next;
+};
+static struct held *all_held;
+static struct held *_Atomic before_us;
+
+static void count(_Atomic uint64_t *counter)
+{
+    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
+}
+
+/* Do what the kernel would have done, had we never been here. */
+static void die_of(siginfo_t *info)
+{
+    signal(SIGTRAP, SIG_DFL);
+    sigset_t trap;
+    sigemptyset(&trap);
+    sigaddset(&trap, SIGTRAP);
+    pthread_sigmask(SIG_UNBLOCK, &trap, NULL);
+    /* To oneself any si_code may be sent (rt_sigqueueinfo(2)): the core dump shows the original cause. */
+    syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGTRAP, info);
+    raise(SIGTRAP);
+}
+
+static void chain(int signal_number, siginfo_t *info, void *context)
+{
+    struct held *held = atomic_load(&before_us);
+    struct sigaction *action = &held->action;
+    bool forced = info->si_code > 0; /* by the kernel, for an instruction: it kills where the signal is ignored */
+    if (action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && forced)) {
+        die_of(info);
+        return;
+    }
+    if (action->sa_handler == SIG_IGN)
+        return;
+    if (action->sa_flags & (int)SA_RESETHAND) {
+        static struct held reset; /* all zero: SIG_DFL */
+        atomic_compare_exchange_strong(&before_us, &held, &reset);
+    }
+    sigset_t mask = action->sa_mask, old;
+    if (!(action->sa_flags & SA_NODEFER))
+        sigaddset(&mask, SIGTRAP);
+    pthread_sigmask(SIG_BLOCK, &mask, &old);
+    if (action->sa_flags & SA_SIGINFO)
+        action->sa_sigaction(signal_number, info, context);
+    else
+        action->sa_handler(signal_number);
+    pthread_sigmask(SIG_SETMASK, &old, NULL);
+}
+
+static void handler(int signal_number, siginfo_t *info, void *context)
+{
+    INT3_DOOR();
+    int saved_errno = errno;
+    greg_t *rip = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
+    uint8_t *site = (uint8_t *)*rip - 1;
+    struct slot *slot = info->si_code > 0 ? arena_find(site) : NULL;
+    /* In this order: a batch that ends or begins between the two loads makes the trap look older, never younger. */
+    uint64_t now = atomic_load(&batch);
+    uint64_t poke = slot && slot->exec == site ? atomic_load(&slot->poke) : 0;
+    uint32_t number = (uint32_t)(now >> 1), poked = (uint32_t)(poke >> 32);
+    bool active = now & ACTIVE;
+
+    if (!poke) {
+        count(&counts.chained);
+        chain(signal_number, info, context);
+    } else if (active && poked == number) {
+        *rip = (greg_t)(site + SITE_SIZE + (int32_t)poke);
+        count(&counts.current);
+    } else {
+        *rip = (greg_t)site;
+        count(poked == number - active ? &counts.previous : &counts.stale);
+    }
+    errno = saved_errno;
+}
+
+static struct held *hold(const struct sigaction *action)
+{
+    for (struct held *held = all_held; held; held = held->next)
+        if (!memcmp(&held->action, action, sizeof(*action)))
+            return held;
+    struct held *held = calloc(1, sizeof(*held));
+    if (held) {
+        held->action = *action;
+        held->next = all_held;
+        all_held = held;
+    }
+    return held;
+}
+
+int int3_install(void)
+{
+    struct sigaction now;
+    memset(&now, 0, sizeof(now)); /* the padding too: hold() compares bytes */
+    if (sigaction(SIGTRAP, NULL, &now))
+        return -errno;
+    if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == handler)
+        return 0;
+    struct held *held = hold(&now);
+    if (!held)
+        return -ENOMEM;
+    atomic_store(&before_us, held);
+    /*
+     * SA_NODEFER: a handler we chain to may call a site that is armed, and an int3 while SIGTRAP is blocked kills.
+     * SA_ONSTACK: a thread with an alternate stack may have little left of its own.
+     */
+    struct sigaction ours = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART};
+    return sigaction(SIGTRAP, &ours, NULL) ? -errno : 0;
+}
+
+uint32_t int3_batch_begin(void)
+{
+    uint32_t number = int3_batch() + 1;
+    if (!number) /* 0 is no batch; after 2^32 batches an old site may pass for a current one, with its own instruction */
+        number = 1;
+    atomic_store(&batch, (uint64_t)number << 1 | ACTIVE);
+    return number;
+}
+
+void int3_batch_end(void)
+{
+    atomic_fetch_and(&batch, ~(uint64_t)ACTIVE);
+}
+
+uint32_t int3_batch(void)
+{
+    return (uint32_t)(atomic_load(&batch) >> 1);
+}
+
+struct int3_counts int3_counts(void)
+{
+    return (struct int3_counts){counts.current, counts.previous, counts.stale, counts.chained};
+}
+
+void int3_forked(void)
+{
+    counts.current = counts.previous = counts.stale = counts.chained = 0;
+}

@@ -1,0 +1,369 @@
+#include "jump_label.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static struct jump_label_settings settings = {.native = 1, .method = SYNC_NONE, .syncs = 2};
+static struct static_key *keys;
+static struct jump_entry *_Atomic retired;
+
+static int refused;
+static const char *refused_what = "";
+
+void jump_label_configure(struct jump_label_settings new_settings)
+{
+    text_lock();
+    settings = new_settings;
+    text_poke_set_syncs(settings.syncs);
+    text_unlock();
+}
+
+/* ---- locked ---- */
+
+static void free_if_unused(struct static_key *key)
+{
+    if (!key->dropped || key->n_entries)
+        return;
+    *key->link = key->next;
+    if (key->next)
+        key->next->link = key->link;
+    free(key->entries);
+    free(key->name);
+    free(key);
+}
+
+static void bury(struct jump_entry *entry)
+{
+    struct static_key *key = entry->key;
+    struct jump_entry *last = key->entries[--key->n_entries];
+    key->entries[entry->index] = last;
+    last->index = entry->index;
+    if (entry->slot)
+        trampoline_free(entry->slot);
+    free(entry->owner);
+    free(entry);
+    free_if_unused(key);
+}
+
+static void lock(void)
+{
+    text_lock();
+    struct jump_entry *entry = atomic_exchange(&retired, NULL);
+    while (entry) {
+        struct jump_entry *next = entry->next_retired;
+        bury(entry);
+        entry = next;
+    }
+}
+
+static int refuse(const char *what, int error)
+{
+    refused_what = what;
+    refused = -error;
+    return error;
+}
+
+static int start(void)
+{
+    if (!settings.native)
+        return refuse("a setting", -ECANCELED);
+    const char *what;
+    int error = trampolines_start(settings.method, &what);
+    return error ? refuse(what, error) : 0;
+}
+
+/* ---- keys ---- */
+
+struct static_key *static_key_new(const char *name, int enabled)
+{
+    struct static_key *key = calloc(1, sizeof(*key));
+    char *copy = strdup(name);
+    if (!key || !copy) {
+        free(key);
+        free(copy);
+        return NULL;
+    }
+    key->name = copy;
+    key->count = key->enabled = !!enabled;
+    lock();
+    key->next = keys;
+    key->link = &keys;
+    if (keys)
+        keys->link = &key->next;
+    keys = key;
+    text_unlock();
+    return key;
+}
+
+void static_key_drop(struct static_key *key)
+{
+    lock();
+    key->dropped = true;
+    free_if_unused(key);
+    text_unlock();
+}
+
+static int take_step(struct static_key *key, enum key_operation operation)
+{
+    switch (operation) {
+    case KEY_ENABLE:
+        if (!key->next_count)
+            key->next_count = 1;
+        return 0;
+    case KEY_DISABLE:
+        if (key->next_count > 1)
+            return KEY_SEVERAL_USERS;
+        key->next_count = 0;
+        return 0;
+    case KEY_INC:
+        if (key->next_count == INT_MAX)
+            return KEY_TOO_MANY_USERS;
+        key->next_count++;
+        return 0;
+    case KEY_DEC:
+        if (!key->next_count)
+            return KEY_NO_USERS;
+        key->next_count--;
+        return 0;
+    }
+    return -EINVAL;
+}
+
+static struct static_key *touch(struct static_key *key, struct static_key *touched)
+{
+    if (key->touched)
+        return touched;
+    key->touched = true;
+    key->next_count = key->count;
+    key->next_touched = touched;
+    return key;
+}
+
+static void queue_entries(struct static_key *key)
+{
+    for (size_t i = 0; i < key->n_entries; i++) {
+        struct jump_entry *entry = key->entries[i];
+        if (entry->slot)
+            text_poke_queue(entry->slot, trampoline_displacement(entry->trampoline, key->next_enabled));
+    }
+}
+
+static void commit(struct static_key *key)
+{
+    __atomic_store_n(&key->count, key->next_count, __ATOMIC_RELEASE);
+    if (key->next_enabled == key->enabled)
+        return;
+    for (size_t i = 0; i < key->n_entries; i++)
+        atomic_store(&key->entries[i]->enabled, key->next_enabled);
+    __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
+}
+
+/* Bring the touched keys to their next count, all or none, and forget that they were touched. */
+static int update(struct static_key *touched, bool valid)
+{
+    int error = 0;
+    for (struct static_key *key = touched; valid && key; key = key->next_touched) {
+        key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0;
+        if (key->next_enabled != key->enabled)
+            queue_entries(key);
+    }
+    if (valid)
+        error = text_poke_finish();
+    for (struct static_key *key = touched; key; key = key->next_touched) {
+        key->touched = false;
+        if (valid && !error)
+            commit(key);
+    }
+    return error;
+}
+
+int static_key_apply(const struct key_step *steps, size_t n, size_t *failed)
+{
+    struct static_key *touched = NULL;
+    int error = 0;
+    size_t i;
+    lock();
+    for (i = 0; i < n; i++) {
+        touched = touch(steps[i].key, touched);
+        if ((error = take_step(steps[i].key, steps[i].operation)))
+            break;
+    }
+    *failed = i;
+    int patch_error = update(touched, !error);
+    text_unlock();
+    return error ? error : patch_error;
+}
+
+int static_key_toggle(struct static_key *key, enum key_operation operation)
+{
+    struct key_step step = {key, operation};
+    size_t failed;
+    return static_key_apply(&step, 1, &failed);
+}
+
+int static_key_override(struct static_key *key, struct key_override *override)
+{
+    lock();
+    override->next = key->overrides;
+    key->overrides = override;
+    int error = update(touch(key, NULL), true);
+    if (error)
+        key->overrides = override->next;
+    text_unlock();
+    return error;
+}
+
+int static_key_lift(struct static_key *key, struct key_override *override)
+{
+    lock();
+    struct key_override **link = &key->overrides;
+    while (*link && *link != override)
+        link = &(*link)->next;
+    int error = -ENOENT;
+    if (*link) {
+        *link = override->next;
+        error = update(touch(key, NULL), true);
+        if (error)
+            *link = override;
+    }
+    text_unlock();
+    return error;
+}
+
+/* ---- entries ---- */
+
+static bool make_room(struct static_key *key)
+{
+    if (key->n_entries < key->room)
+        return true;
+    size_t room = key->room ? 2 * key->room : 4;
+    struct jump_entry **entries = realloc(key->entries, room * sizeof(*entries));
+    if (!entries)
+        return false;
+    key->entries = entries;
+    key->room = room;
+    return true;
+}
+
+struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
+                                  enum trampoline_kind trampoline, struct trampoline_target off,
+                                  struct trampoline_target on)
+{
+    struct jump_entry *entry = calloc(1, sizeof(*entry));
+    char *copy = strdup(owner);
+    lock();
+    if (!entry || !copy || !make_room(key)) {
+        text_unlock();
+        free(entry);
+        free(copy);
+        return NULL;
+    }
+    entry->trampoline = trampoline;
+    entry->kind = kind;
+    entry->owner = copy;
+    entry->enabled = key->enabled;
+    if (!start()) {
+        int error;
+        entry->slot = trampoline_new(trampoline, off, on, key->enabled, &error);
+        if (!entry->slot)
+            refuse("a trampoline's slot", error);
+    }
+    entry->key = key;
+    entry->index = key->n_entries;
+    key->entries[key->n_entries++] = entry;
+    text_unlock();
+    return entry;
+}
+
+void jump_entry_retire(struct jump_entry *entry)
+{
+    entry->next_retired = atomic_load(&retired);
+    while (!atomic_compare_exchange_weak(&retired, &entry->next_retired, entry))
+        ;
+}
+
+void *jump_entry_address(struct jump_entry *entry)
+{
+    return entry->slot ? (void *)entry->slot->exec : (void *)&entry->enabled;
+}
+
+/* ---- what there is ---- */
+
+static size_t text_size(const char *text)
+{
+    return strlen(text) + 1;
+}
+
+static const char *keep(char **texts, const char *text)
+{
+    char *copy = memcpy(*texts, text, text_size(text));
+    *texts += text_size(text);
+    return copy;
+}
+
+/* One block: the head, the rows, and behind them the texts, which may change once the lock is released. */
+struct jump_table *jump_table_read(struct static_key *only)
+{
+    size_t n = 0, texts_size = 0;
+    lock();
+    for (struct static_key *key = keys; key; key = key->next) {
+        if (only && key != only)
+            continue;
+        n += key->n_entries;
+        for (size_t i = 0; i < key->n_entries; i++)
+            texts_size += text_size(key->name) + text_size(key->entries[i]->kind) + text_size(key->entries[i]->owner);
+    }
+    struct jump_table *table = malloc(sizeof(*table) + n * sizeof(table->rows[0]) + texts_size);
+    if (table) {
+        struct jump_table_row *row = table->rows;
+        char *texts = (char *)&table->rows[n];
+        table->n = n;
+        for (struct static_key *key = keys; key; key = key->next)
+            for (size_t i = 0; i < key->n_entries && (!only || key == only); i++) {
+                struct jump_entry *entry = key->entries[i];
+                row->key = keep(&texts, key->name);
+                row->kind = keep(&texts, entry->kind);
+                row->owner = keep(&texts, entry->owner);
+                row->address = jump_entry_address(entry);
+                row->native = entry->slot != NULL;
+                row->enabled = entry->enabled;
+                row++;
+            }
+    }
+    text_unlock();
+    return table;
+}
+
+void jump_label_info(struct jump_label_info *info)
+{
+    memset(info, 0, sizeof(*info));
+    lock();
+    for (struct static_key *key = keys; key; key = key->next) {
+        info->keys++;
+        for (size_t i = 0; i < key->n_entries; i++)
+            (*(key->entries[i]->slot ? &info->native_entries : &info->plain_entries))++;
+    }
+    struct text_poke_counts poked = text_poke_counts();
+    info->native = trampolines_started();
+    info->method = sync_core_method();
+    info->syncs = settings.syncs;
+    info->arena_bytes = arena_size();
+    info->batches = poked.batches;
+    info->sites_patched = poked.sites;
+    info->sync_calls = sync_core_count();
+    info->int3 = int3_counts();
+    info->refused = refused;
+    snprintf(info->refusal, sizeof(info->refusal), "%s", refused_what);
+    text_unlock();
+}
+
+int jump_label_start(void)
+{
+    lock();
+    int error = start();
+    text_unlock();
+    return error;
+}

@@ -1,0 +1,144 @@
+/*
+ * Static keys and the jump table: what a key knows, who uses it, and which sites follow it.
+ *
+ * After Linux kernel/jump_label.c: keys count their users, entries join a site to a key, and a change of keys becomes
+ * one batch for the text poke. An entry whose site no trampoline could be had for is a plain branch: its owner reads
+ * entry->enabled.
+ *
+ * No Python here. Every function locks for itself and may be called from any thread, but not from a signal handler.
+ */
+#ifndef JUMPLABEL_JUMP_LABEL_H
+#define JUMPLABEL_JUMP_LABEL_H
+
+#include "trampoline.h"
+
+#include <stddef.h>
+
+struct static_key {
+    int count;   /* users; read it from any thread, change it through static_key_apply */
+    int enabled; /* what the sites show: count > 0, unless an override says otherwise */
+
+    char *name;
+    struct key_override *overrides; /* newest first */
+    struct jump_entry **entries;
+    size_t n_entries, room;
+    bool dropped; /* the owner is done with it; it goes with its last entry */
+    struct static_key *next, **link;
+
+    /* Within a transaction: */
+    bool touched;
+    int next_count, next_enabled;
+    struct static_key *next_touched;
+};
+
+struct key_override {
+    int enabled;
+    struct key_override *next;
+};
+
+struct jump_entry {
+    _Atomic int enabled;
+    enum trampoline_kind trampoline;
+    const char *kind; /* what its owner calls it; a static string */
+    char *owner;      /* "module.qualname:line" */
+    struct slot *slot; /* NULL: a plain branch */
+    struct static_key *key;
+    size_t index; /* in key->entries */
+    struct jump_entry *next_retired;
+};
+
+/* ---- settings, before the first entry is made ---- */
+
+struct jump_label_settings {
+    int native;                 /* 0: plain branches only */
+    enum sync_method method;    /* SYNC_NONE: membarrier, or else the signal */
+    int syncs;                  /* 2 or 3 a batch */
+};
+void jump_label_configure(struct jump_label_settings settings);
+
+/* ---- keys ---- */
+
+/* NULL: no memory. The key lives until static_key_drop() and the end of its last entry. */
+struct static_key *static_key_new(const char *name, int enabled);
+void static_key_drop(struct static_key *key);
+
+enum key_operation {
+    KEY_ENABLE,  /* one user, if it had none */
+    KEY_DISABLE, /* no user, if it had one */
+    KEY_INC,
+    KEY_DEC,
+};
+
+struct key_step {
+    struct static_key *key;
+    enum key_operation operation;
+};
+
+enum key_error { /* positive, where a negative result is -errno of the patch */
+    KEY_SEVERAL_USERS = 1, /* disable() of a key with several users */
+    KEY_NO_USERS,          /* dec() of a key with none */
+    KEY_TOO_MANY_USERS,    /* inc() beyond INT_MAX */
+};
+
+/*
+ * Take all steps, in order, in one transaction: one batch for all sites of all keys whose state changes.
+ * Returns 0; or an error, and then no step was taken and *failed is the first that could not be (n: the patch).
+ * On return every later pass through a site sees the new state.
+ */
+int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
+
+/* The same for one step. */
+int static_key_toggle(struct static_key *key, enum key_operation operation);
+
+/* Hold the key at override->enabled, over its count, until the override is lifted; the newest one counts. */
+int static_key_override(struct static_key *key, struct key_override *override);
+int static_key_lift(struct static_key *key, struct key_override *override);
+
+/* ---- entries ---- */
+
+/* A new entry in the key's state, native where the process allows it. NULL: no memory. Copies owner. */
+struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
+                                  enum trampoline_kind trampoline, struct trampoline_target off,
+                                  struct trampoline_target on);
+
+/*
+ * The entry is gone, and so is whoever could enter its trampoline. Lock-free, so that a destructor may call it while
+ * it holds a lock that a thread in a transaction waits for; the next caller of this file does the work.
+ */
+void jump_entry_retire(struct jump_entry *entry);
+
+/* The address of an entry's site: its first instruction, or the word that a plain branch reads. */
+void *jump_entry_address(struct jump_entry *entry);
+
+/* ---- what there is ---- */
+
+struct jump_table_row {
+    const char *key, *kind, *owner;
+    void *address;
+    int native, enabled;
+};
+
+struct jump_table {
+    size_t n;
+    struct jump_table_row rows[];
+};
+
+/* All entries of a key, or of all keys for NULL, as of one moment. Free it with free(). NULL: no memory. */
+struct jump_table *jump_table_read(struct static_key *key);
+
+struct jump_label_info {
+    int native;              /* whether trampolines could be made ready */
+    enum sync_method method; /* SYNC_NONE while they are not */
+    int syncs;
+    uint64_t keys, native_entries, plain_entries, arena_bytes;
+    uint64_t batches, sites_patched, sync_calls; /* of this process, since it began or was forked */
+    struct int3_counts int3;
+    int refused; /* errno of the last refusal to make a native entry, 0 for none; the text says of what */
+    char refusal[128];
+};
+void jump_label_info(struct jump_label_info *info);
+
+/* Make native entries possible before the first one is made, to see whether they are. 0 or -errno. */
+int jump_label_start(void);
+
+#endif

@@ -1,0 +1,297 @@
+#define _GNU_SOURCE
+#include "sync_core.h"
+
+#include <cpuid.h>
+#include <dirent.h>
+#include <errno.h>
+#include <linux/membarrier.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/syscall.h>
+#include <sys/utsname.h>
+#include <time.h>
+#include <unistd.h>
+
+static enum sync_method method = SYNC_NONE;
+static enum sync_method allowed = SYNC_NONE;
+static bool caller_left_out; /* by membarrier(2) of this kernel */
+static uint64_t count;
+
+static void serialize(void)
+{
+    unsigned a, b, c, d;
+    __cpuid(0, a, b, c, d); /* serializing in user mode on every x86-64, and known to valgrind */
+    __asm__ volatile("" ::: "memory");
+}
+
+/* ---- membarrier ---- */
+
+static int membarrier(int command)
+{
+    return syscall(SYS_membarrier, command, 0, 0) < 0 ? -errno : 0;
+}
+
+/* Linux 5.11 made the command include the calling thread ("membarrier: Execute SYNC_CORE on the calling thread"). */
+static bool kernel_skips_caller(void)
+{
+    struct utsname name;
+    int major = 0, minor = 0;
+    if (uname(&name) || sscanf(name.release, "%d.%d", &major, &minor) != 2)
+        return true;
+    return major < 5 || (major == 5 && minor < 11);
+}
+
+static int membarrier_start(void)
+{
+    int error = membarrier(MEMBARRIER_CMD_REGISTER_PRIVATE_EXPEDITED_SYNC_CORE);
+    if (!error)
+        error = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE);
+    if (!error)
+        caller_left_out = kernel_skips_caller();
+    return error;
+}
+
+static int membarrier_sync(void)
+{
+    int error = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE);
+    if (!error && caller_left_out)
+        serialize();
+    return error;
+}
+
+/* ---- the signal ---- */
+
+/*
+ * Threads are signalled a group at a time. A signal carries its place in the group and the number of the group;
+ * the answer is that number, written to that place. A thread that ran late finds a newer number there and leaves it.
+ */
+#define GROUP 64
+
+static int sync_signal; /* 0: none taken yet */
+static _Atomic uint32_t answers[GROUP];
+static uint32_t group_number;
+
+static void answer(int signal_number, siginfo_t *info, void *context)
+{
+    (void)signal_number, (void)context;
+    if (info->si_code != SI_QUEUE || info->si_pid != getpid())
+        return; /* somebody else sent it: it asks nothing */
+    serialize();
+    uint64_t value = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
+    uint32_t number = (uint32_t)(value >> 32);
+    _Atomic uint32_t *place = &answers[(uint32_t)value % GROUP];
+    uint32_t old = atomic_load(place);
+    while ((int32_t)(number - old) > 0 && !atomic_compare_exchange_weak(place, &old, number))
+        ;
+}
+
+static int ask(pid_t tid, unsigned place)
+{
+    siginfo_t info;
+    memset(&info, 0, sizeof(info));
+    info.si_signo = sync_signal;
+    info.si_code = SI_QUEUE;
+    info.si_pid = getpid();
+    info.si_uid = getuid();
+    info.si_value.sival_ptr = (void *)(uintptr_t)((uint64_t)group_number << 32 | place);
+    return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, sync_signal, &info) ? -errno : 0;
+}
+
+/* Whether a thread will never answer: -ESRCH it is gone, -EDEADLK it blocks the signal; 0 while it still may. */
+static int why_silent(pid_t tid)
+{
+    if (syscall(SYS_tgkill, getpid(), tid, 0))
+        return -errno;
+    char line[256];
+    snprintf(line, sizeof(line), "/proc/self/task/%d/status", tid);
+    FILE *status = fopen(line, "re");
+    if (!status)
+        return errno == ENOENT ? -ESRCH : -errno;
+    int result = 0;
+    while (fgets(line, sizeof(line), status)) {
+        unsigned long long blocked;
+        if (!strncmp(line, "State:\tZ", 8) || !strncmp(line, "State:\tX", 8))
+            result = -ESRCH;
+        else if (sscanf(line, "SigBlk: %llx", &blocked) == 1 && !result && blocked >> (sync_signal - 1) & 1)
+            result = -EDEADLK;
+    }
+    fclose(status);
+    return result;
+}
+
+static int wait_for(pid_t tid, unsigned place)
+{
+    for (unsigned turn = 1; atomic_load(&answers[place]) != group_number; turn++) {
+        if (turn % 64) {
+            sched_yield();
+            continue;
+        }
+        int error = why_silent(tid);
+        if (error && atomic_load(&answers[place]) != group_number)
+            return error == -ESRCH ? 0 : error;
+        nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
+    }
+    return 0;
+}
+
+static int ask_group(const pid_t *tids, unsigned n)
+{
+    int result = 0;
+    bool asked[GROUP];
+    group_number++;
+    for (unsigned i = 0; i < n; i++) {
+        int error = ask(tids[i], i);
+        asked[i] = !error;
+        if (error && error != -ESRCH && !result)
+            result = error;
+    }
+    for (unsigned i = 0; i < n; i++) {
+        int error = asked[i] ? wait_for(tids[i], i) : 0;
+        if (error && !result)
+            result = error;
+    }
+    return result;
+}
+
+struct threads {
+    pid_t *ids;
+    size_t n, room;
+};
+
+static bool contains(const struct threads *threads, pid_t tid)
+{
+    for (size_t i = 0; i < threads->n; i++)
+        if (threads->ids[i] == tid)
+            return true;
+    return false;
+}
+
+static int add_new_threads(struct threads *threads)
+{
+    DIR *directory = opendir("/proc/self/task");
+    if (!directory)
+        return -errno;
+    pid_t self = (pid_t)syscall(SYS_gettid);
+    int error = 0;
+    for (struct dirent *entry; !error && (entry = readdir(directory));) {
+        pid_t tid = atoi(entry->d_name);
+        if (tid <= 0 || tid == self || contains(threads, tid))
+            continue;
+        if (threads->n == threads->room) {
+            size_t room = threads->room + GROUP;
+            pid_t *ids = realloc(threads->ids, room * sizeof(*ids));
+            if (!ids) {
+                error = -ENOMEM;
+                break;
+            }
+            threads->ids = ids;
+            threads->room = room;
+        }
+        threads->ids[threads->n++] = tid;
+    }
+    closedir(directory);
+    return error;
+}
+
+/* Ask every thread; then those that have appeared since, for a thread not yet asked may have made them. */
+static int signal_sync(void)
+{
+    struct threads threads = {0};
+    size_t asked;
+    int error;
+    serialize();
+    do {
+        asked = threads.n;
+        error = add_new_threads(&threads);
+        for (size_t i = asked; i < threads.n && !error; i += GROUP)
+            error = ask_group(threads.ids + i, threads.n - i < GROUP ? threads.n - i : GROUP);
+    } while (!error && threads.n > asked);
+    free(threads.ids);
+    return error;
+}
+
+static void signal_stop(void)
+{
+    if (sync_signal)
+        signal(sync_signal, SIG_DFL);
+    sync_signal = 0;
+}
+
+/* Take the highest real-time signal that nobody handles: C libraries and runtimes take theirs from the low end. */
+static int signal_start(void)
+{
+    for (int number = SIGRTMAX; number >= SIGRTMIN && !sync_signal; number--) {
+        struct sigaction now;
+        if (sigaction(number, NULL, &now) || now.sa_handler != SIG_DFL)
+            continue;
+        struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+        sigfillset(&action.sa_mask);
+        sigdelset(&action.sa_mask, SIGTRAP);
+        if (sigaction(number, &action, NULL))
+            return -errno;
+        sync_signal = number;
+    }
+    if (!sync_signal)
+        return -EBUSY;
+    int error = signal_sync();
+    if (error)
+        signal_stop();
+    return error;
+}
+
+/* ---- either ---- */
+
+int sync_core_start(enum sync_method wanted)
+{
+    if (method != SYNC_NONE)
+        return 0;
+    int error = -ENOSYS;
+    if (wanted != SYNC_SIGNAL && !(error = membarrier_start()))
+        method = SYNC_MEMBARRIER;
+    else if (wanted != SYNC_MEMBARRIER && !(error = signal_start()))
+        method = SYNC_SIGNAL;
+    allowed = wanted;
+    return error;
+}
+
+int sync_core(void)
+{
+    int error = method == SYNC_MEMBARRIER ? membarrier_sync() : -EPERM;
+    /* -EPERM: not registered, in the child of a fork on some kernels; or a filter that came later refuses it. */
+    if (error && method == SYNC_MEMBARRIER)
+        error = membarrier_start();
+    if (error && allowed != SYNC_MEMBARRIER) {
+        error = method == SYNC_SIGNAL ? signal_sync() : signal_start();
+        if (!error)
+            method = SYNC_SIGNAL;
+    }
+    if (!error)
+        count++;
+    return error;
+}
+
+void sync_core_stop(void)
+{
+    signal_stop();
+    method = SYNC_NONE;
+}
+
+void sync_core_forked(void)
+{
+    count = 0;
+}
+
+enum sync_method sync_core_method(void)
+{
+    return method;
+}
+
+uint64_t sync_core_count(void)
+{
+    return count;
+}

@@ -1,0 +1,197 @@
+#include "text_poke.h"
+#include "sync_core.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <stddef.h>
+#include <string.h>
+
+/* The tests stop the protocol after a numbered step. */
+#ifndef TEXT_POKE_STEP
+#define TEXT_POKE_STEP(number)
+#endif
+
+#define INT3 0xcc
+
+static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+
+static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static int syncs = 2;
+static int fork_error; /* why this process cannot patch the code it shares with its parent */
+static struct slot *queue;
+static struct text_poke_counts counts;
+
+void text_lock(void)
+{
+    pthread_mutex_lock(&mutex);
+}
+
+void text_unlock(void)
+{
+    pthread_mutex_unlock(&mutex);
+}
+
+static void fork_prepare(void)
+{
+    text_lock();
+    arena_fork_prepare();
+}
+
+static void fork_parent(void)
+{
+    arena_fork_parent();
+    text_unlock();
+}
+
+static void fork_child(void)
+{
+    int error = arena_fork_child();
+    fork_error = error ? error : fork_error;
+    int3_forked();
+    sync_core_forked();
+    counts = (struct text_poke_counts){0};
+    text_unlock();
+}
+
+int text_poke_start(void)
+{
+    static int started;
+    if (started)
+        return 0;
+    int error = -pthread_atfork(fork_prepare, fork_parent, fork_child);
+    if (!error)
+        error = int3_install();
+    started = !error;
+    return error;
+}
+
+void text_poke_set_syncs(int n)
+{
+    syncs = n;
+}
+
+static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
+{
+    if (displacement == NOP5) {
+        memcpy(insn, nop5, SITE_SIZE);
+    } else {
+        insn[0] = 0xe9; /* jmp rel32 */
+        memcpy(insn + 1, &displacement, sizeof(displacement));
+    }
+}
+
+static void write_first(struct slot *slot, uint8_t byte)
+{
+    __atomic_store_n(slot->write, byte, __ATOMIC_RELEASE);
+}
+
+static void write_tail(struct slot *slot, const uint8_t insn[SITE_SIZE])
+{
+    uint32_t tail;
+    memcpy(&tail, insn + 1, sizeof(tail));
+    *(volatile uint32_t __attribute__((aligned(1))) *)(slot->write + 1) = tail; /* within a line: one store */
+}
+
+void text_poke_site(struct slot *slot, int32_t displacement)
+{
+    uint8_t insn[SITE_SIZE];
+    encode(insn, displacement);
+    memcpy(slot->write, insn, SITE_SIZE);
+    slot->displacement = displacement;
+    atomic_store(&slot->poke, int3_poke(int3_batch(), displacement));
+}
+
+void text_poke_queue(struct slot *slot, int32_t displacement)
+{
+    slot->next_displacement = displacement;
+    if (!slot->queued) {
+        slot->queued = true;
+        slot->next = queue;
+        queue = slot;
+    }
+}
+
+/*
+ *  1. int3 on every first byte                    from here on whoever comes by traps, and is sent on by the handler
+ *  2. sync                                        nobody is executing an old instruction any more
+ *  3. every tail                                  nobody looks at it
+ *    (sync, where three are asked for)
+ *  4. every new first byte
+ *  5. sync                                        nobody sees an int3 any more
+ *
+ * The handler is told first what each site is going to be, so that it can answer from the first int3 on.
+ */
+static int poke_batch(struct slot *batch)
+{
+    uint32_t number = int3_batch_begin();
+    uint8_t insn[SITE_SIZE];
+    int error;
+
+    for (struct slot *slot = batch; slot; slot = slot->next)
+        atomic_store(&slot->poke, int3_poke(number, slot->next_displacement));
+    for (struct slot *slot = batch; slot; slot = slot->next)
+        write_first(slot, INT3);
+    TEXT_POKE_STEP(1);
+
+    error = sync_core();
+    if (error) {
+        /* No tail was touched: with its first byte back every site is the old instruction, whatever a core saw. */
+        for (struct slot *slot = batch; slot; slot = slot->next) {
+            encode(insn, slot->displacement);
+            atomic_store(&slot->poke, int3_poke(number, slot->displacement));
+            write_first(slot, insn[0]);
+        }
+        int3_batch_end();
+        return error;
+    }
+    TEXT_POKE_STEP(2);
+
+    for (struct slot *slot = batch; slot; slot = slot->next) {
+        encode(insn, slot->next_displacement);
+        write_tail(slot, insn);
+    }
+    TEXT_POKE_STEP(3);
+    if (syncs > 2)
+        sync_core(); /* as below: what comes after it is sound without it */
+
+    for (struct slot *slot = batch; slot; slot = slot->next) {
+        encode(insn, slot->next_displacement);
+        write_first(slot, insn[0]);
+        slot->displacement = slot->next_displacement;
+        counts.sites++;
+    }
+    TEXT_POKE_STEP(4);
+
+    /*
+     * An error here is not a failed patch: no core can meet an old instruction since step 2, and one that still sees
+     * an int3 is sent back to the site. Whatever refuses the sync refuses the next batch's step 2, where it is told.
+     */
+    sync_core();
+    TEXT_POKE_STEP(5);
+    int3_batch_end();
+    counts.batches++;
+    return 0;
+}
+
+int text_poke_finish(void)
+{
+    struct slot *batch = NULL;
+    while (queue) {
+        struct slot *slot = queue;
+        queue = slot->next;
+        slot->queued = false;
+        if (slot->next_displacement != slot->displacement) {
+            slot->next = batch;
+            batch = slot;
+        }
+    }
+    if (!batch)
+        return 0;
+    int error = fork_error ? fork_error : int3_install();
+    return error ? error : poke_batch(batch);
+}
+
+struct text_poke_counts text_poke_counts(void)
+{
+    return counts;
+}

@@ -1,0 +1,45 @@
+/*
+ * Trampolines: a slot whose site decides where a call goes.
+ *
+ * The code is written in trampoline_x86_64.S and copied. Called with any arguments in the System V x86-64 convention,
+ * a trampoline passes all of them on but the first, which it replaces by the target's own.
+ *
+ * The fifth layer, and the last that a C program without Python needs below its keys (jump_label.h).
+ */
+#ifndef JUMPLABEL_TRAMPOLINE_H
+#define JUMPLABEL_TRAMPOLINE_H
+
+#include "sync_core.h"
+#include "text_poke.h"
+
+/* What a call does while the site is a nop; while it is a jump, it always goes to the `on` target. */
+enum trampoline_kind {
+    TRAMPOLINE_CONSTANT,  /* returns off.argument */
+    TRAMPOLINE_COUNTED32, /* the same, a pointer to a 32-bit count that it increments unless negative */
+    TRAMPOLINE_COUNTED64, /* the same, a pointer to a 64-bit count that it increments */
+    TRAMPOLINE_SWITCH,    /* goes to the `off` target */
+};
+
+struct trampoline_target {
+    void *entry;
+    void *argument; /* the first one the entry gets */
+};
+
+/*
+ * Ready the process for trampolines: sync_core, an arena, the handler. Returns 0, or -errno with *what set to the
+ * name of what was refused, and neither signal nor handler taken. Idempotent; after a refusal the next call tries again.
+ */
+int trampolines_start(enum sync_method method, const char **what);
+bool trampolines_started(void);
+
+/* A trampoline ready to be called at slot->exec, or NULL with *error set to -errno. */
+struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target off, struct trampoline_target on,
+                            bool enabled, int *error);
+
+/* See arena_free() for what the caller promises. */
+void trampoline_free(struct slot *slot);
+
+/* The displacement that text_poke_queue() wants for the site of a trampoline of this kind. */
+int32_t trampoline_displacement(enum trampoline_kind kind, bool enabled);
+
+#endif

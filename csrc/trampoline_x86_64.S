@@ -1,0 +1,58 @@
+/*
+ * The trampolines, as trampoline.c copies them into slots of 64 bytes.
+ *
+ * Each begins with the site: nop5 here, falling into the off path; a jmp rel32 to the on path when it is enabled.
+ * Nothing here touches the stack, so a trampoline is invisible to backtraces and shadow stacks, and leaves every
+ * argument but the first (rdi) where it was. Data is addressed relative to the code, from the slot's last words.
+ */
+#define OFF_ENTRY    32
+#define ON_ENTRY     40
+#define ON_ARGUMENT  48
+#define OFF_ARGUMENT 56
+
+/* Data, not text: these bytes are copied, never run in place. */
+        .section .rodata
+
+.macro  TRAMPOLINE name
+        .balign 64
+        .globl  jumplabel_\name
+        .hidden jumplabel_\name
+jumplabel_\name:
+        .byte   0x0f, 0x1f, 0x44, 0x00, 0x00    /* nop5 */
+.endm
+
+.macro  ON name, words
+        .globl  jumplabel_\name\()_on, jumplabel_\name\()_end
+        .hidden jumplabel_\name\()_on, jumplabel_\name\()_end
+jumplabel_\name\()_on:
+        mov     jumplabel_\name+ON_ARGUMENT(%rip), %rdi
+        jmp     *jumplabel_\name+ON_ENTRY(%rip)
+jumplabel_\name\()_end:
+        .org    jumplabel_\name+\words, 0xcc      /* an error where the code reaches into its words */
+.endm
+
+TRAMPOLINE constant
+        mov     jumplabel_constant+OFF_ARGUMENT(%rip), %rax
+        ret
+ON constant, ON_ENTRY
+
+TRAMPOLINE counted32
+        mov     jumplabel_counted32+OFF_ARGUMENT(%rip), %rax
+        cmpl    $0, (%rax)
+        js      1f                              /* negative: immortal, and stays so */
+        incl    (%rax)
+1:      ret
+ON counted32, ON_ENTRY
+
+TRAMPOLINE counted64
+        mov     jumplabel_counted64+OFF_ARGUMENT(%rip), %rax
+        incq    (%rax)
+        ret
+ON counted64, ON_ENTRY
+
+TRAMPOLINE switch
+        mov     jumplabel_switch+OFF_ARGUMENT(%rip), %rdi
+        jmp     *jumplabel_switch+OFF_ENTRY(%rip)
+ON switch, OFF_ENTRY
+
+        .section .note.GNU-stack, "", @progbits

@@ -1,0 +1,43 @@
+"""Static keys: code that costs nothing until someone switches it on, in a running process.
+
+What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
+StaticKey, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
+
+Importing the package changes nothing in the process. The first decorator maps executable memory and takes SIGTRAP.
+"""
+
+try:
+    from jumplabel._engine import lib as _lib  # noqa: F401
+except ModuleNotFoundError as error:
+    if error.name != "jumplabel._engine":
+        raise
+    raise ImportError(
+        f"the engine of jumplabel is not built in {__path__[0]}. If that is a source tree, build it there with "
+        "'pip install -e .', or run the installed package from another directory"
+    ) from error
+
+from jumplabel.decorators import static_gate, static_switch
+from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
+from jumplabel.keys import StaticKey, batch, key, keys
+from jumplabel.settings import configure as _configure
+from jumplabel.table import Info, JumpEntry, info, jump_table
+
+_configure()
+
+__all__ = [
+    "DecorationError",
+    "Info",
+    "JumpEntry",
+    "JumpLabelError",
+    "PatchError",
+    "SettingError",
+    "StaticKey",
+    "StaticKeyError",
+    "batch",
+    "info",
+    "jump_table",
+    "key",
+    "keys",
+    "static_gate",
+    "static_switch",
+]

@@ -1,0 +1,25 @@
+"""What can go wrong, by whose hand."""
+
+
+class JumpLabelError(Exception):
+    """The base of every error that jumplabel raises."""
+
+
+class StaticKeyError(JumpLabelError):
+    """A key was used in a way that its state does not allow, or named in a way that the registry does not."""
+
+
+class DecorationError(JumpLabelError, TypeError):
+    """A decorator was given something that it cannot turn into a site."""
+
+
+class PatchError(JumpLabelError, OSError):
+    """The sites could not be rewritten; every one of them, and the state of every key, is as it was.
+
+    ``errno`` says why, ``membarrier(2)`` and ``rt_tgsigqueueinfo(2)`` what it means; ``EDEADLK`` is a thread that
+    blocks the signal which the process uses in place of ``membarrier``.
+    """
+
+
+class SettingError(JumpLabelError, ValueError):
+    """An environment variable of jumplabel's has a value that it does not know."""

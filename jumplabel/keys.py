@@ -1,0 +1,228 @@
+"""What a key knows: its name, its users, and how to bring its sites up to date.
+
+The state itself lives in the engine (csrc/jump_label.c), behind the one mutex that patching takes too; what is here
+is its Python face. The semantics are those of the Linux kernel's static keys, Documentation/staging/static-keys.rst.
+"""
+
+import os
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import Any, NoReturn
+from weakref import WeakValueDictionary
+
+from jumplabel._engine import ffi, lib
+from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.table import JumpEntry, read_entries
+
+
+class StaticKey:
+    """A switch whose state is written into the code that it decides about.
+
+    name     what ``jumplabel.key()`` finds it by; unique among the living keys of the process
+    default  whether the key starts on, with one user
+
+    A key is on while it has users: its count is above zero. ``enable`` and ``disable`` are for one owner who sets it,
+    ``inc`` and ``dec`` for several who each want it on for a while. ``bool(key)`` is its state.
+
+    Every method may be called from any thread. When a toggle returns, every call and every pass that starts later
+    sees the new state, on every thread; several sites do not flip at one instant. Within ``batch()`` a toggle takes
+    effect when the batch ends. A toggle that cannot be carried out raises PatchError and changes nothing.
+
+    Raises StaticKeyError for a name that is empty, not a string, contains a NUL, or is taken.
+    """
+
+    __slots__ = ("__weakref__", "_key", "_name")
+
+    def __init__(self, name: str, default: bool = False) -> None:
+        if not isinstance(name, str) or not name or "\0" in name:
+            raise StaticKeyError(f"a StaticKey needs a name, a string such as 'shop.tracing', not {name!r}")
+        if not isinstance(default, bool):
+            raise StaticKeyError(f"StaticKey {name!r}: default is True or False, not {default!r}")
+        try:
+            encoded = name.encode()
+        except UnicodeEncodeError as error:
+            raise StaticKeyError(f"StaticKey {name!r}: a name must be encodable as UTF-8") from error
+        key = lib.static_key_new(encoded, default)
+        if not key:
+            raise MemoryError
+        self._name = name
+        self._key = ffi.gc(key, lib.static_key_drop)
+        with _registry_lock:
+            if name in _registry:
+                raise StaticKeyError(f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r})")
+            _registry[name] = self
+
+    @property
+    def name(self) -> str:
+        return self._name
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the key is on: its count is above zero, unless an override says otherwise."""
+        return self._key.enabled != 0
+
+    def __bool__(self) -> bool:
+        return self._key.enabled != 0
+
+    @property
+    def count(self) -> int:
+        """The number of users."""
+        return int(self._key.count)
+
+    @property
+    def entries(self) -> tuple[JumpEntry, ...]:
+        """The key's living sites, in the order of their addresses."""
+        return read_entries(self._key)
+
+    def enable(self) -> None:
+        """Turn the key on, with one user; a key that is on already stays as it is."""
+        _step(self, lib.KEY_ENABLE)
+
+    def disable(self) -> None:
+        """Turn the key off; a key that is off already stays as it is.
+
+        Raises StaticKeyError where it has several users: it would go off under the others.
+        """
+        _step(self, lib.KEY_DISABLE)
+
+    def inc(self) -> None:
+        """Add a user. The first one turns the key on."""
+        _step(self, lib.KEY_INC)
+
+    def dec(self) -> None:
+        """Remove a user. The last one turns the key off. Raises StaticKeyError where there is none."""
+        _step(self, lib.KEY_DEC)
+
+    @contextmanager
+    def override(self, enabled: bool) -> Iterator["StaticKey"]:
+        """Hold the key on or off for a ``with`` block, in every thread; for tests and experiments.
+
+        Users are still counted inside the block, and what they want takes effect when it ends. Overrides may nest
+        and overlap: the newest decides. Not for use within ``batch()``, which would never show it.
+
+        Raises StaticKeyError for anything but True or False, and within a batch; PatchError where the sites cannot be
+        rewritten. Where that happens at the end of the block the key stays as the override holds it.
+        """
+        if not isinstance(enabled, bool):
+            raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
+        if _batch.get() is not None:
+            raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
+        override = ffi.new("struct key_override *", {"enabled": enabled})
+        _check(lib.static_key_override(self._key, override), self)
+        try:
+            yield self
+        finally:
+            error = lib.static_key_lift(self._key, override)
+            if error:
+                _stuck_overrides.append(override)  # the engine still points to it
+                _fail(error, self)
+
+    def __repr__(self) -> str:
+        state = "on" if self else "off"
+        return f"<StaticKey {self._name!r} {state}, {_counted(self.count, 'user')}, {_counted(len(self.entries), 'site')}>"
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return key, (self._name,)
+
+
+_registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
+_registry_lock = threading.RLock()
+_stuck_overrides: list[Any] = []
+
+
+def _new_registry_lock() -> None:
+    global _registry_lock
+    _registry_lock = threading.RLock()  # another thread of the parent may have held the old one
+
+
+os.register_at_fork(after_in_child=_new_registry_lock)
+
+
+def keys() -> list[StaticKey]:
+    """All living keys, in the order of their names."""
+    with _registry_lock:
+        return sorted(_registry.values(), key=lambda key: key.name)
+
+
+def key(name: str) -> StaticKey:
+    """The key of this name. Raises StaticKeyError where there is none."""
+    with _registry_lock:
+        found = _registry.get(name)
+    if found is None:
+        raise StaticKeyError(
+            f"there is no StaticKey {name!r}: it is made by the module that defines it, which may not be imported yet; "
+            "jumplabel.keys() lists those there are"
+        )
+    return found
+
+
+_Steps = list[tuple[StaticKey, int]]
+
+# A context variable, not a thread's: two tasks of one event loop must not fill each other's batch.
+_batch: ContextVar[_Steps | None] = ContextVar("jumplabel.batch", default=None)
+
+
+@contextmanager
+def batch() -> Iterator[None]:
+    """Collect the toggles of a ``with`` block into one transaction, applied when the block ends.
+
+    All sites of all its keys are rewritten together, with two synchronizations however many there are. Until then
+    every key shows its old state. Belongs to the thread or task that opened it; the toggles of others do not wait.
+
+    All or nothing: when the block raises, nothing is applied; and when a toggle turns out to be impossible at the end
+    (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with
+    the outer one, or dropped alone when it raises.
+    """
+    outer = _batch.get()
+    steps: _Steps = []
+    token = _batch.set(steps)
+    try:
+        yield
+    finally:
+        _batch.reset(token)
+    if outer is not None:
+        outer.extend(steps)
+    elif steps:
+        _apply(steps)
+
+
+_NOT_POSSIBLE = {
+    lib.KEY_SEVERAL_USERS: "disable() would turn it off under its other users; let each of them call dec()",
+    lib.KEY_NO_USERS: "dec() without an inc() or enable() before it; it has no users",
+    lib.KEY_TOO_MANY_USERS: "inc() beyond the largest count; is a dec() missing somewhere?",
+}
+
+
+def _fail(error: int, key: StaticKey | None) -> NoReturn:
+    if error > 0:
+        raise StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
+    what = f"{key!r}" if key is not None else "a batch"
+    raise PatchError(-error, f"{what} could not be patched and is as it was: {os.strerror(-error)}")
+
+
+def _check(error: int, key: StaticKey | None) -> None:
+    if error:
+        _fail(error, key)
+
+
+def _step(key: StaticKey, operation: int) -> None:
+    steps = _batch.get()
+    if steps is not None:
+        steps.append((key, operation))
+        return
+    error = lib.static_key_toggle(key._key, operation)
+    if error:
+        _fail(error, key)
+
+
+def _apply(steps: _Steps) -> None:
+    failed = ffi.new("size_t *")
+    native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
+    error = lib.static_key_apply(native, len(steps), failed)
+    _check(error, steps[failed[0]][0] if failed[0] < len(steps) else None)
+
+
+def _counted(n: int, noun: str) -> str:
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

@@ -1,0 +1,34 @@
+"""The environment variables, read once when the package is imported.
+
+======================  =======================================================  ==========
+variable                meaning                                                  values
+======================  =======================================================  ==========
+``JUMPLABEL_NATIVE``    native trampolines, or a plain C branch in their place   ``1``, ``0``
+``JUMPLABEL_SYNC``      how cores are synchronized; unset: the first that works  ``membarrier``, ``signal``
+``JUMPLABEL_SYNCS``     synchronizations a batch; three is for the cautious      ``2``, ``3``
+======================  =======================================================  ==========
+"""
+
+import os
+from collections.abc import Mapping
+
+from jumplabel._engine import lib
+from jumplabel.errors import SettingError
+
+CHOICES = {
+    "JUMPLABEL_NATIVE": {"": 1, "1": 1, "0": 0},
+    "JUMPLABEL_SYNC": {"": lib.SYNC_NONE, "membarrier": lib.SYNC_MEMBARRIER, "signal": lib.SYNC_SIGNAL},
+    "JUMPLABEL_SYNCS": {"": 2, "2": 2, "3": 3},
+}
+
+
+def configure(environment: Mapping[str, str] = os.environ) -> None:
+    """Hand the settings to the engine. Raises SettingError for a value that is not among CHOICES."""
+    values = []
+    for name, choices in CHOICES.items():
+        text = environment.get(name, "")
+        if text not in choices:
+            known = ", ".join(choice for choice in choices if choice)
+            raise SettingError(f"{name}={text!r}: set it to one of {known}, or not at all")
+        values.append(choices[text])
+    lib.jump_label_configure(values)

@@ -1,0 +1,125 @@
+"""What there is: the jump table, and what this process runs on."""
+
+import os
+import platform
+from dataclasses import dataclass
+from typing import Any
+
+from jumplabel._engine import ffi, lib
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class JumpEntry:
+    """One site of a key, as it was when the table was read."""
+
+    key: str
+    """The key's name."""
+    address: int
+    """Of the site's first instruction; of the word that decides, where the site is a plain branch."""
+    kind: str
+    """``gate`` or ``switch``."""
+    native: bool
+    """Whether the site is an instruction in a trampoline; otherwise it is a plain branch in C."""
+    state: bool
+    """Whether the site shows the key as on."""
+    owner: str
+    """``module.qualname:line``; without a line for what has no Python code."""
+
+    def __str__(self) -> str:
+        kind = self.kind if self.native else f"plain {self.kind}"
+        return f"{self.address:#018x}  {kind:<12}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
+
+
+@dataclass(frozen=True, slots=True)
+class Info:
+    """What this process runs on, and what has happened in it. Counters start anew in the child of a fork."""
+
+    architecture: str
+    """As the kernel names it, such as ``x86_64``."""
+    native: bool | None
+    """Whether sites are native trampolines; None before the first decorator (or ``start()``) has tried."""
+    refusal: str | None
+    """What was refused, and why, when a native site was last asked for in vain; None: nothing was."""
+    sync_method: str | None
+    """``membarrier`` or ``signal``; None before the first native site."""
+    syncs_per_batch: int
+    """2, or 3 by ``JUMPLABEL_SYNCS``."""
+    keys: int
+    native_sites: int
+    plain_sites: int
+    arena_bytes: int
+    """Executable memory mapped."""
+    batches: int
+    """Patch transactions that rewrote at least one site."""
+    sites_patched: int
+    sync_calls: int
+    int3_current: int
+    """Traps answered with the new instruction while its batch was being patched."""
+    int3_previous: int
+    """Traps from the batch before, sent back to the site."""
+    int3_stale: int
+    """Traps from any older batch, sent back to the site."""
+    int3_chained: int
+    """SIGTRAPs that were not ours, handed to whoever held the signal before."""
+
+
+def read_entries(key: Any) -> tuple[JumpEntry, ...]:
+    """The entries of a key of the engine's, or of all keys for NULL, sorted by key and address."""
+    table = lib.jump_table_read(key)
+    if not table:
+        raise MemoryError
+    try:
+        return tuple(sorted(map(_entry, ffi.unpack(table.rows, table.n) if table.n else [])))
+    finally:
+        lib.free(table)
+
+
+def _entry(row: Any) -> JumpEntry:
+    return JumpEntry(
+        key=ffi.string(row.key).decode(),
+        address=int(ffi.cast("uintptr_t", row.address)),
+        kind=ffi.string(row.kind).decode(),
+        native=bool(row.native),
+        state=bool(row.enabled),
+        owner=ffi.string(row.owner).decode(),
+    )
+
+
+def jump_table() -> list[JumpEntry]:
+    """Every living site of every key, as of one moment, sorted by key and address."""
+    return list(read_entries(ffi.NULL))
+
+
+def start() -> None:
+    """Ready the process for native sites now, as the first decorator would; ``info()`` says whether it worked."""
+    lib.jump_label_start()
+
+
+_METHODS = {lib.SYNC_NONE: None, lib.SYNC_MEMBARRIER: "membarrier", lib.SYNC_SIGNAL: "signal"}
+
+
+def info() -> Info:
+    """What this process runs on. Changes nothing in it."""
+    raw = ffi.new("struct jump_label_info *")
+    lib.jump_label_info(raw)
+    refusal = None
+    if raw.refused:
+        refusal = f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}"
+    return Info(
+        architecture=platform.machine(),
+        native=True if raw.native else False if raw.refused else None,
+        refusal=refusal,
+        sync_method=_METHODS[raw.method],
+        syncs_per_batch=raw.syncs,
+        keys=raw.keys,
+        native_sites=raw.native_entries,
+        plain_sites=raw.plain_entries,
+        arena_bytes=raw.arena_bytes,
+        batches=raw.batches,
+        sites_patched=raw.sites_patched,
+        sync_calls=raw.sync_calls,
+        int3_current=raw.int3.current,
+        int3_previous=raw.int3.previous,
+        int3_stale=raw.int3.stale,
+        int3_chained=raw.int3.chained,
+    )
