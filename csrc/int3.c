@@ -15,9 +15,14 @@
 #define INT3_DOOR()
 #endif
 
+/* They also begin close to the largest number. */
+#ifndef INT3_FIRST_BATCH
+#define INT3_FIRST_BATCH 1u
+#endif
+
 #define ACTIVE 1u
 
-static _Atomic uint64_t batch = 1u << 1; /* its number << 1, and ACTIVE while it is being patched */
+static _Atomic uint64_t batch = (uint64_t)INT3_FIRST_BATCH << 1; /* its number << 1, and ACTIVE while it is patched */
 static struct {
     _Atomic uint64_t current, previous, stale, chained;
 } counts;
@@ -29,6 +34,12 @@ struct held {
 };
 static struct held *all_held;
 static struct held *_Atomic before_us;
+
+/* Not 0, which is no batch. After 2^32 batches an old site may pass for a current one: with its own instruction. */
+static uint32_t following(uint32_t number)
+{
+    return number + 1 ? number + 1 : 1;
+}
 
 static void count(_Atomic uint64_t *counter)
 {
@@ -95,7 +106,7 @@ static void handler(int signal_number, siginfo_t *info, void *context)
         count(&counts.current);
     } else {
         *rip = (greg_t)site;
-        count(poked == number - active ? &counts.previous : &counts.stale);
+        count((active ? following(poked) : poked) == number ? &counts.previous : &counts.stale);
     }
     errno = saved_errno;
 }
@@ -136,9 +147,7 @@ int int3_install(void)
 
 uint32_t int3_batch_begin(void)
 {
-    uint32_t number = int3_batch() + 1;
-    if (!number) /* 0 is no batch; after 2^32 batches an old site may pass for a current one, with its own instruction */
-        number = 1;
+    uint32_t number = following(int3_batch());
     atomic_store(&batch, (uint64_t)number << 1 | ACTIVE);
     return number;
 }

@@ -124,16 +124,38 @@ static int why_silent(pid_t tid)
     return result;
 }
 
+static double seconds(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (double)now.tv_sec + (double)now.tv_nsec * 1e-9;
+}
+
+/*
+ * A thread may block every signal for a moment: in a handler, or while it is being made (pthread_create). One that
+ * is found so for PATIENCE seconds on end is taken to mean it.
+ */
+#define PATIENCE 1.0
+
 static int wait_for(pid_t tid, unsigned place)
 {
+    double blocked_since = 0;
     for (unsigned turn = 1; atomic_load(&answers[place]) != group_number; turn++) {
         if (turn % 64) {
             sched_yield();
             continue;
         }
         int error = why_silent(tid);
-        if (error && atomic_load(&answers[place]) != group_number)
-            return error == -ESRCH ? 0 : error;
+        if (error == -ESRCH)
+            return 0;
+        if (error && error != -EDEADLK)
+            return error;
+        if (!error)
+            blocked_since = 0;
+        else if (!blocked_since)
+            blocked_since = seconds();
+        else if (seconds() - blocked_since > PATIENCE)
+            return error;
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
     return 0;
@@ -230,8 +252,6 @@ static int signal_start(void)
         if (sigaction(number, NULL, &now) || now.sa_handler != SIG_DFL)
             continue;
         struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
-        sigfillset(&action.sa_mask);
-        sigdelset(&action.sa_mask, SIGTRAP);
         if (sigaction(number, &action, NULL))
             return -errno;
         sync_signal = number;

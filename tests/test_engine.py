@@ -1,0 +1,46 @@
+"""The engine in C programs without Python: the protocol under fire, and every interleaving that it must survive."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+C = Path(__file__).parent / "c"
+CASES = re.findall(r"^ +TEST(?:_OF_HANDLERS)?\((\w+)\),$", (C / "interleavings.c").read_text(), re.MULTILINE)
+
+
+@pytest.fixture(scope="module")
+def interleavings(build_c):
+    return build_c("interleavings", "-include", C / "hooks.h", "-Wl,--wrap=sync_core")
+
+
+def test_every_interleaving_is_listed(interleavings):
+    assert subprocess.run([interleavings], capture_output=True, text=True, check=True).stdout.split() == CASES
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_interleaving(interleavings, case):
+    done = subprocess.run([interleavings, case], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.fixture(scope="module")
+def stress(build_c):
+    return build_c("stress")
+
+
+@pytest.mark.parametrize(
+    ("sites", "method", "syncs"), [(1, "membarrier", 2), (64, "membarrier", 2), (1, "membarrier", 3), (1, "signal", 2)]
+)
+def test_under_fire(stress, stress_seconds, sites, method, syncs):
+    """Two threads call, a third toggles, all without pause: no call returns what it may not (tests/c/oracle.h)."""
+    command = [stress, str(stress_seconds), str(sites), method, str(syncs)]
+    done = subprocess.run(command, capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, ""), done.stdout
+    counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout)}
+    assert counts["wrong"] == counts["chained"] == 0
+    assert counts["current"] > 100 * stress_seconds  # the sites really were met while they were armed
+    assert counts["batches"] == counts["toggles"] > 0
+    assert counts["sites_patched"] == sites * counts["toggles"]
+    assert counts["sync_calls"] - sites == syncs * counts["toggles"]  # one for each new trampoline, none a site
