@@ -1,9 +1,11 @@
-"""What pyproject.toml cannot say: the cffi module, and that one of its sources is assembly."""
+"""What pyproject.toml cannot say: the cffi module, that one of its sources is assembly, and what an sdist needs."""
 
 import shutil
+from pathlib import Path
 
 from setuptools import setup
 from setuptools.command.build_ext import build_ext
+from setuptools.command.sdist import sdist
 
 
 class BuildEngine(build_ext):
@@ -19,4 +21,12 @@ class BuildEngine(build_ext):
         super().build_extensions()
 
 
-setup(cffi_modules=["csrc/ffi_build.py:ffi"], cmdclass={"build_ext": BuildEngine})
+class CompleteSdist(sdist):
+    def add_defaults(self):
+        super().add_defaults()
+        for folder in ("benchmarks", "csrc", "tests"):
+            files = [path for path in Path(folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
+            self.filelist.extend(sorted(map(str, files)))
+
+
+setup(cffi_modules=["csrc/ffi_build.py:ffi"], cmdclass={"build_ext": BuildEngine, "sdist": CompleteSdist})

@@ -2,6 +2,7 @@
 #include "arena.h"
 
 #include <errno.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
@@ -20,6 +21,7 @@ struct mapping {
 struct region {
     struct mapping code;
     size_t size;
+    size_t used;         /* bytes, from the start, that were ever handed out; behind them no page was ever touched */
     struct mapping twin; /* the child's copy, from just before a fork to just after it */
     struct region *next;
     struct slot slots[];
@@ -114,6 +116,20 @@ static int add_region(void)
     return 0;
 }
 
+static struct region *region_of(const void *address)
+{
+    struct region *region = atomic_load(&regions);
+    while (region && (uintptr_t)address - (uintptr_t)region->code.exec >= region->size)
+        region = region->next;
+    return region;
+}
+
+struct slot *arena_find(const void *address)
+{
+    struct region *region = region_of(address);
+    return region ? &region->slots[((uintptr_t)address - (uintptr_t)region->code.exec) / SLOT_SIZE] : NULL;
+}
+
 struct slot *arena_alloc(int *error)
 {
     if (!free_slots && (*error = add_region()))
@@ -121,6 +137,10 @@ struct slot *arena_alloc(int *error)
     struct slot *slot = free_slots;
     free_slots = slot->next;
     slot->next = NULL;
+    struct region *region = region_of(slot->exec);
+    size_t end = (size_t)(slot->exec - region->code.exec) + SLOT_SIZE;
+    if (end > region->used)
+        region->used = end;
     memset(slot->write, INT3, SLOT_SIZE);
     return slot;
 }
@@ -133,22 +153,12 @@ void arena_free(struct slot *slot)
     free_slots = slot;
 }
 
-struct slot *arena_find(const void *address)
-{
-    for (struct region *region = atomic_load(&regions); region; region = region->next) {
-        uintptr_t offset = (uintptr_t)address - (uintptr_t)region->code.exec;
-        if (offset < region->size)
-            return &region->slots[offset / SLOT_SIZE];
-    }
-    return NULL;
-}
-
 /* The copy is made before the fork: afterwards the parent goes on patching, and the child would copy half a patch. */
 void arena_fork_prepare(void)
 {
     for (struct region *region = atomic_load(&regions); region; region = region->next)
         if (!map_twice(&region->twin, region->size))
-            memcpy(region->twin.write, region->code.write, region->size);
+            memcpy(region->twin.write, region->code.write, region->used);
 }
 
 void arena_fork_parent(void)
@@ -175,7 +185,4 @@ int arena_fork_child(void)
     return error;
 }
 
-uint64_t arena_size(void)
-{
-    return mapped;
-}
+uint64_t arena_size(void) { return mapped; }

@@ -11,7 +11,6 @@
 #define JUMPLABEL_ARENA_H
 
 #include <stdatomic.h>
-#include <stdbool.h>
 #include <stdint.h>
 
 #define SLOT_SIZE 64
@@ -21,10 +20,9 @@ struct slot {
     uint8_t *write; /* the same bytes, writable */
 
     /* The site at the slot's first byte; see int3.h and text_poke.h. */
-    _Atomic uint64_t poke; /* 0: the slot holds no site */
-    int32_t displacement;  /* of the instruction there now */
-    int32_t next_displacement;
-    bool queued;
+    _Atomic uint64_t poke;     /* 0: the slot holds no site */
+    int32_t displacement;      /* of the instruction there now */
+    int32_t next_displacement; /* while it is queued */
 
     struct slot *next; /* in the free list, or in the poke queue */
 };

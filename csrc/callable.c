@@ -10,8 +10,7 @@
  * When the object is deallocated nobody is, and nobody can enter any more; that is what jump_entry_retire() asks for.
  */
 typedef struct {
-    PyObject_HEAD
-    vectorcallfunc vectorcall; /* the trampoline, or plain_branch */
+    PyObject_HEAD vectorcallfunc vectorcall; /* the trampoline, or plain_branch */
     struct jump_entry *entry;
     const char *kind; /* "gate" or "switch" */
     int is_gate;
@@ -97,11 +96,10 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     struct trampoline_target off_target = target(type, off);
     enum trampoline_kind trampoline = self->is_gate ? return_kind(off, &off_target) : TRAMPOLINE_SWITCH;
     /* The lock may be held by a thread that waits for the GIL. */
-    Py_BEGIN_ALLOW_THREADS
-    self->entry = jump_entry_new((struct static_key *)(uintptr_t)key_address, self->kind, owner, trampoline,
-off_target, target(type, on));
-    Py_END_ALLOW_THREADS
-    if (!self->entry) {
+    Py_BEGIN_ALLOW_THREADS self->entry = jump_entry_new((struct static_key *)(uintptr_t)key_address, self->kind, owner,
+                                                        trampoline, off_target, target(type, on));
+    Py_END_ALLOW_THREADS if (!self->entry)
+    {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
@@ -111,10 +109,7 @@ off_target, target(type, on));
 
 /* ---- a function to everybody else ---- */
 
-static PyObject *wrapped(StaticCallable *self)
-{
-    return self->is_gate ? self->on : self->off;
-}
+static PyObject *wrapped(StaticCallable *self) { return self->is_gate ? self->on : self->off; }
 
 static PyObject *callable_get(PyObject *self, PyObject *instance, PyObject *owner)
 {
@@ -122,7 +117,8 @@ static PyObject *callable_get(PyObject *self, PyObject *instance, PyObject *owne
     return instance && instance != Py_None ? PyMethod_New(self, instance) : Py_NewRef(self);
 }
 
-/* What is not the object's own (update_wrapper's copies, what users set) is the function's: __code__, __defaults__... */
+/* What is not the object's own (update_wrapper's copies, what users set) is the function's: __code__, __defaults__...
+ */
 static PyObject *callable_getattro(PyObject *self, PyObject *name)
 {
     PyObject *value = PyObject_GenericGetAttr(self, name);
@@ -177,8 +173,8 @@ static void callable_dealloc(PyObject *object)
     StaticCallable *self = (StaticCallable *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    if (self->weakrefs)
-        PyObject_ClearWeakRefs(object);
+    Py_TRASHCAN_BEGIN(object, callable_dealloc) /* a switch may lead to a switch, and so on */
+        if (self->weakrefs) PyObject_ClearWeakRefs(object);
     if (self->entry)
         jump_entry_retire(self->entry);
     Py_XDECREF(self->off);
@@ -187,6 +183,7 @@ static void callable_dealloc(PyObject *object)
     Py_XDECREF(self->dict);
     type->tp_free(object);
     Py_DECREF(type);
+    Py_TRASHCAN_END
 }
 
 static PyMethodDef methods[] = {

@@ -31,6 +31,7 @@ ffi.cdef("""
     struct jump_label_settings { int native; enum sync_method method; int syncs; };
     void jump_label_configure(struct jump_label_settings settings);
     int jump_label_start(void);
+    int jump_label_sync(size_t n);
 
     struct int3_counts { uint64_t current, previous, stale, chained; };
     struct jump_label_info {

@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
@@ -36,15 +37,9 @@ static struct held *all_held;
 static struct held *_Atomic before_us;
 
 /* Not 0, which is no batch. After 2^32 batches an old site may pass for a current one: with its own instruction. */
-static uint32_t following(uint32_t number)
-{
-    return number + 1 ? number + 1 : 1;
-}
+static uint32_t following(uint32_t number) { return number + 1 ? number + 1 : 1; }
 
-static void count(_Atomic uint64_t *counter)
-{
-    atomic_fetch_add_explicit(counter, 1, memory_order_relaxed);
-}
+static void count(_Atomic uint64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
 
 /* Do what the kernel would have done, had we never been here. */
 static void die_of(siginfo_t *info)
@@ -74,15 +69,14 @@ static void chain(int signal_number, siginfo_t *info, void *context)
         static struct held reset; /* all zero: SIG_DFL */
         atomic_compare_exchange_strong(&before_us, &held, &reset);
     }
-    sigset_t mask = action->sa_mask, old;
+    sigset_t mask = action->sa_mask;
     if (!(action->sa_flags & SA_NODEFER))
         sigaddset(&mask, SIGTRAP);
-    pthread_sigmask(SIG_BLOCK, &mask, &old);
+    pthread_sigmask(SIG_BLOCK, &mask, NULL); /* the return from our handler restores it */
     if (action->sa_flags & SA_SIGINFO)
         action->sa_sigaction(signal_number, info, context);
     else
         action->sa_handler(signal_number);
-    pthread_sigmask(SIG_SETMASK, &old, NULL);
 }
 
 static void handler(int signal_number, siginfo_t *info, void *context)
@@ -91,7 +85,11 @@ static void handler(int signal_number, siginfo_t *info, void *context)
     int saved_errno = errno;
     greg_t *rip = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
     uint8_t *site = (uint8_t *)*rip - 1;
-    struct slot *slot = info->si_code > 0 ? arena_find(site) : NULL;
+    /*
+     * Whatever si_code says: no thread is ever one byte into a site but after its int3. A SIGTRAP that another thread
+     * sends at that instant takes the place of the trap's own (a signal is pending once), with its si_code.
+     */
+    struct slot *slot = arena_find(site);
     /* In this order: a batch that ends or begins between the two loads makes the trap look older, never younger. */
     uint64_t now = atomic_load(&batch);
     uint64_t poke = slot && slot->exec == site ? atomic_load(&slot->poke) : 0;
@@ -152,22 +150,13 @@ uint32_t int3_batch_begin(void)
     return number;
 }
 
-void int3_batch_end(void)
-{
-    atomic_fetch_and(&batch, ~(uint64_t)ACTIVE);
-}
+void int3_batch_end(void) { atomic_fetch_and(&batch, ~(uint64_t)ACTIVE); }
 
-uint32_t int3_batch(void)
-{
-    return (uint32_t)(atomic_load(&batch) >> 1);
-}
+uint32_t int3_batch(void) { return (uint32_t)(atomic_load(&batch) >> 1); }
 
 struct int3_counts int3_counts(void)
 {
     return (struct int3_counts){counts.current, counts.previous, counts.stale, counts.chained};
 }
 
-void int3_forked(void)
-{
-    counts.current = counts.previous = counts.stale = counts.chained = 0;
-}
+void int3_forked(void) { counts.current = counts.previous = counts.stale = counts.chained = 0; }

@@ -69,7 +69,7 @@ static int refuse(const char *what, int error)
 static int start(void)
 {
     if (!settings.native)
-        return refuse("a setting", -ECANCELED);
+        return refuse("native sites", -ECANCELED);
     const char *what;
     int error = trampolines_start(settings.method, &what);
     return error ? refuse(what, error) : 0;
@@ -81,7 +81,7 @@ struct static_key *static_key_new(const char *name, int enabled)
 {
     struct static_key *key = calloc(1, sizeof(*key));
     char *copy = strdup(name);
-    if (!key || !copy) {
+    if (!key || !copy || text_init()) {
         free(key);
         free(copy);
         return NULL;
@@ -292,10 +292,7 @@ void *jump_entry_address(struct jump_entry *entry)
 
 /* ---- what there is ---- */
 
-static size_t text_size(const char *text)
-{
-    return strlen(text) + 1;
-}
+static size_t text_size(const char *text) { return strlen(text) + 1; }
 
 static const char *keep(char **texts, const char *text)
 {
@@ -364,6 +361,16 @@ int jump_label_start(void)
 {
     lock();
     int error = start();
+    text_unlock();
+    return error;
+}
+
+int jump_label_sync(size_t n)
+{
+    lock();
+    int error = start();
+    while (n-- && !error)
+        error = sync_core();
     text_unlock();
     return error;
 }

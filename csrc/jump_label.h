@@ -39,8 +39,8 @@ struct key_override {
 struct jump_entry {
     _Atomic int enabled;
     enum trampoline_kind trampoline;
-    const char *kind; /* what its owner calls it; a static string */
-    char *owner;      /* "module.qualname:line" */
+    const char *kind;  /* what its owner calls it; a static string */
+    char *owner;       /* "module.qualname:line" */
     struct slot *slot; /* NULL: a plain branch */
     struct static_key *key;
     size_t index; /* in key->entries */
@@ -50,9 +50,9 @@ struct jump_entry {
 /* ---- settings, before the first entry is made ---- */
 
 struct jump_label_settings {
-    int native;                 /* 0: plain branches only */
-    enum sync_method method;    /* SYNC_NONE: membarrier, or else the signal */
-    int syncs;                  /* 2 or 3 a batch */
+    int native;              /* 0: plain branches only */
+    enum sync_method method; /* SYNC_NONE: membarrier, or else the signal */
+    int syncs;               /* 2 or 3 a batch */
 };
 void jump_label_configure(struct jump_label_settings settings);
 
@@ -74,10 +74,10 @@ struct key_step {
     enum key_operation operation;
 };
 
-enum key_error { /* positive, where a negative result is -errno of the patch */
-    KEY_SEVERAL_USERS = 1, /* disable() of a key with several users */
-    KEY_NO_USERS,          /* dec() of a key with none */
-    KEY_TOO_MANY_USERS,    /* inc() beyond INT_MAX */
+enum key_error {                        /* positive, where a negative result is -errno of the patch */
+                 KEY_SEVERAL_USERS = 1, /* disable() of a key with several users */
+                 KEY_NO_USERS,          /* dec() of a key with none */
+                 KEY_TOO_MANY_USERS,    /* inc() beyond INT_MAX */
 };
 
 /*
@@ -140,5 +140,8 @@ void jump_label_info(struct jump_label_info *info);
 
 /* Make native entries possible before the first one is made, to see whether they are. 0 or -errno. */
 int jump_label_start(void);
+
+/* n bare syncs, for benchmarks: what a patch cannot do without. 0 or -errno. */
+int jump_label_sync(size_t n);
 
 #endif

@@ -31,10 +31,7 @@ static void serialize(void)
 
 /* ---- membarrier ---- */
 
-static int membarrier(int command)
-{
-    return syscall(SYS_membarrier, command, 0, 0) < 0 ? -errno : 0;
-}
+static int membarrier(int command) { return syscall(SYS_membarrier, command, 0, 0) < 0 ? -errno : 0; }
 
 /* Linux 5.11 made the command include the calling thread ("membarrier: Execute SYNC_CORE on the calling thread"). */
 static bool kernel_skips_caller(void)
@@ -90,16 +87,17 @@ static void answer(int signal_number, siginfo_t *info, void *context)
         ;
 }
 
-static int ask(pid_t tid, unsigned place)
+/* Signal number 0 asks nothing, but of the kernel: whether we could. */
+static int ask(pid_t tid, unsigned place, int signal_number)
 {
     siginfo_t info;
     memset(&info, 0, sizeof(info));
-    info.si_signo = sync_signal;
+    info.si_signo = signal_number;
     info.si_code = SI_QUEUE;
     info.si_pid = getpid();
     info.si_uid = getuid();
     info.si_value.sival_ptr = (void *)(uintptr_t)((uint64_t)group_number << 32 | place);
-    return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, sync_signal, &info) ? -errno : 0;
+    return syscall(SYS_rt_tgsigqueueinfo, getpid(), tid, signal_number, &info) ? -errno : 0;
 }
 
 /* Whether a thread will never answer: -ESRCH it is gone, -EDEADLK it blocks the signal; 0 while it still may. */
@@ -167,7 +165,7 @@ static int ask_group(const pid_t *tids, unsigned n)
     bool asked[GROUP];
     group_number++;
     for (unsigned i = 0; i < n; i++) {
-        int error = ask(tids[i], i);
+        int error = ask(tids[i], i, sync_signal);
         asked[i] = !error;
         if (error && error != -ESRCH && !result)
             result = error;
@@ -239,8 +237,11 @@ static int signal_sync(void)
 
 static void signal_stop(void)
 {
-    if (sync_signal)
-        signal(sync_signal, SIG_DFL);
+    if (!sync_signal)
+        return;
+    /* A thread that blocks it may have it pending, and by default it kills; to ignore it discards it (signal(7)). */
+    signal(sync_signal, SIG_IGN);
+    signal(sync_signal, SIG_DFL);
     sync_signal = 0;
 }
 
@@ -258,7 +259,9 @@ static int signal_start(void)
     }
     if (!sync_signal)
         return -EBUSY;
-    int error = signal_sync();
+    int error = ask((pid_t)syscall(SYS_gettid), 0, 0); /* there may be no other thread yet to try it on */
+    if (!error)
+        error = signal_sync();
     if (error)
         signal_stop();
     return error;
@@ -301,17 +304,8 @@ void sync_core_stop(void)
     method = SYNC_NONE;
 }
 
-void sync_core_forked(void)
-{
-    count = 0;
-}
+void sync_core_forked(void) { count = 0; }
 
-enum sync_method sync_core_method(void)
-{
-    return method;
-}
+enum sync_method sync_core_method(void) { return method; }
 
-uint64_t sync_core_count(void)
-{
-    return count;
-}
+uint64_t sync_core_count(void) { return count; }

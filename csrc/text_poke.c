@@ -21,15 +21,9 @@ static int fork_error; /* why this process cannot patch the code it shares with 
 static struct slot *queue;
 static struct text_poke_counts counts;
 
-void text_lock(void)
-{
-    pthread_mutex_lock(&mutex);
-}
+void text_lock(void) { pthread_mutex_lock(&mutex); }
 
-void text_unlock(void)
-{
-    pthread_mutex_unlock(&mutex);
-}
+void text_unlock(void) { pthread_mutex_unlock(&mutex); }
 
 static void fork_prepare(void)
 {
@@ -53,22 +47,17 @@ static void fork_child(void)
     text_unlock();
 }
 
-int text_poke_start(void)
+int text_init(void)
 {
-    static int started;
-    if (started)
-        return 0;
-    int error = -pthread_atfork(fork_prepare, fork_parent, fork_child);
-    if (!error)
-        error = int3_install();
-    started = !error;
+    static int registered;
+    text_lock();
+    int error = registered ? 0 : -pthread_atfork(fork_prepare, fork_parent, fork_child);
+    registered = !error; /* once: a second time would lock twice */
+    text_unlock();
     return error;
 }
 
-void text_poke_set_syncs(int n)
-{
-    syncs = n;
-}
+void text_poke_set_syncs(int n) { syncs = n; }
 
 static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
 {
@@ -80,10 +69,7 @@ static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
     }
 }
 
-static void write_first(struct slot *slot, uint8_t byte)
-{
-    __atomic_store_n(slot->write, byte, __ATOMIC_RELEASE);
-}
+static void write_first(struct slot *slot, uint8_t byte) { __atomic_store_n(slot->write, byte, __ATOMIC_RELEASE); }
 
 static void write_tail(struct slot *slot, const uint8_t insn[SITE_SIZE])
 {
@@ -104,11 +90,8 @@ void text_poke_site(struct slot *slot, int32_t displacement)
 void text_poke_queue(struct slot *slot, int32_t displacement)
 {
     slot->next_displacement = displacement;
-    if (!slot->queued) {
-        slot->queued = true;
-        slot->next = queue;
-        queue = slot;
-    }
+    slot->next = queue;
+    queue = slot;
 }
 
 /*
@@ -175,23 +158,12 @@ static int poke_batch(struct slot *batch)
 
 int text_poke_finish(void)
 {
-    struct slot *batch = NULL;
-    while (queue) {
-        struct slot *slot = queue;
-        queue = slot->next;
-        slot->queued = false;
-        if (slot->next_displacement != slot->displacement) {
-            slot->next = batch;
-            batch = slot;
-        }
-    }
+    struct slot *batch = queue;
+    queue = NULL;
     if (!batch)
         return 0;
     int error = fork_error ? fork_error : int3_install();
     return error ? error : poke_batch(batch);
 }
 
-struct text_poke_counts text_poke_counts(void)
-{
-    return counts;
-}
+struct text_poke_counts text_poke_counts(void) { return counts; }

@@ -14,12 +14,13 @@
 
 #define NOP5 0 /* the displacement that stands for no jump at all */
 
-/* The one mutex of everything that changes code, keys or the arena. Taken around fork once text_poke_start() ran. */
+/*
+ * The one mutex of everything that changes code, keys or the arena. After text_init() fork(2) takes it too, so that no
+ * child finds it locked, or half a patch. Returns 0 or -errno; idempotent.
+ */
+int text_init(void);
 void text_lock(void);
 void text_unlock(void);
-
-/* Take the SIGTRAP handler and the fork hooks. Returns 0 or -errno. Idempotent. */
-int text_poke_start(void);
 
 /* 2, or 3 for the cautious. */
 void text_poke_set_syncs(int syncs);
@@ -27,7 +28,7 @@ void text_poke_set_syncs(int syncs);
 /* Write a new site at the start of a slot that nobody knows yet; the caller syncs before anybody may run it. */
 void text_poke_site(struct slot *slot, int32_t displacement);
 
-/* Have text_poke_finish() put `displacement` at the site. Queued twice, the last one counts. Cannot fail. */
+/* Have text_poke_finish() put `displacement` at the site; a site is in a batch once. Cannot fail. */
 void text_poke_queue(struct slot *slot, int32_t displacement);
 
 /* Patch all that is queued. Returns 0, or -errno with every queued site as it was. The queue is empty either way. */

@@ -43,7 +43,7 @@ int trampolines_start(enum sync_method method, const char **what)
     if (slot) {
         arena_free(slot);
         *what = "the SIGTRAP handler";
-        error = text_poke_start();
+        error = int3_install();
     }
     started = !error;
     if (error)
@@ -51,10 +51,7 @@ int trampolines_start(enum sync_method method, const char **what)
     return error;
 }
 
-bool trampolines_started(void)
-{
-    return started;
-}
+bool trampolines_started(void) { return started; }
 
 int32_t trampoline_displacement(enum trampoline_kind kind, bool enabled)
 {
@@ -79,7 +76,4 @@ struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target 
     return slot;
 }
 
-void trampoline_free(struct slot *slot)
-{
-    arena_free(slot);
-}
+void trampoline_free(struct slot *slot) { arena_free(slot); }

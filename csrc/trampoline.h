@@ -12,6 +12,8 @@
 #include "sync_core.h"
 #include "text_poke.h"
 
+#include <stdbool.h>
+
 /* What a call does while the site is a nop; while it is a jump, it always goes to the `on` target. */
 enum trampoline_kind {
     TRAMPOLINE_CONSTANT,  /* returns off.argument */
@@ -27,7 +29,8 @@ struct trampoline_target {
 
 /*
  * Ready the process for trampolines: sync_core, an arena, the handler. Returns 0, or -errno with *what set to the
- * name of what was refused, and neither signal nor handler taken. Idempotent; after a refusal the next call tries again.
+ * name of what was refused, and neither signal nor handler taken. Idempotent; after a refusal the next call tries
+ * again.
  */
 int trampolines_start(enum sync_method method, const char **what);
 bool trampolines_started(void);

@@ -115,8 +115,8 @@ def _check_gated(function: Any) -> None:
     flavour = _flavour(function)
     if flavour:
         raise DecorationError(
-            f"static_gate: {_name(function)} is {flavour}; while the key is off its callers would get the plain default. "
-            "Gate a plain function that it calls instead"
+            f"static_gate: {_name(function)} is {flavour}; while the key is off its callers would get the plain "
+            "default. Gate a plain function that it calls instead"
         )
 
 
@@ -128,10 +128,10 @@ _FLAVOURS = {
 
 
 def _flavour(function: Any) -> str:
-    """What calling the function gives, where that is not a plain result; for an object, what calling its type's does."""
+    """What the function is, where calling it gives no plain result; of an object, what its type's __call__ is."""
     candidates = [function, inspect.unwrap(function)]
     if not inspect.isroutine(function):
-        candidates.append(getattr(type(function), "__call__", None))
+        candidates.append(inspect.getattr_static(type(function), "__call__", None))
     for test, flavour in _FLAVOURS.items():
         if any(test(candidate) for candidate in candidates):
             return flavour
@@ -146,4 +146,6 @@ def _name(function: Any) -> str:
 
 def _owner(function: Any) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None)
-    return f"{_name(function)}:{code.co_firstlineno}" if code else _name(function)
+    owner = f"{_name(function)}:{code.co_firstlineno}" if code else _name(function)
+    # Names may be any strings; the engine keeps a C string in UTF-8.
+    return owner.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -4,7 +4,9 @@ The state itself lives in the engine (csrc/jump_label.c), behind the one mutex t
 is its Python face. The semantics are those of the Linux kernel's static keys, Documentation/staging/static-keys.rst.
 """
 
+import errno
 import os
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -61,10 +63,10 @@ class StaticKey:
     @property
     def enabled(self) -> bool:
         """Whether the key is on: its count is above zero, unless an override says otherwise."""
-        return self._key.enabled != 0
+        return bool(self._key.enabled)
 
     def __bool__(self) -> bool:
-        return self._key.enabled != 0
+        return bool(self._key.enabled)
 
     @property
     def count(self) -> int:
@@ -107,21 +109,23 @@ class StaticKey:
         """
         if not isinstance(enabled, bool):
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
-        if _batch.get() is not None:
+        if _current_batch() is not None:
             raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
         override = ffi.new("struct key_override *", {"enabled": enabled})
-        _check(lib.static_key_override(self._key, override), self)
         try:
+            # Within the try: a signal handler may raise right behind the call.
+            _check(lib.static_key_override(self._key, override), self)
             yield self
         finally:
             error = lib.static_key_lift(self._key, override)
-            if error:
+            if error not in (0, -errno.ENOENT):  # ENOENT: it was never taken
                 _stuck_overrides.append(override)  # the engine still points to it
                 _fail(error, self)
 
     def __repr__(self) -> str:
         state = "on" if self else "off"
-        return f"<StaticKey {self._name!r} {state}, {_counted(self.count, 'user')}, {_counted(len(self.entries), 'site')}>"
+        counts = f"{_counted(self.count, 'user')}, {_counted(len(self.entries), 'site')}"
+        return f"<StaticKey {self._name!r} {state}, {counts}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return key, (self._name,)
@@ -158,10 +162,35 @@ def key(name: str) -> StaticKey:
     return found
 
 
-_Steps = list[tuple[StaticKey, int]]
+class _Batch:
+    """The steps that the thread or task in a ``batch()`` block has collected so far."""
 
-# A context variable, not a thread's: two tasks of one event loop must not fill each other's batch.
-_batch: ContextVar[_Steps | None] = ContextVar("jumplabel.batch", default=None)
+    def __init__(self) -> None:
+        self.steps: list[tuple[StaticKey, int]] = []
+        self.owner: object = _running()
+        self.ended = False
+
+    def is_ours(self) -> bool:
+        """Tasks, threads and callbacks may run in a copy of the context, and even later: they are not in the block."""
+        return not self.ended and self.owner == _running()
+
+
+def _running() -> object:
+    """Who runs: the thread, and within it the asyncio task."""
+    asyncio = sys.modules.get("asyncio")
+    try:
+        task = asyncio.current_task() if asyncio else None
+    except RuntimeError:  # no loop runs in this thread
+        task = None
+    return threading.get_ident(), task
+
+
+_batch: ContextVar[_Batch | None] = ContextVar("jumplabel.batch", default=None)
+
+
+def _current_batch() -> _Batch | None:
+    current = _batch.get()
+    return current if current is not None and current.is_ours() else None
 
 
 @contextmanager
@@ -169,23 +198,25 @@ def batch() -> Iterator[None]:
     """Collect the toggles of a ``with`` block into one transaction, applied when the block ends.
 
     All sites of all its keys are rewritten together, with two synchronizations however many there are. Until then
-    every key shows its old state. Belongs to the thread or task that opened it; the toggles of others do not wait.
+    every key shows its old state. Belongs to the thread or asyncio task that opened it; the toggles of others, tasks
+    made within the block included, do not wait for its end.
 
     All or nothing: when the block raises, nothing is applied; and when a toggle turns out to be impossible at the end
     (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with
     the outer one, or dropped alone when it raises.
     """
-    outer = _batch.get()
-    steps: _Steps = []
-    token = _batch.set(steps)
+    outer = _current_batch()
+    ours = _Batch()
+    token = _batch.set(ours)
     try:
         yield
     finally:
+        ours.ended = True
         _batch.reset(token)
     if outer is not None:
-        outer.extend(steps)
-    elif steps:
-        _apply(steps)
+        outer.steps.extend(ours.steps)
+    elif ours.steps:
+        _apply(ours.steps)
 
 
 _NOT_POSSIBLE = {
@@ -208,16 +239,17 @@ def _check(error: int, key: StaticKey | None) -> None:
 
 
 def _step(key: StaticKey, operation: int) -> None:
-    steps = _batch.get()
-    if steps is not None:
-        steps.append((key, operation))
-        return
+    if _batch.get() is not None:
+        current = _current_batch()
+        if current is not None:
+            current.steps.append((key, operation))
+            return
     error = lib.static_key_toggle(key._key, operation)
     if error:
         _fail(error, key)
 
 
-def _apply(steps: _Steps) -> None:
+def _apply(steps: list[tuple[StaticKey, int]]) -> None:
     failed = ffi.new("size_t *")
     native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
     error = lib.static_key_apply(native, len(steps), failed)

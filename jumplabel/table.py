@@ -1,5 +1,6 @@
 """What there is: the jump table, and what this process runs on."""
 
+import errno
 import os
 import platform
 from dataclasses import dataclass
@@ -103,7 +104,9 @@ def info() -> Info:
     raw = ffi.new("struct jump_label_info *")
     lib.jump_label_info(raw)
     refusal = None
-    if raw.refused:
+    if raw.refused == errno.ECANCELED:
+        refusal = "switched off by JUMPLABEL_NATIVE=0"
+    elif raw.refused:
         refusal = f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}"
     return Info(
         architecture=platform.machine(),

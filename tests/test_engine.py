@@ -7,21 +7,35 @@ from pathlib import Path
 import pytest
 
 C = Path(__file__).parent / "c"
-CASES = re.findall(r"^ +TEST(?:_OF_HANDLERS)?\((\w+)\),$", (C / "interleavings.c").read_text(), re.MULTILINE)
+
+
+def cases(program):
+    return re.findall(r"^ +TEST\((\w+)\),$", (C / f"{program}.c").read_text(), re.MULTILINE)
 
 
 @pytest.fixture(scope="module")
-def interleavings(build_c):
-    return build_c("interleavings", "-include", C / "hooks.h", "-Wl,--wrap=sync_core")
+def programs(build_c):
+    return {
+        "interleavings": build_c("interleavings", "-include", C / "hooks.h", "-Wl,--wrap=sync_core"),
+        "synchronization": build_c("synchronization", "-Wl,--wrap=syscall", "-Wl,--wrap=readdir"),
+    }
 
 
-def test_every_interleaving_is_listed(interleavings):
-    assert subprocess.run([interleavings], capture_output=True, text=True, check=True).stdout.split() == CASES
+@pytest.mark.parametrize("program", ["interleavings", "synchronization"])
+def test_every_case_is_run(programs, program):
+    listed = subprocess.run([programs[program]], capture_output=True, text=True, check=True).stdout.split()
+    assert listed == cases(program)
 
 
-@pytest.mark.parametrize("case", CASES)
-def test_interleaving(interleavings, case):
-    done = subprocess.run([interleavings, case], capture_output=True, text=True)
+@pytest.mark.parametrize("case", cases("interleavings"))
+def test_interleaving(programs, case):
+    done = subprocess.run([programs["interleavings"], case], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("case", cases("synchronization"))
+def test_synchronization(programs, case):
+    done = subprocess.run([programs["synchronization"], case], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
 
 

@@ -1,40 +1,33 @@
 /*
- * Interleavings of patcher, caller and handler, each one forced; see main() for the names.
+ * Interleavings of patcher, caller and handler, each one forced.
  *
  * Built with hooks.h: a chosen thread is held at the handler's door, after its trap and before the handler's first
  * line, and the patcher runs code of ours between the steps of the protocol. Built with the linker's --wrap, so that
  * the n-th sync_core() can be made to fail. Exits with 0, or says which expectation failed and aborts.
  */
 #define _GNU_SOURCE
+#include "expect.h"
 #include "jump_label.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <sched.h>
 #include <signal.h>
-#include <stdio.h>
-#include <stdlib.h>
-#include <string.h>
 #include <sys/wait.h>
 #include <ucontext.h>
 #include <unistd.h>
-
-#define EXPECT(condition)                                                                                              \
-    do {                                                                                                               \
-        if (!(condition)) {                                                                                            \
-            fprintf(stderr, "%s:%d: expected %s\n", __FILE__, __LINE__, #condition);                                   \
-            abort();                                                                                                   \
-        }                                                                                                              \
-    } while (0)
 
 /* ---- the hooks ---- */
 
 static __thread bool held_at_door;
 static int door_reached, door_open;
-static int in_handler; /* door passes by threads that are not held */
+static int in_handler; /* how often the door was passed */
+static char *handler_stack;
 
 void at_door(void)
 {
+    char here;
+    handler_stack = &here;
     __atomic_fetch_add(&in_handler, 1, __ATOMIC_SEQ_CST);
     if (!held_at_door)
         return;
@@ -70,16 +63,13 @@ typedef void *function(void *argument);
 
 static char off_value[] = "off", on_value[] = "on";
 
-static void *identity(void *argument)
-{
-    return argument;
-}
+static void *identity(void *argument) { return argument; }
 
 static struct jump_entry *new_entry(struct static_key *key)
 {
     struct jump_entry *entry =
-        jump_entry_new(key, "test", "interleavings.c", TRAMPOLINE_SWITCH, (struct trampoline_target){identity, off_value},
-                       (struct trampoline_target){identity, on_value});
+        jump_entry_new(key, "test", "interleavings.c", TRAMPOLINE_SWITCH,
+                       (struct trampoline_target){identity, off_value}, (struct trampoline_target){identity, on_value});
     EXPECT(entry && entry->slot);
     return entry;
 }
@@ -95,10 +85,7 @@ static void make_keys(void)
     other_entry = new_entry(other_key);
 }
 
-static void *call(struct jump_entry *called)
-{
-    return ((function *)(void *)called->slot->exec)(NULL);
-}
+static void *call(struct jump_entry *called) { return ((function *)(void *)called->slot->exec)(NULL); }
 
 static void toggle(struct static_key *toggled, bool on)
 {
@@ -118,7 +105,7 @@ static void expect_traps(uint64_t current, uint64_t previous, uint64_t stale, ui
 /* A thread that meets the int3 of the batch being patched now, and stays at the handler's door until let_go(). */
 static pthread_t held;
 
-static void *call_once(void *unused)
+static void *call_and_be_held(void *unused)
 {
     (void)unused;
     held_at_door = true;
@@ -130,7 +117,7 @@ static void send_thread_to_door(int number)
     if (number != 1)
         return;
     step_hook = NULL;
-    pthread_create(&held, NULL, call_once, NULL);
+    pthread_create(&held, NULL, call_and_be_held, NULL);
     while (!__atomic_load_n(&door_reached, __ATOMIC_SEQ_CST))
         sched_yield();
 }
@@ -143,10 +130,7 @@ static void *let_go(void)
     return result;
 }
 
-static void hold_a_trap_of_the_next_batch(void)
-{
-    step_hook = send_thread_to_door;
-}
+static void hold_a_trap_of_the_next_batch(void) { step_hook = send_thread_to_door; }
 
 /* ---- current ---- */
 
@@ -164,6 +148,7 @@ static void call_at_every_step(int number)
 /* The patcher itself runs into its site at every step, in both directions. Waiting for the end would never end. */
 static void current(void)
 {
+    make_keys();
     step_hook = call_at_every_step;
     now_on = true;
     toggle(key, true);
@@ -175,6 +160,7 @@ static void current(void)
 
 static void three_syncs(void)
 {
+    make_keys();
     syncs_made = 0;
     toggle(key, true);
     EXPECT(syncs_made == 2);
@@ -186,11 +172,30 @@ static void three_syncs(void)
     EXPECT(call(entry) == off_value);
 }
 
+static void call_from_the_patcher(int number)
+{
+    if (number == 1)
+        EXPECT(call(entry) == on_value);
+}
+
+/* A trap is handled on the thread's alternate stack where it has one: it may have little left of its own. */
+static void alternate_stack(void)
+{
+    make_keys();
+    static char stack[64 * 1024];
+    stack_t alternate = {.ss_sp = stack, .ss_size = sizeof(stack)};
+    EXPECT(!sigaltstack(&alternate, NULL));
+    step_hook = call_from_the_patcher;
+    toggle(key, true);
+    EXPECT(stack <= handler_stack && handler_stack < stack + sizeof(stack));
+}
+
 /* ---- previous ---- */
 
 /* The trap's batch has ended when the handler looks. */
 static void previous(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     expect_traps(0, 0, 0, 0);
@@ -209,6 +214,7 @@ static void let_go_in_the_middle(int number)
 /* The next batch, of another key, is being patched when the handler looks. */
 static void previous_during_another(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     step_hook = let_go_in_the_middle;
@@ -222,6 +228,7 @@ static void previous_during_another(void)
 /* Several batches of the same site have come and gone: the handler goes by the last batch that poked the site. */
 static void old_trap_of_a_site_patched_since(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     toggle(key, false);
@@ -234,6 +241,7 @@ static void old_trap_of_a_site_patched_since(void)
 /* Several batches of other sites have come and gone. */
 static void stale(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     toggle(other_key, true);
@@ -245,6 +253,7 @@ static void stale(void)
 /* Two batches of other sites have ended, and a third is being patched. */
 static void stale_during_another(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     toggle(other_key, true);
@@ -258,6 +267,7 @@ static void stale_during_another(void)
 /* An old trap whose site is armed again: the answer is the new batch's, not that of the trap's own. */
 static void old_trap_of_a_site_armed_again(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     toggle(other_key, true);
@@ -279,6 +289,7 @@ static void retire_in_the_middle(int number)
 
 static void retired_while_patched(void)
 {
+    make_keys();
     dying = new_entry(key);
     dying_slot = dying->slot->exec;
     step_hook = retire_in_the_middle;
@@ -303,6 +314,7 @@ static void expect_site(struct jump_entry *which, const char *bytes, uint32_t di
 /* The sync after the int3s fails: every site, in the code and in the handler's record, and the key are as they were. */
 static void first_sync_fails(void)
 {
+    make_keys();
     struct jump_entry *second = new_entry(key);
     char site[SITE_SIZE];
     memcpy(site, entry->slot->exec, SITE_SIZE);
@@ -325,6 +337,7 @@ static void first_sync_fails(void)
 /* A thread has trapped when the batch fails: it is sent back, to the old instruction. */
 static void trap_of_a_failed_batch(void)
 {
+    make_keys();
     hold_a_trap_of_the_next_batch();
     sync_fails_at = 1;
     EXPECT(static_key_toggle(key, KEY_ENABLE) == -EIO);
@@ -335,6 +348,7 @@ static void trap_of_a_failed_batch(void)
 /* The last sync fails: the sites are patched, and say so. */
 static void last_sync_fails(void)
 {
+    make_keys();
     sync_fails_at = 2;
     toggle(key, true);
     EXPECT(call(entry) == on_value);
@@ -344,16 +358,72 @@ static void last_sync_fails(void)
 /* No trampoline where its first sync fails, and its slot is free again. */
 static void new_entry_without_sync(void)
 {
+    make_keys();
     sync_fails_at = 1;
-    struct jump_entry *plain = jump_entry_new(key, "test", "interleavings.c", TRAMPOLINE_SWITCH,
-                                              (struct trampoline_target){identity, off_value},
-                                              (struct trampoline_target){identity, on_value});
+    struct jump_entry *plain =
+        jump_entry_new(key, "test", "interleavings.c", TRAMPOLINE_SWITCH,
+                       (struct trampoline_target){identity, off_value}, (struct trampoline_target){identity, on_value});
     EXPECT(plain && !plain->slot && !plain->enabled);
     struct jump_label_info info;
     jump_label_info(&info);
     EXPECT(info.refused == EIO && info.plain_entries == 1 && info.native_entries == 2);
     toggle(key, true);
     EXPECT(plain->enabled);
+    EXPECT(new_entry(key)->slot->exec == other_entry->slot->exec + SLOT_SIZE); /* the slot that it did not get */
+}
+
+static void expect_override(bool on)
+{
+    EXPECT(key->enabled == on);
+    EXPECT(call(entry) == (on ? on_value : off_value));
+}
+
+/* An override that cannot be patched in is not there; one that cannot be patched out is still there. */
+static void override_fails(void)
+{
+    make_keys();
+    struct key_override failing = {.enabled = 1}, working = {.enabled = 1};
+    sync_fails_at = 1;
+    EXPECT(static_key_override(key, &failing) == -EIO);
+    expect_override(false);
+    EXPECT(static_key_override(key, &working) == 0);
+    expect_override(true);
+    sync_fails_at = 1;
+    EXPECT(static_key_lift(key, &working) == -EIO);
+    expect_override(true);
+    EXPECT(static_key_lift(key, &failing) == -ENOENT);
+    EXPECT(static_key_lift(key, &working) == 0);
+    expect_override(false);
+    EXPECT(!key->overrides && key->count == 0);
+}
+
+/* ---- entries that come and go ---- */
+
+static void entries_come_and_go(void)
+{
+    make_keys();
+    struct static_key *coming = static_key_new("coming", 1);
+    struct jump_entry *entries[4];
+    for (int i = 0; i < 4; i++) {
+        entries[i] = new_entry(coming);
+        EXPECT(entries[i]->enabled && call(entries[i]) == on_value);
+    }
+    jump_entry_retire(entries[0]);
+    jump_entry_retire(entries[2]);
+    toggle(coming, false);
+    EXPECT(coming->n_entries == 2);
+    EXPECT(call(entries[1]) == off_value && call(entries[3]) == off_value);
+    static_key_drop(coming); /* its last entries keep it */
+    struct jump_table *table = jump_table_read(coming);
+    EXPECT(table->n == 2 && !strcmp(table->rows[0].key, "coming"));
+    free(table);
+    jump_entry_retire(entries[3]);
+    toggle(coming, true);
+    EXPECT(call(entries[1]) == on_value);
+    jump_entry_retire(entries[1]);
+    struct jump_label_info info;
+    jump_label_info(&info);
+    EXPECT(info.keys == 2 && info.native_entries == 2);
 }
 
 /* ---- chained ---- */
@@ -369,12 +439,10 @@ static void note(int signal_number, siginfo_t *info, void *context)
     trap_was_blocked = sigismember(&mask, SIGTRAP);
     seen_signals += signal_number == SIGTRAP;
     seen_code = info->si_code;
+    errno = EIO;
 }
 
-static void note_plainly(int signal_number)
-{
-    seen_signals += signal_number == SIGTRAP;
-}
+static void note_plainly(int signal_number) { seen_signals += signal_number == SIGTRAP; }
 
 static void hold_sigtrap(void (*action)(int, siginfo_t *, void *), int flags)
 {
@@ -382,10 +450,7 @@ static void hold_sigtrap(void (*action)(int, siginfo_t *, void *), int flags)
     EXPECT(!sigaction(SIGTRAP, &sa, NULL));
 }
 
-static void foreign_int3(void)
-{
-    __asm__ volatile("int3");
-}
+static void foreign_int3(void) { __asm__ volatile("int3"); }
 
 /* The status with which a child ends that does `cause` under the handler that is installed now. */
 static int end_of(void (*cause)(void))
@@ -393,6 +458,7 @@ static int end_of(void (*cause)(void))
     pid_t pid = fork();
     EXPECT(pid >= 0);
     if (!pid) {
+        alarm(60); /* a child inherits none */
         cause();
         _exit(0);
     }
@@ -401,20 +467,11 @@ static int end_of(void (*cause)(void))
     return status;
 }
 
-static bool died_of_sigtrap(int status)
-{
-    return WIFSIGNALED(status) && WTERMSIG(status) == SIGTRAP;
-}
+static bool died_of_sigtrap(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGTRAP; }
 
-static void raise_trap(void)
-{
-    raise(SIGTRAP);
-}
+static void raise_trap(void) { raise(SIGTRAP); }
 
-static void kill_trap(void)
-{
-    kill(getpid(), SIGTRAP);
-}
+static void kill_trap(void) { kill(getpid(), SIGTRAP); }
 
 static void call_freed_slot(void)
 {
@@ -437,8 +494,10 @@ static void chained_to_handler(void)
     hold_sigtrap(note, 0);
     make_keys();
     toggle(key, true);
+    errno = 0;
     foreign_int3();
     EXPECT(seen_signals == 1 && seen_code == SI_KERNEL && trap_was_blocked);
+    EXPECT(errno == 0);
     raise(SIGTRAP);
     EXPECT(seen_signals == 2 && seen_code == SI_TKILL);
     kill(getpid(), SIGTRAP);
@@ -504,6 +563,7 @@ static void chained_to_ignore(void)
 /* Somebody takes SIGTRAP after us: the next batch takes it back, and whoever it was still gets its traps. */
 static void displaced(void)
 {
+    make_keys();
     hold_sigtrap(note, 0);
     toggle(key, true);
     now_on = false;
@@ -514,23 +574,9 @@ static void displaced(void)
     EXPECT(seen_signals == 1);
 }
 
-/* ---- by name ---- */
-
-static void run(void (*test)(void))
-{
-    make_keys();
-    test();
-}
-
 int main(int argc, char **argv)
 {
-    static const struct {
-        const char *name;
-        void (*test)(void);
-        bool makes_keys;
-    } tests[] = {
-#define TEST(name) {#name, name, false}
-#define TEST_OF_HANDLERS(name) {#name, name, true}
+    static const struct test tests[] = {
         TEST(current),
         TEST(three_syncs),
         TEST(previous),
@@ -544,25 +590,17 @@ int main(int argc, char **argv)
         TEST(trap_of_a_failed_batch),
         TEST(last_sync_fails),
         TEST(new_entry_without_sync),
+        TEST(override_fails),
+        TEST(entries_come_and_go),
+        TEST(alternate_stack),
         TEST(displaced),
-        TEST_OF_HANDLERS(chained_to_handler),
-        TEST_OF_HANDLERS(chained_to_plain_handler),
-        TEST_OF_HANDLERS(chained_to_nodefer_handler),
-        TEST_OF_HANDLERS(chained_to_handler_that_resets),
-        TEST_OF_HANDLERS(chained_to_nobody),
-        TEST_OF_HANDLERS(chained_to_ignore),
+        TEST(chained_to_handler),
+        TEST(chained_to_plain_handler),
+        TEST(chained_to_nodefer_handler),
+        TEST(chained_to_handler_that_resets),
+        TEST(chained_to_nobody),
+        TEST(chained_to_ignore),
+        {0},
     };
-    for (size_t i = 0; i < sizeof(tests) / sizeof(tests[0]); i++) {
-        if (argc == 1) {
-            puts(tests[i].name);
-        } else if (!strcmp(argv[1], tests[i].name)) {
-            alarm(60);
-            if (tests[i].makes_keys)
-                tests[i].test();
-            else
-                run(tests[i].test);
-            return 0;
-        }
-    }
-    return argc == 1 ? 0 : 2;
+    return run_named(tests, argc, argv);
 }

@@ -24,10 +24,7 @@ static struct jump_entry **entries;
 static size_t n_entries;
 static char off_value, on_value;
 
-static void *identity(void *argument)
-{
-    return argument;
-}
+static void *identity(void *argument) { return argument; }
 
 struct caller {
     pthread_t thread;

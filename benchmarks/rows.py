@@ -1,0 +1,82 @@
+"""What the benchmarks share: a row is a name and what makes the callable that is timed under it."""
+
+import os
+import sys
+from collections.abc import Callable, Iterable
+from types import FrameType
+from typing import Any, NamedTuple
+
+import pyperf
+
+ARGUMENT = object()  # as an event or a request would be
+DUPLICATES = 100  # calls in one pass of the loop, so that the loop itself weighs nothing
+
+
+class Call(NamedTuple):
+    """A row's callable, and what must be so before it is timed."""
+
+    call: Callable[[Any], Any]
+    result: Any
+    reaches: Callable[[Any], Any] | None
+    """The Python function that runs last; None: no Python runs."""
+    argument: object = ARGUMENT
+
+
+def passed_on(x: object) -> object:
+    """The function under every decorator and the one called directly."""
+    return x
+
+
+class Rows:
+    """The rows of one script, timed by pyperf as they are added.
+
+    ``--only NAME`` times a single one. That is how ``python -m jumplabel bench`` takes turns between all rows of all
+    scripts, so that a drift of the machine hits them alike.
+    """
+
+    def __init__(self) -> None:
+        def to_worker(command: list[str], args: Any) -> None:
+            if args.only is not None:
+                command.extend(("--only", args.only))
+
+        self.runner = pyperf.Runner(add_cmdline_args=to_worker)
+        self.runner.argparser.add_argument("--only", metavar="NAME", help="run this row only")
+        self.args = self.runner.parse_args()
+        # pyperf clears the environment; what selects the engine's and the interpreter's ways must get through.
+        kept = [name for name in os.environ if name.startswith(("JUMPLABEL_", "PYTHON")) or name == "LD_LIBRARY_PATH"]
+        self.args.inherit_environ = [*(self.args.inherit_environ or ()), *kept]
+
+    def wants(self, name: str) -> bool:
+        return self.args.only in (None, name)
+
+    def calls(self, rows: Iterable[tuple[str, Callable[[], Call]]]) -> None:
+        """Time ``call(argument)``: a global name, as functions have, and a local one, as arguments have."""
+        for name, make in rows:
+            if self.wants(name):
+                row = make()
+                if not self.args.worker:  # which is to time functions that nobody has profiled
+                    check(name, row)
+                self.runner.timeit(
+                    name,
+                    "call(argument)",
+                    setup="argument = ARGUMENT",
+                    globals={"call": row.call, "ARGUMENT": row.argument},
+                    duplicate=DUPLICATES,
+                )
+
+
+def check(name: str, row: Call) -> None:
+    ran = []
+
+    def profile(frame: FrameType, event: str, _: object) -> None:
+        if event == "call":
+            ran.append(frame.f_code)
+
+    sys.setprofile(profile)
+    try:
+        result = row.call(row.argument)
+    finally:
+        sys.setprofile(None)
+    last = row.reaches and row.reaches.__code__
+    if result is not row.result or (ran[-1] if ran else None) is not last:
+        raise AssertionError(f"{name}: returned {result!r}, ran {ran}; expected {row}")

@@ -1,0 +1,68 @@
+"""What does a switch cost, off and on, against the decorators that people write today, and against a direct call?"""
+
+import functools
+from typing import Any
+
+import wrapt
+from rows import ARGUMENT, Call, Rows, passed_on
+
+from jumplabel import StaticKey, static_switch
+
+FLAG = False
+
+
+def other(x: object) -> object:
+    """What every row calls when it is on."""
+    return x
+
+
+def _call(call: Any, on: bool) -> Call:
+    return Call(call, ARGUMENT, other if on else passed_on)
+
+
+def switch(on: bool) -> Call:
+    key = StaticKey("benchmarks.switch", default=on)
+    return _call(static_switch(key, to=other)(passed_on), on)
+
+
+def wraps(on: bool) -> Call:
+    global FLAG
+    FLAG = on
+
+    def decorator(function: Any) -> Any:
+        @functools.wraps(function)
+        def wrapper(*args: Any, **kwargs: Any) -> Any:
+            if FLAG:
+                return other(*args, **kwargs)
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    return _call(decorator(passed_on), on)
+
+
+def wrapt_enabled(on: bool) -> Call:
+    global FLAG
+    FLAG = on
+
+    # A callable, asked at every call: the one form of enabled= that can be changed once the program runs.
+    @wrapt.decorator(enabled=lambda: FLAG)
+    def decorator(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return other(*args, **kwargs)
+
+    return _call(decorator(passed_on), on)
+
+
+if __name__ == "__main__":
+    Rows().calls(
+        [
+            ("switch off", lambda: switch(on=False)),
+            ("wraps wrapper off", lambda: wraps(on=False)),
+            ("wrapt off", lambda: wrapt_enabled(on=False)),
+            ("switch on", lambda: switch(on=True)),
+            ("wraps wrapper on", lambda: wraps(on=True)),
+            ("wrapt on", lambda: wrapt_enabled(on=True)),
+            ("partial", lambda: _call(functools.partial(passed_on), on=False)),
+            ("direct call", lambda: _call(passed_on, on=False)),
+        ]
+    )

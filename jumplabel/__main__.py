@@ -1,0 +1,144 @@
+"""The command line: python -m jumplabel {info,dis,demo,bench}."""
+
+import argparse
+import sys
+from dataclasses import asdict
+from importlib import import_module
+from typing import Any, NoReturn
+
+from jumplabel.table import info, jump_table, start
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(
+        prog="python -m jumplabel", description="Static keys: what there is, and what it costs."
+    )
+    commands = parser.add_subparsers(required=True, metavar="command")
+
+    command = commands.add_parser("info", help="what this process runs on, and its jump table")
+    command.description = "Ready this process for native sites and print info(), then every site of the given modules."
+    command.add_argument("modules", nargs="*", metavar="module", help="imported first, so that it makes its sites")
+    command.set_defaults(run=_info)
+
+    command = commands.add_parser("dis", help="a trampoline's bytes and instructions")
+    command.description = (
+        "Import a module and show the trampoline of a static_gate or static_switch in it as it is now."
+    )
+    command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
+    command.set_defaults(run=_dis)
+
+    command = commands.add_parser("demo", help="toggle a key while threads call what depends on it")
+    command.description = "Toggle a key without pause while threads call a static_switch, and check every result."
+    command.add_argument("--seconds", type=float, default=5, metavar="N", help="how long to run (default: 5)")
+    command.add_argument("--threads", type=int, default=2, metavar="N", help="how many threads call (default: 2)")
+    command.set_defaults(run=_demo)
+
+    command = commands.add_parser("bench", help="what sites cost, against what people write today", allow_abbrev=False)
+    command.description = "Run the pyperf benchmarks and print their ratios."
+    command.epilog = "Other options are pyperf's, such as --values, --affinity or --min-time."
+    command.add_argument("-p", "--processes", type=int, metavar="N", help="rounds: processes a row (default: 15)")
+    command.add_argument("--fast", action="store_true", help="rough answers in about a minute and a half")
+    command.add_argument("--rigorous", action="store_true", help="twice the rounds")
+    command.add_argument("-l", "--loops", type=int, metavar="N", help="loops a value (default: calibrated)")
+    command.add_argument("-o", "--output", metavar="FILE", help="write pyperf's JSON to a new file")
+    command.add_argument("--append", metavar="FILE", help="append pyperf's JSON to a file")
+    command.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
+    command.set_defaults(run=_bench)
+
+    arguments, others = parser.parse_known_args()
+    if others and arguments.run is not _bench:
+        parser.error(f"unrecognized arguments: {' '.join(others)}")
+    arguments.others = others
+    return int(arguments.run(arguments))
+
+
+def _fail(message: str) -> NoReturn:
+    print(f"jumplabel: {message}", file=sys.stderr)
+    raise SystemExit(2)
+
+
+def _load(name: str) -> Any:
+    try:
+        return import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{name}.".startswith(f"{error.name}."):
+            raise
+        _fail(f"there is no module {name!r} on the path; run this where 'import {name}' works")
+    except (TypeError, ValueError):
+        if name and not name.startswith("."):
+            raise
+        _fail(f"{name!r} is no absolute name of a module")
+
+
+def _info(arguments: argparse.Namespace) -> int:
+    start()
+    for name in arguments.modules:
+        _load(name)
+    facts = asdict(info())
+    width = max(map(len, facts))
+    for name, value in facts.items():
+        print(f"{name:<{width}}  {_shown(value)}")
+    table = jump_table()
+    print()
+    if not table:
+        print("no sites" if arguments.modules else "no sites: name the modules that make them")
+        return 0
+    print(f"{'address':<18}  {'kind':<12}  {'state'}  key, owner")
+    for entry in table:
+        kind = entry.kind if entry.native else f"plain {entry.kind}"
+        print(f"{entry.address:#018x}  {kind:<12}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}")
+    return 0
+
+
+def _shown(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "-" if value is None else str(value)
+
+
+def _dis(arguments: argparse.Namespace) -> int:
+    from jumplabel import disassemble
+
+    module, colon, name = arguments.site.partition(":")
+    if not (module and colon and name):
+        _fail(f"{arguments.site!r} is not of the form module:name, such as shop.cart:Cart.add")
+    loaded = _load(module)
+    try:
+        site = disassemble.find(loaded, name)
+    except (LookupError, TypeError) as error:
+        _fail(str(error))
+    print(*disassemble.report(site), sep="\n")
+    return 0
+
+
+def _demo(arguments: argparse.Namespace) -> int:
+    from jumplabel import demo
+
+    if not arguments.seconds > 0 or arguments.threads < 1:
+        _fail("demo needs some --seconds and at least one of --threads")
+
+    def show(line: str) -> None:
+        print(line, flush=True)
+
+    try:
+        wrong = demo.run(arguments.seconds, arguments.threads, show)
+    except KeyboardInterrupt:
+        return 130
+    return 1 if wrong else 0
+
+
+def _bench(arguments: argparse.Namespace) -> int:
+    from jumplabel import bench
+
+    try:
+        return bench.run(arguments)
+    except ModuleNotFoundError as error:
+        if error.name not in bench.EXTRA:
+            raise
+        _fail(f"bench needs {' and '.join(bench.EXTRA)}: pip install 'jumplabel[bench]'")
+    except (FileExistsError, NotADirectoryError) as error:
+        _fail(str(error))
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,118 @@
+"""A trampoline as it is now: the bytes of its slot, as instructions where capstone is there to read them.
+
+The layout is csrc/trampoline_x86_64.S: the site, the off path, the on path, and the words that they read.
+"""
+
+import inspect
+from collections.abc import Iterator
+from importlib import import_module
+from types import MethodType
+from typing import Any, NamedTuple
+
+from jumplabel._engine import ffi
+from jumplabel.decorators import StaticCallable
+from jumplabel.table import JumpEntry
+
+SLOT_SIZE = 64
+SITE_SIZE = 5
+NOP5 = bytes.fromhex("0f1f440000")
+INT3, JMP = 0xCC, 0xE9
+WORDS = {32: "off_entry", 40: "on_entry", 48: "on_argument", 56: "off_argument"}
+
+
+class Instruction(NamedTuple):
+    offset: int
+    code: bytes
+    text: str
+    word: int | None
+    """The offset of the slot's word that it reads."""
+
+
+def find(module: Any, qualified_name: str) -> Any:
+    """The static callable of this name. LookupError: nothing has the name; TypeError: something else has."""
+    where = f"{module.__name__}:{qualified_name}"
+    found = module
+    for name in qualified_name.split("."):
+        try:
+            found = inspect.getattr_static(found, name)
+        except AttributeError:
+            raise LookupError(f"{where}: there is no {name!r} in {found!r}") from None
+    while not isinstance(found, StaticCallable):
+        if not isinstance(found, classmethod | staticmethod | MethodType):
+            raise TypeError(f"{where} is no static_gate or static_switch, but {found!r}")
+        found = found.__func__
+    return found
+
+
+def entry(site: Any) -> JumpEntry:
+    """The row of a static callable in the jump table."""
+    address = site.__site__()
+    entries: tuple[JumpEntry, ...] = site.__static_key__.entries
+    return next(entry for entry in entries if entry.address == address)
+
+
+def read(address: int, size: int = SLOT_SIZE) -> bytes:
+    """Bytes of a native site's slot, as threads run them."""
+    return bytes(ffi.buffer(ffi.cast("unsigned char *", address), size)[:])
+
+
+def name_site(code: bytes) -> str:
+    """What the five bytes of a site are, by the protocol that writes them."""
+    tail = int.from_bytes(code[1:SITE_SIZE], "little", signed=True)
+    if code[:SITE_SIZE] == NOP5:
+        return "nop5"
+    if code[0] == JMP:
+        return f"jmp {SITE_SIZE + tail}"
+    if code[0] == INT3:
+        return f"int3, tail of {'nop5' if code[1:SITE_SIZE] == NOP5[1:] else f'jmp {SITE_SIZE + tail}'}"
+    return "unknown"
+
+
+def report(site: Any) -> Iterator[str]:
+    """The lines that ``python -m jumplabel dis`` prints about a static callable."""
+    row = entry(site)
+    yield f"{row.owner}: {row.kind} of {row.key}, {'on' if row.state else 'off'}, at {row.address:#018x}"
+    if not row.native:
+        yield "a plain branch in C, so there is no trampoline to show; 'python -m jumplabel info' says why"
+        return
+    slot = read(row.address)
+    yield ""
+    yield _line(0, slot[:SITE_SIZE], name_site(slot), "the site")
+    try:
+        capstone = import_module("capstone")
+    except ImportError:
+        words = [offset for offset in WORDS if offset > 32 or row.kind == "switch"]
+        for offset in range(SITE_SIZE, min(words), 16):
+            yield _line(offset, slot[offset : min(offset + 16, *words)])
+        yield "      (for instructions: pip install 'jumplabel[dis]')"
+    else:
+        instructions = list(_instructions(capstone, slot))
+        on_path = next((each.offset for each in instructions if each.word == 48), None)
+        for each in instructions:
+            notes = [WORDS[each.word]] if each.word in WORDS else []
+            if each.offset == on_path:
+                notes.append("the on path")
+            yield _line(each.offset, each.code, each.text, ", ".join(notes))
+        words = sorted({each.word for each in instructions if each.word in WORDS})
+    yield ""
+    known = {id(site.__wrapped__): repr(site.__wrapped__), id(None): "None"}
+    for offset in words:
+        value = int.from_bytes(slot[offset : offset + 8], "little")
+        yield f"{offset:4}  {WORDS[offset]:<12}  {value:#018x}  {known.get(value, '')}".rstrip()
+
+
+def _instructions(capstone: Any, slot: bytes) -> Iterator[Instruction]:
+    """From the end of the site to the end of the on path, which is the jump through on_entry."""
+    for each in capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64).disasm(slot[SITE_SIZE:], SITE_SIZE):
+        # A ModRM byte of mod 00, r/m 101 is relative to rip. In these templates the displacement ends the instruction.
+        relative = "rip" in each.op_str
+        word = each.address + each.size + int.from_bytes(each.bytes[-4:], "little", signed=True) if relative else None
+        operands = str(int(each.op_str, 16)) if each.op_str.startswith("0x") else each.op_str  # a jump, to an offset
+        yield Instruction(each.address, bytes(each.bytes), f"{each.mnemonic} {operands}".strip(), word)
+        if word == 40:
+            return
+
+
+def _line(offset: int, code: bytes, text: str = "", note: str = "") -> str:
+    line = f"{offset:4}  {code.hex(' '):<20}  {text:<38}  {'; ' + note if note else ''}"
+    return line.rstrip()
