@@ -10,7 +10,8 @@
  * When the object is deallocated nobody is, and nobody can enter any more; that is what jump_entry_retire() asks for.
  */
 typedef struct {
-    PyObject_HEAD vectorcallfunc vectorcall; /* the trampoline, or plain_branch */
+    PyObject_HEAD
+    vectorcallfunc vectorcall; /* the trampoline, or plain_branch */
     struct jump_entry *entry;
     const char *kind; /* "gate" or "switch" */
     int is_gate;
@@ -95,11 +96,12 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
 
     struct trampoline_target off_target = target(type, off);
     enum trampoline_kind trampoline = self->is_gate ? return_kind(off, &off_target) : TRAMPOLINE_SWITCH;
-    /* The lock may be held by a thread that waits for the GIL. */
-    Py_BEGIN_ALLOW_THREADS self->entry = jump_entry_new((struct static_key *)(uintptr_t)key_address, self->kind, owner,
-                                                        trampoline, off_target, target(type, on));
-    Py_END_ALLOW_THREADS if (!self->entry)
-    {
+    /* This waits for the lock, and then for every core: not with the GIL. */
+    Py_BEGIN_ALLOW_THREADS
+    self->entry = jump_entry_new((struct static_key *)(uintptr_t)key_address, self->kind, owner, trampoline, off_target,
+                                 target(type, on));
+    Py_END_ALLOW_THREADS
+    if (!self->entry) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }

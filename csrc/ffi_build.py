@@ -18,8 +18,8 @@ ffi.cdef("""
     int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
     int static_key_toggle(struct static_key *key, enum key_operation operation);
 
-    struct key_override { int enabled; ...; };
-    int static_key_override(struct static_key *key, struct key_override *override);
+    struct key_override;
+    int static_key_override(struct static_key *key, int enabled, struct key_override **override);
     int static_key_lift(struct static_key *key, struct key_override *override);
 
     struct jump_table_row { const char *key, *kind, *owner; void *address; int native, enabled; };

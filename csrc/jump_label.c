@@ -30,6 +30,11 @@ static void free_if_unused(struct static_key *key)
     *key->link = key->next;
     if (key->next)
         key->next->link = key->link;
+    while (key->overrides) {
+        struct key_override *override = key->overrides;
+        key->overrides = override->next;
+        free(override);
+    }
     free(key->entries);
     free(key->name);
     free(key);
@@ -204,14 +209,21 @@ int static_key_toggle(struct static_key *key, enum key_operation operation)
     return static_key_apply(&step, 1, &failed);
 }
 
-int static_key_override(struct static_key *key, struct key_override *override)
+int static_key_override(struct static_key *key, int enabled, struct key_override **override)
 {
+    struct key_override *made = malloc(sizeof(*made));
+    if (!made)
+        return -ENOMEM;
     lock();
-    override->next = key->overrides;
-    key->overrides = override;
+    *made = (struct key_override){.enabled = enabled, .next = key->overrides};
+    key->overrides = made;
     int error = update(touch(key, NULL), true);
-    if (error)
-        key->overrides = override->next;
+    if (error) {
+        key->overrides = made->next;
+        free(made);
+    } else {
+        *override = made;
+    }
     text_unlock();
     return error;
 }
@@ -220,15 +232,14 @@ int static_key_lift(struct static_key *key, struct key_override *override)
 {
     lock();
     struct key_override **link = &key->overrides;
-    while (*link && *link != override)
+    while (*link != override)
         link = &(*link)->next;
-    int error = -ENOENT;
-    if (*link) {
-        *link = override->next;
-        error = update(touch(key, NULL), true);
-        if (error)
-            *link = override;
-    }
+    *link = override->next;
+    int error = update(touch(key, NULL), true);
+    if (error)
+        *link = override;
+    else
+        free(override);
     text_unlock();
     return error;
 }
@@ -352,8 +363,9 @@ void jump_label_info(struct jump_label_info *info)
     info->sites_patched = poked.sites;
     info->sync_calls = sync_core_count();
     info->int3 = int3_counts();
-    info->refused = refused;
-    snprintf(info->refusal, sizeof(info->refusal), "%s", refused_what);
+    int fork_error = text_poke_fork_error();
+    info->refused = fork_error ? -fork_error : refused;
+    snprintf(info->refusal, sizeof(info->refusal), "%s", fork_error ? "a copy of the parent's code" : refused_what);
     text_unlock();
 }
 

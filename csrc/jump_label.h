@@ -14,6 +14,11 @@
 
 #include <stddef.h>
 
+struct key_override {
+    int enabled;
+    struct key_override *next;
+};
+
 struct static_key {
     int count;   /* users; read it from any thread, change it through static_key_apply */
     int enabled; /* what the sites show: count > 0, unless an override says otherwise */
@@ -29,11 +34,6 @@ struct static_key {
     bool touched;
     int next_count, next_enabled;
     struct static_key *next_touched;
-};
-
-struct key_override {
-    int enabled;
-    struct key_override *next;
 };
 
 struct jump_entry {
@@ -90,8 +90,11 @@ int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
 /* The same for one step. */
 int static_key_toggle(struct static_key *key, enum key_operation operation);
 
-/* Hold the key at override->enabled, over its count, until the override is lifted; the newest one counts. */
-int static_key_override(struct static_key *key, struct key_override *override);
+/*
+ * Hold the key on or off, over its count, until the override is lifted; the newest one counts. Returns 0, or -errno
+ * with the key as it was: *override is set where the override is in force, and stays in force where lifting it fails.
+ */
+int static_key_override(struct static_key *key, int enabled, struct key_override **override);
 int static_key_lift(struct static_key *key, struct key_override *override);
 
 /* ---- entries ---- */

@@ -131,9 +131,10 @@ static double seconds(void)
 
 /*
  * A thread may block every signal for a moment: in a handler, or while it is being made (pthread_create). One that
- * is found so for PATIENCE seconds on end is taken to mean it.
+ * is found so for PATIENCE seconds on end is taken to mean it, and the next time too.
  */
 #define PATIENCE 1.0
+static pid_t deaf;
 
 static int wait_for(pid_t tid, unsigned place)
 {
@@ -150,12 +151,16 @@ static int wait_for(pid_t tid, unsigned place)
             return error;
         if (!error)
             blocked_since = 0;
+        else if (tid == deaf)
+            return error;
         else if (!blocked_since)
             blocked_since = seconds();
         else if (seconds() - blocked_since > PATIENCE)
-            return error;
+            deaf = tid;
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
+    if (tid == deaf)
+        deaf = 0;
     return 0;
 }
 

@@ -17,7 +17,7 @@ static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int syncs = 2;
-static int fork_error; /* why this process cannot patch the code it shares with its parent */
+static int fork_error;
 static struct slot *queue;
 static struct text_poke_counts counts;
 
@@ -56,6 +56,8 @@ int text_init(void)
     text_unlock();
     return error;
 }
+
+int text_poke_fork_error(void) { return fork_error; }
 
 void text_poke_set_syncs(int n) { syncs = n; }
 

@@ -4,7 +4,6 @@ The state itself lives in the engine (csrc/jump_label.c), behind the one mutex t
 is its Python face. The semantics are those of the Linux kernel's static keys, Documentation/staging/static-keys.rst.
 """
 
-import errno
 import os
 import sys
 import threading
@@ -111,16 +110,14 @@ class StaticKey:
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
         if _current_batch() is not None:
             raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
-        override = ffi.new("struct key_override *", {"enabled": enabled})
+        override = ffi.new("struct key_override **")
         try:
             # Within the try: a signal handler may raise right behind the call.
-            _check(lib.static_key_override(self._key, override), self)
+            _check(lib.static_key_override(self._key, enabled, override), self)
             yield self
         finally:
-            error = lib.static_key_lift(self._key, override)
-            if error not in (0, -errno.ENOENT):  # ENOENT: it was never taken
-                _stuck_overrides.append(override)  # the engine still points to it
-                _fail(error, self)
+            if override[0]:
+                _check(lib.static_key_lift(self._key, override[0]), self)
 
     def __repr__(self) -> str:
         state = "on" if self else "off"
@@ -133,7 +130,6 @@ class StaticKey:
 
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
 _registry_lock = threading.RLock()
-_stuck_overrides: list[Any] = []
 
 
 def _new_registry_lock() -> None:

@@ -704,6 +704,7 @@ def test_a_child_that_could_not_get_its_own_code_does_not_write_its_parents():
 
         def child():
             before = code(key)
+            assert "a copy of the parent's code refused" in info().refusal
             refused(errno.ENOMEM, key.enable)
             refused(errno.ENOMEM, key.override(True).__enter__)
             assert code(key) == before and key.count == 0
