@@ -22,11 +22,10 @@ class BuildEngine(build_ext):
 
 
 class CompleteSdist(sdist):
-    def add_defaults(self):
-        super().add_defaults()
-        for folder in ("benchmarks", "csrc", "tests"):
-            files = [path for path in Path(folder).rglob("*") if path.is_file() and "__pycache__" not in path.parts]
-            self.filelist.extend(sorted(map(str, files)))
+    def make_release_tree(self, base_dir, files):
+        folders = ("benchmarks", "csrc", "tests")
+        paths = [path for folder in folders for path in Path(folder).rglob("*") if "__pycache__" not in path.parts]
+        super().make_release_tree(base_dir, sorted({*files, *(str(path) for path in paths if path.is_file())}))
 
 
 setup(cffi_modules=["csrc/ffi_build.py:ffi"], cmdclass={"build_ext": BuildEngine, "sdist": CompleteSdist})
