@@ -1,4 +1,4 @@
-"""What several test files need: C programs of ours, and how long a stress test runs."""
+"""What several test files need: C programs of ours, how long a stress test runs, keys and decorators."""
 
 import os
 import shutil
@@ -6,6 +6,8 @@ import subprocess
 from pathlib import Path
 
 import pytest
+
+from jumplabel import StaticKey, static_gate, static_switch
 
 ROOT = Path(__file__).parent.parent
 ENGINE = ["arena.c", "int3.c", "jump_label.c", "sync_core.c", "text_poke.c", "trampoline.c", "trampoline_x86_64.S"]
@@ -31,3 +33,21 @@ def build_c(tmp_path_factory):
         return folder / name
 
     return build
+
+
+@pytest.fixture
+def key(request):
+    return StaticKey(request.node.nodeid)
+
+
+@pytest.fixture
+def other_key(request):
+    return StaticKey(f"{request.node.nodeid} other")
+
+
+@pytest.fixture(params=["gate", "switch"])
+def decorator(request, key):
+    """A gate or switch; where a test calls what it makes, the key is on or the two targets agree."""
+    if request.param == "gate":
+        return static_gate(key)
+    return lambda function: static_switch(key, to=getattr(function, "__func__", function))(function)

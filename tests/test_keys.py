@@ -22,11 +22,6 @@ def gated(key):
 
 
 @pytest.fixture
-def key(request):
-    return StaticKey(request.node.nodeid)
-
-
-@pytest.fixture
 def keys(request):
     return [StaticKey(f"{request.node.nodeid} {n}") for n in range(3)]
 

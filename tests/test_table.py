@@ -17,11 +17,6 @@ from jumplabel.settings import configure
 NOP5 = bytes.fromhex("0f1f440000")
 
 
-@pytest.fixture
-def key(request):
-    return StaticKey(request.node.nodeid)
-
-
 def run(script, *options, **settings):
     """Run a script in a process of its own, with no settings but these. Its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUMPLABEL_")}
