@@ -131,9 +131,10 @@ static double seconds(void)
 
 /*
  * A thread may block every signal for a moment: in a handler, or while it is being made (pthread_create). One that
- * is found so for PATIENCE seconds on end is taken to mean it, and the next time too.
+ * is found so for PATIENCE seconds on end is taken to mean it, and after that sooner: a module may make many sites.
  */
 #define PATIENCE 1.0
+#define PATIENCE_WITH_DEAF 0.01
 static pid_t deaf;
 
 static int wait_for(pid_t tid, unsigned place)
@@ -149,14 +150,14 @@ static int wait_for(pid_t tid, unsigned place)
             return 0;
         if (error && error != -EDEADLK)
             return error;
-        if (!error)
+        if (!error) {
             blocked_since = 0;
-        else if (tid == deaf)
-            return error;
-        else if (!blocked_since)
+        } else if (!blocked_since) {
             blocked_since = seconds();
-        else if (seconds() - blocked_since > PATIENCE)
+        } else if (seconds() - blocked_since > (tid == deaf ? PATIENCE_WITH_DEAF : PATIENCE)) {
             deaf = tid;
+            return error;
+        }
         nanosleep(&(struct timespec){.tv_nsec = 50000}, NULL);
     }
     if (tid == deaf)
@@ -257,7 +258,9 @@ static int signal_start(void)
         struct sigaction now;
         if (sigaction(number, NULL, &now) || now.sa_handler != SIG_DFL)
             continue;
-        struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
+        /* SA_NODEFER: a thread within answer() must not look like one that blocks the signal. */
+        struct sigaction action = {.sa_sigaction = answer,
+                                   .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER};
         if (sigaction(number, &action, NULL))
             return -errno;
         sync_signal = number;
