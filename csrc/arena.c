@@ -8,8 +8,6 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define INT3 0xcc
-
 /* Regions double in size, so that a handler finds an address among a few of them however many slots there are. */
 #define FIRST_REGION (64 * 1024)
 #define LARGEST_REGION (16 * 1024 * 1024)
@@ -30,6 +28,7 @@ struct region {
 static struct region *_Atomic regions; /* newest first; only ever grows */
 static struct slot *free_slots;
 static uint64_t mapped;
+static int shared; /* see arena_shared() */
 
 static void unmap_twice(struct mapping *mapping, size_t size)
 {
@@ -132,7 +131,7 @@ struct slot *arena_find(const void *address)
 
 struct slot *arena_alloc(int *error)
 {
-    if (!free_slots && (*error = add_region()))
+    if ((*error = shared) || (!free_slots && (*error = add_region())))
         return NULL;
     struct slot *slot = free_slots;
     free_slots = slot->next;
@@ -147,6 +146,8 @@ struct slot *arena_alloc(int *error)
 
 void arena_free(struct slot *slot)
 {
+    if (shared)
+        return; /* the parent may have threads in it */
     atomic_store(&slot->poke, 0);
     memset(slot->write, INT3, SLOT_SIZE); /* who still enters it dies at once instead of running another's code */
     slot->next = free_slots;
@@ -172,17 +173,17 @@ static bool replace(uint8_t *old, uint8_t *new, size_t size)
     return mremap(new, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, old) != MAP_FAILED;
 }
 
-int arena_fork_child(void)
+void arena_fork_child(void)
 {
-    int error = 0;
     for (struct region *region = atomic_load(&regions); region; region = region->next) {
         struct mapping twin = region->twin;
         region->twin = (struct mapping){0};
         if (!twin.exec || !replace(region->code.exec, twin.exec, region->size) ||
             !replace(region->code.write, twin.write, region->size))
-            error = -ENOMEM;
+            shared = -ENOMEM;
     }
-    return error;
 }
+
+int arena_shared(void) { return shared; }
 
 uint64_t arena_size(void) { return mapped; }

@@ -14,6 +14,7 @@
 #include <stdint.h>
 
 #define SLOT_SIZE 64
+#define INT3 0xcc /* fills the slots that nobody has */
 
 struct slot {
     uint8_t *exec;  /* the slot as threads run it, SLOT_SIZE aligned */
@@ -36,10 +37,13 @@ void arena_free(struct slot *slot);
 /* The slot that holds an executable address, or NULL. Async-signal-safe, lock-free. */
 struct slot *arena_find(const void *address);
 
-/* Around fork(2). arena_fork_child returns 0, or -errno where the child still shares its code with the parent. */
+/* Around fork(2). */
 void arena_fork_prepare(void);
 void arena_fork_parent(void);
-int arena_fork_child(void);
+void arena_fork_child(void);
+
+/* -errno where a fork left this process its parent's code, which is not ours to write; or 0. */
+int arena_shared(void);
 
 /* Bytes of executable memory mapped. */
 uint64_t arena_size(void);

@@ -13,12 +13,13 @@ typedef struct {
     PyObject_HEAD
     vectorcallfunc vectorcall; /* the trampoline, or plain_branch */
     struct jump_entry *entry;
-    const char *kind; /* "gate" or "switch" */
-    int is_gate;
+    const char *kind;   /* GATE or SWITCH */
     PyObject *off, *on; /* the trampoline borrows them: set once, and kept until the end */
     PyObject *key;
     PyObject *dict, *weakrefs;
 } StaticCallable;
+
+static const char GATE[] = "gate", SWITCH[] = "switch";
 
 static PyObject *return_it(PyObject *object, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
@@ -32,7 +33,7 @@ static PyObject *plain_branch(PyObject *object, PyObject *const *args, size_t na
     StaticCallable *self = (StaticCallable *)object;
     if (atomic_load_explicit(&self->entry->enabled, memory_order_acquire))
         return PyObject_Vectorcall(self->on, args, nargsf, kwnames);
-    if (self->is_gate)
+    if (self->kind == GATE)
         return Py_NewRef(self->off);
     return PyObject_Vectorcall(self->off, args, nargsf, kwnames);
 }
@@ -67,8 +68,8 @@ static enum trampoline_kind return_kind(PyObject *object, struct trampoline_targ
     *off = (struct trampoline_target){(void *)return_it, object};
     if (is_immortal(object))
         return TRAMPOLINE_CONSTANT;
-#if defined(Py_GIL_DISABLED)
-    return TRAMPOLINE_SWITCH; /* counts are split between threads: leave it to return_it */
+#if defined(Py_GIL_DISABLED) || defined(Py_TRACE_REFS)
+    return TRAMPOLINE_SWITCH; /* the count is split between threads, or not at the start: leave it to return_it */
 #elif PY_VERSION_HEX >= 0x030c0000
     return TRAMPOLINE_COUNTED32; /* PEP 683: a negative low half is immortal, and an object may become so later */
 #else
@@ -85,33 +86,37 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOKOOs:StaticCallable", names, &kind, &key, &key_address, &off, &on,
                                      &owner))
         return NULL;
+    int is_gate = !strcmp(kind, GATE);
+    struct trampoline_target off_target = target(type, off), on_target = target(type, on);
+    enum trampoline_kind trampoline = is_gate ? return_kind(off, &off_target) : TRAMPOLINE_SWITCH;
+    struct jump_entry *entry;
+    /*
+     * This waits for the lock, and then for every core: not with the GIL. And not with the object made already: the
+     * collector knows it from then on, and other threads find it there (gc.get_objects()).
+     */
+    Py_BEGIN_ALLOW_THREADS
+    entry = jump_entry_new((struct static_key *)(uintptr_t)key_address, is_gate ? GATE : SWITCH, owner, trampoline,
+                           off_target, on_target);
+    Py_END_ALLOW_THREADS
+    if (!entry)
+        return PyErr_NoMemory();
     StaticCallable *self = (StaticCallable *)type->tp_alloc(type, 0);
-    if (!self)
+    if (!self) {
+        jump_entry_retire(entry);
         return NULL;
-    self->is_gate = !strcmp(kind, "gate");
-    self->kind = self->is_gate ? "gate" : "switch";
+    }
+    self->entry = entry;
+    self->kind = entry->kind;
     self->key = Py_NewRef(key);
     self->off = Py_NewRef(off);
     self->on = Py_NewRef(on);
-
-    struct trampoline_target off_target = target(type, off);
-    enum trampoline_kind trampoline = self->is_gate ? return_kind(off, &off_target) : TRAMPOLINE_SWITCH;
-    /* This waits for the lock, and then for every core: not with the GIL. */
-    Py_BEGIN_ALLOW_THREADS
-    self->entry = jump_entry_new((struct static_key *)(uintptr_t)key_address, self->kind, owner, trampoline, off_target,
-                                 target(type, on));
-    Py_END_ALLOW_THREADS
-    if (!self->entry) {
-        Py_DECREF(self);
-        return PyErr_NoMemory();
-    }
-    self->vectorcall = self->entry->slot ? (vectorcallfunc)(void *)self->entry->slot->exec : plain_branch;
+    self->vectorcall = entry->slot ? (vectorcallfunc)(void *)entry->slot->exec : plain_branch;
     return (PyObject *)self;
 }
 
 /* ---- a function to everybody else ---- */
 
-static PyObject *wrapped(StaticCallable *self) { return self->is_gate ? self->on : self->off; }
+static PyObject *wrapped(StaticCallable *self) { return self->kind == GATE ? self->on : self->off; }
 
 static PyObject *callable_get(PyObject *self, PyObject *instance, PyObject *owner)
 {
@@ -175,17 +180,17 @@ static void callable_dealloc(PyObject *object)
     StaticCallable *self = (StaticCallable *)object;
     PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
-    Py_TRASHCAN_BEGIN(object, callable_dealloc) /* a switch may lead to a switch, and so on */
-        if (self->weakrefs) PyObject_ClearWeakRefs(object);
-    if (self->entry)
-        jump_entry_retire(self->entry);
+    Py_TRASHCAN_BEGIN(object, callable_dealloc); /* a switch may lead to a switch, and so on */
+    if (self->weakrefs)
+        PyObject_ClearWeakRefs(object);
+    jump_entry_retire(self->entry);
     Py_XDECREF(self->off);
     Py_XDECREF(self->on);
     Py_XDECREF(self->key);
     Py_XDECREF(self->dict);
     type->tp_free(object);
     Py_DECREF(type);
-    Py_TRASHCAN_END
+    Py_TRASHCAN_END;
 }
 
 static PyMethodDef methods[] = {

@@ -5,7 +5,8 @@
  * descheduled between the trap and the first line of the handler, for any length of time: traps of any age arrive.
  * For a trap at a site the handler therefore decides by the number of the batch that poked the site last:
  *
- *   current    the batch being patched now:  continue where the new instruction would
+ *   current    the batch being patched now:  continue where its record says: as the old instruction would while the
+ *                                            batch can still fail, and then as the new one would
  *   previous   the batch before:             go back and execute the site again
  *   stale      any older one:                the same
  *   chained    no site of ours:              hand it to whoever held SIGTRAP before
@@ -22,9 +23,9 @@
 #define SITE_SIZE 5
 
 /*
- * slot->poke: the number of the batch that poked the site last, never 0, and the displacement of the instruction it
- * put there. One word, so that the handler reads both of the same batch. Displacement 0 is nop5: a jump to the next
- * instruction, here as in the code.
+ * slot->poke: the number of the batch that poked the site last, never 0, and the displacement of the instruction that
+ * the site stands for. One word, so that the handler reads both of the same batch. Displacement 0 is nop5: a jump to
+ * the next instruction, here as in the code.
  */
 static inline uint64_t int3_poke(uint32_t batch, int32_t displacement)
 {

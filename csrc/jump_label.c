@@ -235,11 +235,8 @@ int static_key_lift(struct static_key *key, struct key_override *override)
     while (*link != override)
         link = &(*link)->next;
     *link = override->next;
+    free(override);
     int error = update(touch(key, NULL), true);
-    if (error)
-        *link = override;
-    else
-        free(override);
     text_unlock();
     return error;
 }
@@ -280,7 +277,7 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
         int error;
         entry->slot = trampoline_new(trampoline, off, on, key->enabled, &error);
         if (!entry->slot)
-            refuse("a trampoline's slot", error);
+            refuse("a trampoline", error);
     }
     entry->key = key;
     entry->index = key->n_entries;
@@ -363,9 +360,9 @@ void jump_label_info(struct jump_label_info *info)
     info->sites_patched = poked.sites;
     info->sync_calls = sync_core_count();
     info->int3 = int3_counts();
-    int fork_error = text_poke_fork_error();
-    info->refused = fork_error ? -fork_error : refused;
-    snprintf(info->refusal, sizeof(info->refusal), "%s", fork_error ? "a copy of the parent's code" : refused_what);
+    int shared = arena_shared();
+    info->refused = shared ? -shared : refused;
+    snprintf(info->refusal, sizeof(info->refusal), "%s", shared ? "a copy of the parent's code" : refused_what);
     text_unlock();
 }
 

@@ -176,11 +176,8 @@ static int ask_group(const pid_t *tids, unsigned n)
         if (error && error != -ESRCH && !result)
             result = error;
     }
-    for (unsigned i = 0; i < n; i++) {
-        int error = asked[i] ? wait_for(tids[i], i) : 0;
-        if (error && !result)
-            result = error;
-    }
+    for (unsigned i = 0; i < n && !result; i++)
+        result = asked[i] ? wait_for(tids[i], i) : 0;
     return result;
 }
 
@@ -224,12 +221,38 @@ static int add_new_threads(struct threads *threads)
     return error;
 }
 
+/*
+ * Take the highest real-time signal that nobody handles: C libraries and runtimes take theirs from the low end.
+ * Before each question, as somebody may have taken it since: who asks with a signal that is not ours waits for ever.
+ */
+static int take_signal(void)
+{
+    struct sigaction now;
+    if (sync_signal && !sigaction(sync_signal, NULL, &now) && now.sa_flags & SA_SIGINFO && now.sa_sigaction == answer)
+        return 0;
+    sync_signal = 0; /* whoever took it since keeps it */
+    for (int number = SIGRTMAX; number >= SIGRTMIN; number--) {
+        if (sigaction(number, NULL, &now) || now.sa_handler != SIG_DFL)
+            continue;
+        /* SA_NODEFER: a thread within answer() must not look like one that blocks the signal. */
+        struct sigaction action = {.sa_sigaction = answer,
+                                   .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER};
+        if (sigaction(number, &action, NULL))
+            return -errno;
+        sync_signal = number;
+        return 0;
+    }
+    return -EBUSY;
+}
+
 /* Ask every thread; then those that have appeared since, for a thread not yet asked may have made them. */
 static int signal_sync(void)
 {
     struct threads threads = {0};
     size_t asked;
-    int error;
+    int error = take_signal();
+    if (error)
+        return error;
     serialize();
     do {
         asked = threads.n;
@@ -251,22 +274,8 @@ static void signal_stop(void)
     sync_signal = 0;
 }
 
-/* Take the highest real-time signal that nobody handles: C libraries and runtimes take theirs from the low end. */
 static int signal_start(void)
 {
-    for (int number = SIGRTMAX; number >= SIGRTMIN && !sync_signal; number--) {
-        struct sigaction now;
-        if (sigaction(number, NULL, &now) || now.sa_handler != SIG_DFL)
-            continue;
-        /* SA_NODEFER: a thread within answer() must not look like one that blocks the signal. */
-        struct sigaction action = {.sa_sigaction = answer,
-                                   .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER};
-        if (sigaction(number, &action, NULL))
-            return -errno;
-        sync_signal = number;
-    }
-    if (!sync_signal)
-        return -EBUSY;
     int error = ask((pid_t)syscall(SYS_gettid), 0, 0); /* there may be no other thread yet to try it on */
     if (!error)
         error = signal_sync();
@@ -312,7 +321,11 @@ void sync_core_stop(void)
     method = SYNC_NONE;
 }
 
-void sync_core_forked(void) { count = 0; }
+void sync_core_forked(void)
+{
+    count = 0;
+    deaf = 0;
+}
 
 enum sync_method sync_core_method(void) { return method; }
 

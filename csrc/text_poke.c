@@ -11,13 +11,10 @@
 #define TEXT_POKE_STEP(number)
 #endif
 
-#define INT3 0xcc
-
 static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static int syncs = 2;
-static int fork_error;
 static struct slot *queue;
 static struct text_poke_counts counts;
 
@@ -39,8 +36,7 @@ static void fork_parent(void)
 
 static void fork_child(void)
 {
-    int error = arena_fork_child();
-    fork_error = error ? error : fork_error;
+    arena_fork_child();
     int3_forked();
     sync_core_forked();
     counts = (struct text_poke_counts){0};
@@ -56,8 +52,6 @@ int text_init(void)
     text_unlock();
     return error;
 }
-
-int text_poke_fork_error(void) { return fork_error; }
 
 void text_poke_set_syncs(int n) { syncs = n; }
 
@@ -97,14 +91,15 @@ void text_poke_queue(struct slot *slot, int32_t displacement)
 }
 
 /*
- *  1. int3 on every first byte                    from here on whoever comes by traps, and is sent on by the handler
- *  2. sync                                        nobody is executing an old instruction any more
+ *  1. int3 on every first byte                    from here on whoever comes by traps, and is sent on the old way
+ *  2. sync                                        nobody is executing an old instruction any more, and nothing can
+ *                                                 fail any more: whoever traps is sent on the new way
  *  3. every tail                                  nobody looks at it
  *    (sync, where three are asked for)
  *  4. every new first byte
  *  5. sync                                        nobody sees an int3 any more
  *
- * The handler is told first what each site is going to be, so that it can answer from the first int3 on.
+ * So a batch that fails was never seen, and when one has succeeded nobody goes the old way who comes by later.
  */
 static int poke_batch(struct slot *batch)
 {
@@ -113,7 +108,7 @@ static int poke_batch(struct slot *batch)
     int error;
 
     for (struct slot *slot = batch; slot; slot = slot->next)
-        atomic_store(&slot->poke, int3_poke(number, slot->next_displacement));
+        atomic_store(&slot->poke, int3_poke(number, slot->displacement));
     for (struct slot *slot = batch; slot; slot = slot->next)
         write_first(slot, INT3);
     TEXT_POKE_STEP(1);
@@ -123,12 +118,13 @@ static int poke_batch(struct slot *batch)
         /* No tail was touched: with its first byte back every site is the old instruction, whatever a core saw. */
         for (struct slot *slot = batch; slot; slot = slot->next) {
             encode(insn, slot->displacement);
-            atomic_store(&slot->poke, int3_poke(number, slot->displacement));
             write_first(slot, insn[0]);
         }
         int3_batch_end();
         return error;
     }
+    for (struct slot *slot = batch; slot; slot = slot->next)
+        atomic_store(&slot->poke, int3_poke(number, slot->next_displacement));
     TEXT_POKE_STEP(2);
 
     for (struct slot *slot = batch; slot; slot = slot->next) {
@@ -164,7 +160,9 @@ int text_poke_finish(void)
     queue = NULL;
     if (!batch)
         return 0;
-    int error = fork_error ? fork_error : int3_install();
+    int error = arena_shared();
+    if (!error)
+        error = int3_install();
     return error ? error : poke_batch(batch);
 }
 

@@ -22,9 +22,6 @@ int text_init(void);
 void text_lock(void);
 void text_unlock(void);
 
-/* Why this process cannot patch: -errno where a fork left it without a copy of its parent's code; 0: it can. */
-int text_poke_fork_error(void);
-
 /* 2, or 3 for the cautious. */
 void text_poke_set_syncs(int syncs);
 

@@ -5,6 +5,10 @@
  * Nothing here touches the stack, so a trampoline is invisible to backtraces and shadow stacks, and leaves every
  * argument but the first (rdi) where it was. Data is addressed relative to the code, from the slot's last words.
  */
+#ifdef __CET__
+#include <cet.h> /* the note without which the linker takes the whole library for unfit for shadow stacks */
+#endif
+
 #define OFF_ENTRY    32
 #define ON_ENTRY     40
 #define ON_ARGUMENT  48

@@ -14,7 +14,7 @@ class DecorationError(JumpLabelError, TypeError):
 
 
 class PatchError(JumpLabelError, OSError):
-    """The sites could not be rewritten; every one of them, and the state of every key, is as it was.
+    """The sites could not be rewritten; every one of them is as it was, and so is the state that their keys show.
 
     ``errno`` says why, ``membarrier(2)`` and ``rt_tgsigqueueinfo(2)`` what it means; ``EDEADLK`` is a thread that
     blocks the signal which the process uses in place of ``membarrier``.

@@ -37,6 +37,8 @@ class StaticKey:
     __slots__ = ("__weakref__", "_key", "_name")
 
     def __init__(self, name: str, default: bool = False) -> None:
+        if hasattr(self, "_key"):
+            raise StaticKeyError(f"{self!r} is a key already; make another one for {name!r}")
         if not isinstance(name, str) or not name or "\0" in name:
             raise StaticKeyError(f"a StaticKey needs a name, a string such as 'shop.tracing', not {name!r}")
         if not isinstance(default, bool):
@@ -104,7 +106,8 @@ class StaticKey:
         and overlap: the newest decides. Not for use within ``batch()``, which would never show it.
 
         Raises StaticKeyError for anything but True or False, and within a batch; PatchError where the sites cannot be
-        rewritten. Where that happens at the end of the block the key stays as the override holds it.
+        rewritten. Where that happens at the end of the block, the next toggle of the key makes up for it. A process
+        forked within the block keeps the override, unless it is the forking thread's own.
         """
         if not isinstance(enabled, bool):
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
@@ -173,9 +176,9 @@ class _Batch:
 
 def _running() -> object:
     """Who runs: the thread, and within it the asyncio task."""
-    asyncio = sys.modules.get("asyncio")
+    current_task = getattr(sys.modules.get("asyncio"), "current_task", None)  # None, too, while it is being imported
     try:
-        task = asyncio.current_task() if asyncio else None
+        task = current_task() if current_task else None
     except RuntimeError:  # no loop runs in this thread
         task = None
     return threading.get_ident(), task
@@ -209,7 +212,7 @@ def batch() -> Iterator[None]:
     finally:
         ours.ended = True
         _batch.reset(token)
-    if outer is not None:
+    if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)
     elif ours.steps:
         _apply(ours.steps)

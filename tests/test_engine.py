@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 C = Path(__file__).parent / "c"
+NOT_POSSIBLE_HERE = 77  # as in tests/c/expect.h
 
 
 def cases(program):
@@ -27,16 +28,21 @@ def test_every_case_is_run(programs, program):
     assert listed == cases(program)
 
 
+def run_case(program, case):
+    done = subprocess.run([program, case], capture_output=True, text=True)
+    if done.returncode == NOT_POSSIBLE_HERE:
+        pytest.skip("not possible here")
+    assert (done.returncode, done.stderr) == (0, "")
+
+
 @pytest.mark.parametrize("case", cases("interleavings"))
 def test_interleaving(programs, case):
-    done = subprocess.run([programs["interleavings"], case], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    run_case(programs["interleavings"], case)
 
 
 @pytest.mark.parametrize("case", cases("synchronization"))
 def test_synchronization(programs, case):
-    done = subprocess.run([programs["synchronization"], case], capture_output=True, text=True)
-    assert (done.returncode, done.stderr) == (0, "")
+    run_case(programs["synchronization"], case)
 
 
 @pytest.fixture(scope="module")

@@ -10,6 +10,7 @@ import re
 import signal
 import sys
 import threading
+import types
 
 import pytest
 
@@ -238,6 +239,14 @@ def test_unpickling_a_key_that_nobody_made_says_so():
 def test_copies_are_the_key_itself(key):
     assert copy.copy(key) is key
     assert copy.deepcopy({"key": key}) == {"key": key}
+
+
+def test_a_key_is_made_once(key):
+    gate = gated(key)
+    with pytest.raises(StaticKeyError, match="is a key already"):
+        key.__init__("another name")
+    key.enable()
+    assert_state(key, gate, 1, True)
 
 
 # ---- override ----
@@ -532,6 +541,27 @@ def test_no_toggle_is_lost_to_a_batch_that_has_ended(keys):
 
     asyncio.run(main())
     assert [key.enabled for key in keys] == [True, True, True]
+
+
+def test_batches_that_end_out_of_order(keys):
+    first, second, _ = keys
+    outer, inner = batch(), batch()
+    outer.__enter__()
+    first.inc()
+    inner.__enter__()
+    second.inc()
+    outer.__exit__(None, None, None)
+    assert (first.count, second.count) == (1, 0)
+    inner.__exit__(None, None, None)
+    assert (first.count, second.count) == (1, 1)
+
+
+def test_a_batch_while_asyncio_is_being_imported(keys, monkeypatch):
+    monkeypatch.setitem(sys.modules, "asyncio", types.ModuleType("asyncio"))
+    with batch():
+        keys[0].enable()
+        assert not keys[0].enabled
+    assert keys[0].enabled
 
 
 # ---- from anywhere ----

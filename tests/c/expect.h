@@ -15,6 +15,9 @@
         }                                                                            \
     } while (0)
 
+/* The status of a test that this machine does not allow. */
+#define NOT_POSSIBLE_HERE 77
+
 struct test {
     const char *name;
     void (*run)(void);

@@ -204,6 +204,24 @@ static void stray_signal(void)
     pthread_join(thread, NULL);
 }
 
+/* Somebody takes the signal that was ours: it is left to them, and another one serves. */
+static void not_the_question(int number) { (void)number; }
+
+static void signal_taken(void)
+{
+    EXPECT(sync_core_start(SYNC_SIGNAL) == 0);
+    int ours = taken_signal();
+    signal(ours, not_the_question);
+    pthread_t thread;
+    pthread_create(&thread, NULL, stay, NULL);
+    EXPECT(sync_core() == 0);
+    __atomic_store_n(&leave, 1, __ATOMIC_SEQ_CST);
+    pthread_join(thread, NULL);
+    struct sigaction action;
+    sigaction(ours, NULL, &action);
+    EXPECT(action.sa_handler == not_the_question);
+}
+
 static int blocking;
 
 static void *block_everything(void *unused)
@@ -215,18 +233,22 @@ static void *block_everything(void *unused)
     return stay(unused);
 }
 
-/* A thread that blocks the signal cannot be reached: an error, not a wait without end. It ends, and all is well. */
+/* Threads that block the signal cannot be reached: an error, not a wait without end. They end, and all is well. */
 static void blocked(void)
 {
     EXPECT(sync_core_start(SYNC_SIGNAL) == 0);
-    pthread_t thread;
-    pthread_create(&thread, NULL, block_everything, NULL);
-    while (!__atomic_load_n(&blocking, __ATOMIC_SEQ_CST))
-        sched_yield();
+    pthread_t threads[2];
+    for (int i = 0; i < 2; i++) {
+        pthread_create(&threads[i], NULL, block_everything, NULL);
+        while (!__atomic_load_n(&blocking, __ATOMIC_SEQ_CST))
+            sched_yield();
+        __atomic_store_n(&blocking, 0, __ATOMIC_SEQ_CST);
+    }
     for (int i = 0; i < 100; i++) /* the wait for it is not repeated: alarm() would end this */
         EXPECT(sync_core() == -EDEADLK);
     __atomic_store_n(&leave, 1, __ATOMIC_SEQ_CST);
-    pthread_join(thread, NULL);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
     EXPECT(sync_core() == 0);
 }
 
@@ -306,6 +328,7 @@ int main(int argc, char **argv)
         TEST(many_threads),
         TEST(stray_signal),
         TEST(signal_in_use),
+        TEST(signal_taken),
         TEST(blocked),
         TEST(late_answer),
         TEST(threads_come_and_end),
