@@ -7,7 +7,7 @@ import sys
 import pytest
 
 import jumplabel
-from jumplabel import StaticKey, batch, static_gate
+from jumplabel import StaticKey, static_gate
 
 PROGRAM = """
 import sys
@@ -52,14 +52,3 @@ def test_sync_calls_a_toggle(n_sites):
     assert after.sync_calls - before.sync_calls == before.syncs_per_batch
     assert after.sites_patched - before.sites_patched == n_sites
     assert after.batches - before.batches == 1
-
-
-def test_a_batch_that_changes_nothing_patches_nothing():
-    key = StaticKey("batches.nothing")
-    gate = static_gate(key)(abs)
-    before = jumplabel.info()
-    with batch():
-        key.enable()
-        key.disable()
-    assert jumplabel.info().sync_calls == before.sync_calls
-    assert gate(-1) is None

@@ -37,7 +37,7 @@ def constant(value):
     return static_gate(StaticKey(f"under_fire.never.{value}"), default=value)(lambda: None)
 
 
-def hammer(library, seconds, sites, toggles_a_batch=1):
+def hammer(library, seconds, sites):
     """Toggle `sites` switches while two C threads call them without the GIL; returns the callers and the toggles."""
     key = StaticKey("under_fire.hammer")
     off, on = constant(False), constant(True)
