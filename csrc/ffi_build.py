@@ -5,6 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
+HEADERS = ("callable", "code_object", "jump_label", "site_watch")
 
 ffi = FFI()
 ffi.cdef("""
@@ -22,7 +23,8 @@ ffi.cdef("""
     int static_key_override(struct static_key *key, int enabled, struct key_override **override);
     int static_key_lift(struct static_key *key, struct key_override *override);
 
-    struct jump_table_row { const char *key, *kind, *owner; void *address; int native, enabled; };
+    enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
+    struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };
     struct jump_table { size_t n; struct jump_table_row rows[]; ...; };
     struct jump_table *jump_table_read(struct static_key *key);
     void free(void *);
@@ -38,7 +40,7 @@ ffi.cdef("""
         int native;
         enum sync_method method;
         int syncs;
-        uint64_t keys, native_entries, plain_entries, arena_bytes;
+        uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
         uint64_t batches, sites_patched, sync_calls;
         struct int3_counts int3;
         int refused;
@@ -49,11 +51,19 @@ ffi.cdef("""
     size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
 
     int callable_type(uintptr_t list);
+
+    struct branch {
+        struct static_key *key; const char *owner; size_t unit; uint8_t target_off, target_on; _Bool twin;
+    };
+    int code_object_branches(uintptr_t code, const struct branch *branches, size_t n);
+    void code_object_compiles(_Bool compiles);
+    int function_has_version(uintptr_t function);
+    void function_restore_version(uintptr_t function);
 """)
 
 ffi.set_source(
     "jumplabel._engine",
-    '#include <stdlib.h>\n#include "callable.h"\n#include "jump_label.h"\n#include "site_watch.h"\n',
+    "#include <stdlib.h>\n" + "".join(f'#include "{name}.h"\n' for name in HEADERS),
     sources=sorted(str(path) for pattern in ("*.c", "*.S") for path in HERE.glob(pattern)),
     depends=sorted(str(path) for path in HERE.glob("*.h")),
     include_dirs=[str(HERE)],

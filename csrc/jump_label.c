@@ -46,7 +46,7 @@ static void bury(struct jump_entry *entry)
     struct jump_entry *last = key->entries[--key->n_entries];
     key->entries[entry->index] = last;
     last->index = entry->index;
-    if (entry->slot)
+    if (entry->site == SITE_NATIVE)
         trampoline_free(entry->slot);
     free(entry->owner);
     free(entry);
@@ -151,7 +151,7 @@ static void queue_entries(struct static_key *key)
 {
     for (size_t i = 0; i < key->n_entries; i++) {
         struct jump_entry *entry = key->entries[i];
-        if (entry->slot)
+        if (entry->site == SITE_NATIVE)
             text_poke_queue(entry->slot, trampoline_displacement(entry->trampoline, key->next_enabled));
     }
 }
@@ -161,8 +161,12 @@ static void commit(struct static_key *key)
     __atomic_store_n(&key->count, key->next_count, __ATOMIC_RELEASE);
     if (key->next_enabled == key->enabled)
         return;
-    for (size_t i = 0; i < key->n_entries; i++)
-        atomic_store(&key->entries[i]->enabled, key->next_enabled);
+    for (size_t i = 0; i < key->n_entries; i++) {
+        struct jump_entry *entry = key->entries[i];
+        atomic_store(&entry->enabled, key->next_enabled);
+        if (entry->site == SITE_BYTECODE)
+            code_poke(&entry->code, key->next_enabled);
+    }
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
 }
 
@@ -199,6 +203,7 @@ int static_key_apply(const struct key_step *steps, size_t n, size_t *failed)
     *failed = i;
     int patch_error = update(touched, !error);
     text_unlock();
+    code_poke_settle();
     return error ? error : patch_error;
 }
 
@@ -225,6 +230,7 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
         *override = made;
     }
     text_unlock();
+    code_poke_settle();
     return error;
 }
 
@@ -238,6 +244,7 @@ int static_key_lift(struct static_key *key, struct key_override *override)
     free(override);
     int error = update(touch(key, NULL), true);
     text_unlock();
+    code_poke_settle();
     return error;
 }
 
@@ -256,9 +263,8 @@ static bool make_room(struct static_key *key)
     return true;
 }
 
-struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
-                                  enum trampoline_kind trampoline, struct trampoline_target off,
-                                  struct trampoline_target on)
+/* A new entry in the key's state, with the lock taken; or NULL, without. */
+static struct jump_entry *enter(struct static_key *key, const char *kind, const char *owner)
 {
     struct jump_entry *entry = calloc(1, sizeof(*entry));
     char *copy = strdup(owner);
@@ -269,21 +275,53 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
         free(copy);
         return NULL;
     }
-    entry->trampoline = trampoline;
     entry->kind = kind;
     entry->owner = copy;
     entry->enabled = key->enabled;
-    if (!start()) {
-        int error;
-        entry->slot = trampoline_new(trampoline, off, on, key->enabled, &error);
-        if (!entry->slot)
-            refuse("a trampoline", error);
-    }
     entry->key = key;
     entry->index = key->n_entries;
     key->entries[key->n_entries++] = entry;
+    return entry;
+}
+
+struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
+                                  enum trampoline_kind trampoline, struct trampoline_target off,
+                                  struct trampoline_target on)
+{
+    struct jump_entry *entry = enter(key, kind, owner);
+    if (!entry)
+        return NULL;
+    if (!start()) {
+        int error;
+        entry->slot = trampoline_new(trampoline, off, on, key->enabled, &error);
+        entry->trampoline = trampoline;
+        entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
+        if (!entry->slot)
+            refuse("a trampoline", error);
+    }
     text_unlock();
     return entry;
+}
+
+struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site)
+{
+    struct jump_entry *entry = enter(key, "branch", owner);
+    if (!entry)
+        return NULL;
+    entry->site = SITE_BYTECODE;
+    entry->code = *site;
+    code_poke_site(&entry->code, key->enabled);
+    text_unlock();
+    return entry;
+}
+
+void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_code *code)
+{
+    lock();
+    code_poke_forget(code);
+    for (size_t i = 0; i < n; i++)
+        bury(entries[i]);
+    text_unlock();
 }
 
 void jump_entry_retire(struct jump_entry *entry)
@@ -295,7 +333,14 @@ void jump_entry_retire(struct jump_entry *entry)
 
 void *jump_entry_address(struct jump_entry *entry)
 {
-    return entry->slot ? (void *)entry->slot->exec : (void *)&entry->enabled;
+    switch (entry->site) {
+    case SITE_NATIVE:
+        return entry->slot->exec;
+    case SITE_BYTECODE:
+        return entry->code.unit;
+    default:
+        return &entry->enabled;
+    }
 }
 
 /* ---- what there is ---- */
@@ -333,7 +378,7 @@ struct jump_table *jump_table_read(struct static_key *only)
                 row->kind = keep(&texts, entry->kind);
                 row->owner = keep(&texts, entry->owner);
                 row->address = jump_entry_address(entry);
-                row->native = entry->slot != NULL;
+                row->site = entry->site;
                 row->enabled = entry->enabled;
                 row++;
             }
@@ -344,12 +389,13 @@ struct jump_table *jump_table_read(struct static_key *only)
 
 void jump_label_info(struct jump_label_info *info)
 {
+    uint64_t *entries[] = {&info->plain_entries, &info->native_entries, &info->bytecode_entries};
     memset(info, 0, sizeof(*info));
     lock();
     for (struct static_key *key = keys; key; key = key->next) {
         info->keys++;
         for (size_t i = 0; i < key->n_entries; i++)
-            (*(key->entries[i]->slot ? &info->native_entries : &info->plain_entries))++;
+            (*entries[key->entries[i]->site])++;
     }
     struct text_poke_counts poked = text_poke_counts();
     info->native = trampolines_started();

@@ -2,14 +2,15 @@
  * Static keys and the jump table: what a key knows, who uses it, and which sites follow it.
  *
  * After Linux kernel/jump_label.c: keys count their users, entries join a site to a key, and a change of keys becomes
- * one batch for the text poke. An entry whose site no trampoline could be had for is a plain branch: its owner reads
- * entry->enabled.
+ * one batch for the text poke, and a store for each site in bytecode. An entry whose site no trampoline could be had
+ * for is a plain branch: its owner reads entry->enabled.
  *
  * No Python here. Every function locks for itself and may be called from any thread, but not from a signal handler.
  */
 #ifndef JUMPLABEL_JUMP_LABEL_H
 #define JUMPLABEL_JUMP_LABEL_H
 
+#include "code_poke.h"
 #include "trampoline.h"
 
 #include <stddef.h>
@@ -36,12 +37,24 @@ struct static_key {
     struct static_key *next_touched;
 };
 
+enum site {
+    SITE_PLAIN,
+    SITE_NATIVE,
+    SITE_BYTECODE,
+};
+
 struct jump_entry {
     _Atomic int enabled;
-    enum trampoline_kind trampoline;
-    const char *kind;  /* what its owner calls it; a static string */
-    char *owner;       /* "module.qualname:line" */
-    struct slot *slot; /* NULL: a plain branch */
+    enum site site;
+    const char *kind; /* what its owner calls it; a static string */
+    char *owner;      /* "module.qualname:line" */
+    union {
+        struct {
+            struct slot *slot;
+            enum trampoline_kind trampoline;
+        };
+        struct code_site code;
+    };
     struct static_key *key;
     size_t index; /* in key->entries */
     struct jump_entry *next_retired;
@@ -83,7 +96,7 @@ enum key_error {                        /* positive, where a negative result is 
 /*
  * Take all steps, in order, in one transaction: one batch for all sites of all keys whose state changes.
  * Returns 0; or an error, and then no step was taken and *failed is the first that could not be (n: the patch).
- * On return every later pass through a site sees the new state.
+ * On return every later pass through a site sees the new state. Waits for the GIL where code_poke.h says.
  */
 int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
 
@@ -111,6 +124,12 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
  */
 void jump_entry_retire(struct jump_entry *entry);
 
+/* A new entry for a site in bytecode, which is brought to the key's state. NULL: no memory. Copies owner and site. */
+struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site);
+
+/* These entries of one code object are gone, all of them, before its memory goes. Takes the mutex. */
+void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_code *code);
+
 /* The address of an entry's site: its first instruction, or the word that a plain branch reads. */
 void *jump_entry_address(struct jump_entry *entry);
 
@@ -119,7 +138,8 @@ void *jump_entry_address(struct jump_entry *entry);
 struct jump_table_row {
     const char *key, *kind, *owner;
     void *address;
-    int native, enabled;
+    enum site site;
+    int enabled;
 };
 
 struct jump_table {
@@ -134,8 +154,8 @@ struct jump_label_info {
     int native;              /* whether trampolines could be made ready */
     enum sync_method method; /* SYNC_NONE while they are not */
     int syncs;
-    uint64_t keys, native_entries, plain_entries, arena_bytes;
-    uint64_t batches, sites_patched, sync_calls; /* of this process, since it began or was forked */
+    uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
+    uint64_t batches, sites_patched, sync_calls; /* native; of this process, since it began or was forked */
     struct int3_counts int3;
     int refused; /* errno of the last refusal to make a native entry, 0 for none; the text says of what */
     char refusal[128];

@@ -1,9 +1,9 @@
 """Static keys: code that costs nothing until someone switches it on, in a running process.
 
 What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
-StaticKey, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
+StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
 
-Importing the package changes nothing in the process. The first decorator maps executable memory and takes SIGTRAP.
+Importing the package changes nothing in the process. The first gate or switch maps executable memory and takes SIGTRAP.
 """
 
 try:
@@ -16,8 +16,10 @@ except ModuleNotFoundError as error:
         "'pip install -e .', or run the installed package from another directory"
     ) from error
 
+from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
+from jumplabel.hints import likely, unlikely
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.settings import configure as _configure
 from jumplabel.table import Info, JumpEntry, info, jump_table
@@ -38,6 +40,9 @@ __all__ = [
     "jump_table",
     "key",
     "keys",
+    "likely",
+    "static_branches",
     "static_gate",
     "static_switch",
+    "unlikely",
 ]

@@ -85,8 +85,9 @@ def _info(arguments: argparse.Namespace) -> int:
         return 0
     print(f"{'address':<18}  {'kind':<12}  {'state'}  key, owner")
     for entry in table:
-        kind = entry.kind if entry.native else f"plain {entry.kind}"
-        print(f"{entry.address:#018x}  {kind:<12}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}")
+        print(
+            f"{entry.address:#018x}  {entry.what:<12}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
+        )
     return 0
 
 

@@ -146,6 +146,9 @@ def _name(function: Any) -> str:
 
 def _owner(function: Any) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None)
-    owner = f"{_name(function)}:{code.co_firstlineno}" if code else _name(function)
-    # Names may be any strings; the engine keeps a C string in UTF-8.
+    return printable(f"{_name(function)}:{code.co_firstlineno}" if code else _name(function))
+
+
+def printable(owner: str) -> str:
+    """Names may be any strings; the engine keeps a C string in UTF-8."""
     return owner.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -16,19 +16,23 @@ class JumpEntry:
     key: str
     """The key's name."""
     address: int
-    """Of the site's first instruction; of the word that decides, where the site is a plain branch."""
+    """Of the site's instruction, in a trampoline or in a code object; of the word that a plain branch in C reads."""
     kind: str
-    """``gate`` or ``switch``."""
+    """``gate``, ``switch``, or ``branch``: one in bytecode."""
     native: bool
-    """Whether the site is an instruction in a trampoline; otherwise it is a plain branch in C."""
+    """Whether the site is an instruction in a trampoline; otherwise a gate or switch is a plain branch in C."""
     state: bool
     """Whether the site shows the key as on."""
     owner: str
     """``module.qualname:line``; without a line for what has no Python code."""
 
+    @property
+    def what(self) -> str:
+        """The kind, ``plain`` where it could not be a native site."""
+        return self.kind if self.native or self.kind == "branch" else f"plain {self.kind}"
+
     def __str__(self) -> str:
-        kind = self.kind if self.native else f"plain {self.kind}"
-        return f"{self.address:#018x}  {kind:<12}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
+        return f"{self.address:#018x}  {self.what:<12}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,11 +52,13 @@ class Info:
     keys: int
     native_sites: int
     plain_sites: int
+    bytecode_sites: int
     arena_bytes: int
     """Executable memory mapped."""
     batches: int
-    """Patch transactions that rewrote at least one site."""
+    """Patch transactions that rewrote at least one native site."""
     sites_patched: int
+    """Native sites that they rewrote."""
     sync_calls: int
     int3_current: int
     """Traps answered with the new instruction while its batch was being patched."""
@@ -80,7 +86,7 @@ def _entry(row: Any) -> JumpEntry:
         key=ffi.string(row.key).decode(),
         address=int(ffi.cast("uintptr_t", row.address)),
         kind=ffi.string(row.kind).decode(),
-        native=bool(row.native),
+        native=row.site == lib.SITE_NATIVE,
         state=bool(row.enabled),
         owner=ffi.string(row.owner).decode(),
     )
@@ -117,6 +123,7 @@ def info() -> Info:
         keys=raw.keys,
         native_sites=raw.native_entries,
         plain_sites=raw.plain_entries,
+        bytecode_sites=raw.bytecode_entries,
         arena_bytes=raw.arena_bytes,
         batches=raw.batches,
         sites_patched=raw.sites_patched,

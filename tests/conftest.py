@@ -10,7 +10,10 @@ import pytest
 from jumplabel import StaticKey, static_gate, static_switch
 
 ROOT = Path(__file__).parent.parent
-ENGINE = ["arena.c", "int3.c", "jump_label.c", "sync_core.c", "text_poke.c", "trampoline.c", "trampoline_x86_64.S"]
+ENGINE = [
+    *("arena.c", "code_poke.c", "int3.c", "jump_label.c", "sync_core.c", "text_poke.c", "trampoline.c"),
+    "trampoline_x86_64.S",
+]
 
 
 @pytest.fixture(scope="session")

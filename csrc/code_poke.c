@@ -1,0 +1,66 @@
+#include "code_poke.h"
+
+#include <stddef.h>
+
+static struct poked_code *unsettled;
+static _Atomic bool asked;
+static bool settle_all;
+static void (*settle)(void);
+
+/* A full barrier, too: who makes the interpreter trace after we looked whether it does finds the new argument. */
+static void store(uint8_t *argument, uint8_t target) { __atomic_store_n(argument, target, __ATOMIC_SEQ_CST); }
+
+void code_poke_site(const struct code_site *site, bool enabled)
+{
+    uint8_t target = site->target[enabled];
+    if (site->twin)
+        store(site->unit + CODE_UNIT + 1, target - 1);
+    store(site->unit + 1, target);
+}
+
+void code_poke(const struct code_site *site, bool enabled)
+{
+    struct poked_code *code = site->code;
+    code_poke_site(site, enabled);
+    bool traced = __atomic_load_n(site->unit, __ATOMIC_SEQ_CST) != site->opcode;
+    if (!traced && !settle_all)
+        return;
+    code->traced |= traced;
+    if (!code->unsettled) {
+        code->unsettled = true;
+        code->next_unsettled = unsettled;
+        unsettled = code;
+    }
+    atomic_store(&asked, true);
+}
+
+void code_poke_settle_all(void) { settle_all = true; }
+
+void code_poke_set_settle(void (*new_settle)(void)) { settle = new_settle; }
+
+void code_poke_settle(void)
+{
+    if (atomic_load(&asked) && settle)
+        settle();
+}
+
+struct poked_code *code_poke_unsettled(void)
+{
+    struct poked_code *code = unsettled;
+    if (code)
+        code_poke_forget(code);
+    else
+        atomic_store(&asked, false); /* only now: until then others wait for who takes the step */
+    return code;
+}
+
+void code_poke_forget(struct poked_code *code)
+{
+    if (!code->unsettled)
+        return;
+    struct poked_code **link = &unsettled;
+    while (*link != code)
+        link = &(*link)->next_unsettled;
+    *link = code->next_unsettled;
+    code->unsettled = false;
+}

@@ -1,0 +1,63 @@
+/*
+ * The store that turns a bytecode site.
+ *
+ * A site is one unit of a CPython code object, an opcode and its argument: JUMP_FORWARD to where the function goes on
+ * while the key is off, or to where it goes on while the key is on. Only the argument is ever written:
+ *
+ *   - it is one byte, so nobody can see half a site. (A jump of more than 255 units has an EXTENDED_ARG before it, and
+ *     a tracer may run, and toggle, between the two. Such a jump never is a site; one leads to it.)
+ *   - tracing and sys.monitoring replace opcodes and leave arguments alone, see CPython's Python/instrumentation.c
+ *   - bytecode is data to the processor: no int3, no synchronization
+ *
+ * Two kinds of readers have the old argument in hand and do not look again, and need the interpreter's help, a step
+ * that this file only asks for: compiled code, and an instruction that waits for a tracer to return. (On a
+ * free-threaded build, each thread's own copy of the code, too.) code_object.c does it.
+ *
+ * The seventh layer: no Python.h. The caller holds the text mutex.
+ */
+#ifndef JUMPLABEL_CODE_POKE_H
+#define JUMPLABEL_CODE_POKE_H
+
+#include <stdatomic.h>
+#include <stdbool.h>
+#include <stdint.h>
+
+#define CODE_UNIT 2 /* bytes: opcode, argument */
+
+/* A code object with sites; part of its owner's record of it. */
+struct poked_code {
+    bool traced;    /* an instruction may be waiting for a tracer */
+    bool unsettled; /* in the list of those that need the second step */
+    struct poked_code *next_unsettled;
+};
+
+struct code_site {
+    uint8_t *unit;     /* the opcode; the argument follows */
+    uint8_t opcode;    /* while nobody traces */
+    uint8_t target[2]; /* the argument: off, on */
+    bool twin;         /* the next unit is a second jump to the same places, for a thread that is sent there */
+    struct poked_code *code;
+};
+
+/* Bring a site that nobody runs yet to a state. */
+void code_poke_site(const struct code_site *site, bool enabled);
+
+/* Turn a site, and ask for the second step where one is needed. */
+void code_poke(const struct code_site *site, bool enabled);
+
+/* Every store needs the second step, not only one into code that is traced. */
+void code_poke_settle_all(void);
+
+/* What takes the second step: it calls code_poke_unsettled() until that returns NULL. */
+void code_poke_set_settle(void (*settle)(void));
+
+/* Have the second step taken, if it was asked for. The caller does *not* hold the text mutex. */
+void code_poke_settle(void);
+
+/* The next one that needs it, taken out of the list; NULL: none does. */
+struct poked_code *code_poke_unsettled(void);
+
+/* Take it out of the list: it is going away. */
+void code_poke_forget(struct poked_code *code);
+
+#endif

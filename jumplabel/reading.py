@@ -1,0 +1,234 @@
+"""What in a function's bytecode tests a name? Reads code objects, and changes nothing.
+
+A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(name) and x``: loads, perhaps a call of a
+hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
+"""
+
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from types import CodeType
+from typing import NamedTuple
+
+from bytecode import ConcreteBytecode
+
+Path = tuple[str, ...]
+"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes."""
+
+GLOBAL, CLOSURE, LOCAL, NAME = "global", "closure", "local", "name"
+
+_NULL: Path = ()  # what the interpreter pushes beside a callable
+
+
+class Instruction(NamedTuple):
+    name: str
+    arg: int
+    start: int
+    """In code units, with what extends its argument."""
+    end: int
+    """Behind its caches."""
+    line: int | None
+    target: int | None
+    """Of a jump."""
+
+
+class Test(NamedTuple):
+    path: Path
+    hint: Path | None
+    """The callable that it is an argument of."""
+    instructions: list[Instruction]
+    """From the first load to the jump, and what is run right behind it when the jump is not taken."""
+    loads: int
+    """How many of them are before the copy, truth test and jump."""
+    jump: Instruction
+    jumps_if: bool
+    """Whether the jump is taken when the name is true."""
+    keeps: bool
+    """Whether the name's value is on the stack after the jump."""
+
+    @property
+    def start(self) -> int:
+        return self.instructions[0].start
+
+    @property
+    def past(self) -> int:
+        """Where the function goes on when the jump is not taken."""
+        return self.instructions[-1].end
+
+    @property
+    def line(self) -> int | None:
+        return self.instructions[0].line
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What there is to know of one code object."""
+
+    code: CodeType
+    instructions: list[Instruction]
+    tests: list[Test]
+    targets: set[int]
+    """The units that a jump or an exception leads to."""
+    handlers: list[tuple[int, int]]
+    """The first and the last unit of every range of the exception table."""
+    rebinds: set[str]
+    """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
+
+
+def read(code: CodeType) -> Reading:
+    """Raises ValueError for what no compiler makes: unknown instructions, jumps to nowhere."""
+    try:
+        concrete = ConcreteBytecode.from_code(code)
+    except Exception as error:  # whatever it meets that it does not expect
+        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
+    instructions = list(_instructions(concrete))
+    targets = {instruction.target for instruction in instructions if instruction.target is not None}
+    targets |= {entry.target for entry in concrete.exception_table}
+    if not instructions or instructions[-1].end * 2 != len(code.co_code):
+        raise ValueError("its bytecode ends in the middle of an instruction")
+    nowhere = targets.difference(instruction.start for instruction in instructions)
+    if nowhere:
+        raise ValueError(f"its bytecode has a jump into the middle of an instruction, to unit {min(nowhere)}")
+    reader = _Reader(code, instructions)
+    return Reading(
+        code,
+        instructions,
+        list(reader.tests()),
+        targets,
+        [(entry.start_offset, entry.stop_offset) for entry in concrete.exception_table],
+        set(reader.rebinds()),
+    )
+
+
+def _instructions(concrete: ConcreteBytecode) -> Iterator[Instruction]:
+    unit = 0
+    for instr in concrete:
+        name = instr.name
+        start, unit = unit, unit + instr.size // 2
+        if name == "CACHE":
+            continue
+        if name.startswith("<"):
+            raise ValueError(f"its bytecode has an unknown instruction, {name}, at unit {start}")
+        arg = instr.arg if isinstance(instr.arg, int) else 0
+        yield Instruction(
+            name, arg, start, unit + instr.use_cache_opcodes(), instr.lineno, instr.get_jump_target(start)
+        )
+
+
+class _Reader:
+    """Finds the tests of one code object by following the loads before each jump on a stack of paths."""
+
+    def __init__(self, code: CodeType, instructions: list[Instruction]) -> None:
+        self.code = code
+        self.instructions = instructions
+        cells = [name for name in code.co_cellvars if name not in code.co_varnames]
+        self.fast = [*code.co_varnames, *cells, *code.co_freevars]
+        self.first_free = len(self.fast) - len(code.co_freevars)
+
+    def rebinds(self) -> Iterator[str]:
+        for name, arg, *_ in self.instructions:
+            if name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"):
+                yield self.code.co_names[arg]
+            elif name in ("STORE_DEREF", "DELETE_DEREF") and arg >= self.first_free:
+                yield self.fast[arg]
+
+    def tests(self) -> Iterator[Test]:
+        for i, (name, *_) in enumerate(self.instructions):
+            if name in _FIRST or name.startswith(("LOAD_FAST", "STORE_FAST_LOAD_FAST")):
+                test = self.test_at(i)
+                if test:
+                    yield test
+
+    def test_at(self, first: int) -> Test | None:
+        stack: list[Path] = []
+        hint = None
+        i = first
+        while self.load(self.instructions[i], stack):
+            i += 1
+            if self.instructions[i].name == "CALL":
+                if self.instructions[i].arg != 1 or len(stack) != 3 or _NULL not in stack[:2] or not stack[2]:
+                    return None
+                hint = stack[0] or stack[1]
+                stack[:] = stack[2:]
+                i += 1
+                break
+        if len(stack) != 1 or not stack[0]:
+            return None
+        loads = i - first
+        copied = self.name_at(i) == "COPY" and self.instructions[i].arg == 1
+        i += copied
+        i += self.name_at(i) == "TO_BOOL"
+        jump = self.instructions[i]
+        if jump.name not in _JUMPS:
+            return None
+        jumps_if, keeps = _JUMPS[jump.name]
+        i += 1
+        i += self.name_at(i) == "NOT_TAKEN"
+        if copied:
+            if keeps or self.name_at(i) != "POP_TOP":
+                return None
+            keeps = True
+            i += 1
+        return Test(stack[0], hint, self.instructions[first:i], loads, jump, jumps_if, keeps)
+
+    def name_at(self, i: int) -> str:
+        return self.instructions[i].name
+
+    def load(self, instruction: Instruction, stack: list[Path]) -> bool:
+        """Follow an instruction of an expression. False: it is none, or not one of those that keys are found by."""
+        name, arg, *_ = instruction
+        if name == "LOAD_GLOBAL":
+            _push_callable(stack, (GLOBAL, self.code.co_names[arg >> 1]), with_null=bool(arg & 1))
+        elif name == "LOAD_DEREF":
+            stack.append((CLOSURE if arg >= self.first_free else LOCAL, self.fast[arg]))
+        elif name == "LOAD_ATTR" and stack and stack[-1]:
+            if sys.version_info < (3, 12):
+                stack.append((*stack.pop(), self.code.co_names[arg]))
+            else:
+                _push_callable(stack, (*stack.pop(), self.code.co_names[arg >> 1]), with_null=bool(arg & 1))
+        elif name == "LOAD_METHOD" and stack and stack[-1]:
+            _push_callable(stack, (*stack.pop(), self.code.co_names[arg]), with_null=True)
+        elif name == "PUSH_NULL":
+            stack.append(_NULL)
+        elif name in ("LOAD_NAME", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"):
+            deref = name.endswith("DEREF")
+            stack.append((NAME, self.fast[arg] if deref else self.code.co_names[arg]))
+        elif name in ("LOAD_FAST", "LOAD_FAST_BORROW", "LOAD_FAST_CHECK"):
+            stack.append((LOCAL, self.fast[arg]))
+        elif not stack and name.startswith(("LOAD_FAST_", "STORE_FAST_LOAD_FAST")) and name.count("_FAST") == 2:
+            stack.append((LOCAL, self.fast[arg & 15]))  # two in one; the second is on top
+        else:
+            return name == "PRECALL" and arg == 1
+        return True
+
+
+def _push_callable(stack: list[Path], path: Path, with_null: bool) -> None:
+    if not with_null:
+        stack.append(path)
+    elif sys.version_info < (3, 13):
+        stack.extend((_NULL, path))
+    else:
+        stack.extend((path, _NULL))
+
+
+_FIRST = {
+    "LOAD_GLOBAL",
+    "LOAD_DEREF",
+    "PUSH_NULL",
+    "LOAD_NAME",
+    "LOAD_CLASSDEREF",
+    "LOAD_FROM_DICT_OR_GLOBALS",
+    "LOAD_FROM_DICT_OR_DEREF",
+}
+
+# Every conditional jump of 3.11 to 3.15: taken if, and whether the value stays on the stack then.
+_JUMPS = {
+    "POP_JUMP_IF_FALSE": (False, False),
+    "POP_JUMP_IF_TRUE": (True, False),
+    "POP_JUMP_FORWARD_IF_FALSE": (False, False),
+    "POP_JUMP_FORWARD_IF_TRUE": (True, False),
+    "POP_JUMP_BACKWARD_IF_FALSE": (False, False),
+    "POP_JUMP_BACKWARD_IF_TRUE": (True, False),
+    "JUMP_IF_FALSE_OR_POP": (False, True),
+    "JUMP_IF_TRUE_OR_POP": (True, True),
+}

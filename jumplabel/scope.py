@@ -1,0 +1,84 @@
+"""Where does a function find a name, before it runs? Looks, and runs no code of anybody's."""
+
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple
+
+from jumplabel.keys import StaticKey
+from jumplabel.reading import CLOSURE, GLOBAL, Path
+
+NOT_FOUND = object()
+
+
+class Scope(NamedTuple):
+    variables: dict[str, Any]
+    builtins: dict[str, Any]
+    cells: dict[str, Any]
+
+    @classmethod
+    def of(cls, function: FunctionType) -> "Scope":
+        cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
+        return cls(function.__globals__, function.__builtins__, cells)  # type: ignore[attr-defined]
+
+    def within(self, code: CodeType) -> "Scope":
+        """That of a function defined by this one's code, whose own variables are not there yet."""
+        return self._replace(cells={name: cell for name, cell in self.cells.items() if name not in code.co_cellvars})
+
+    def knows(self, path: Path) -> bool:
+        """Whether this is a place where names may be found before the function runs."""
+        return path[0] == GLOBAL or (path[0] == CLOSURE and path[1] in self.cells)
+
+    def find(self, path: Path) -> Any:
+        """The value, or NOT_FOUND."""
+        if not self.knows(path):
+            return NOT_FOUND
+        where, name, *attributes = path
+        if where == GLOBAL:
+            found = self.variables.get(name, NOT_FOUND)
+            if found is NOT_FOUND:
+                found = self.builtins.get(name, NOT_FOUND)
+        else:
+            try:
+                found = self.cells[name].cell_contents
+            except ValueError:  # nothing is in it yet
+                return NOT_FOUND
+        for attribute in attributes:
+            found = _attribute(found, attribute)
+        return found
+
+    def names_a_key(self, code: CodeType) -> bool:
+        """Whether the code can test a key at all: the quick answer, for most functions."""
+        holders = []
+        for path in [*((GLOBAL, name) for name in code.co_names), *((CLOSURE, name) for name in code.co_freevars)]:
+            value = self.find(path)
+            if isinstance(value, StaticKey):
+                return True
+            if isinstance(value, ModuleType | type):
+                holders.append(value)
+        for holder in holders:  # which grows
+            for name in code.co_names:
+                value = _attribute(holder, name)
+                if isinstance(value, StaticKey):
+                    return True
+                if isinstance(value, ModuleType | type) and not any(value is known for known in holders):
+                    holders.append(value)
+        return False
+
+
+def _attribute(holder: Any, name: str) -> Any:
+    """An attribute of a module or a class; NOT_FOUND for anything else, and where code would decide."""
+    kind: Any = type(holder)
+    if isinstance(holder, ModuleType):
+        usual: Any = ModuleType
+        spaces: Any = [vars(holder)]
+    elif isinstance(holder, type):
+        usual, spaces = type, [vars(base) for base in holder.__mro__]
+    else:
+        return NOT_FOUND
+    if kind is not usual:
+        if kind.__getattribute__ is not usual.__getattribute__ or any(name in vars(base) for base in kind.__mro__):
+            return NOT_FOUND
+    for space in spaces:
+        if name in space:
+            value = space[name]
+            return NOT_FOUND if hasattr(type(value), "__get__") else value
+    return NOT_FOUND
