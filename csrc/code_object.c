@@ -2,9 +2,9 @@
 #include <Python.h>
 
 #include "code_object.h"
+#include "compiled.h"
 #include "parked.h"
 
-#include <dlfcn.h>
 #include <stdlib.h>
 
 #if PY_VERSION_HEX < 0x030c0000 /* the names of PEP 523 */
@@ -86,8 +86,7 @@ int code_object_branches(uintptr_t code, const struct branch *branches, size_t n
 
 /* ---- the second step of a store ---- */
 
-/* CPython's Include/internal/pycore_optimizer.h: traces that depend on an object leave at the next check. 3.13 on. */
-static void (*invalidate)(PyInterpreterState *, void *, int);
+static bool compiles;
 
 #ifdef Py_GIL_DISABLED
 
@@ -156,13 +155,15 @@ static void settle(void)
     while ((record = next_unsettled())) {
         traced |= record->poked.traced;
         record->poked.traced = false;
-        if (invalidate)
-            invalidate(PyInterpreterState_Get(), record->code, 1);
+        if (compiles)
+            compiled_changed(record->code);
 #ifdef Py_GIL_DISABLED
         store_in_copies(record);
 #endif
         Py_DECREF(record->code);
     }
+    if (compiles)
+        compiled_changed_all();
     if (traced)
         parked_move(site_at);
 #ifdef Py_GIL_DISABLED
@@ -171,16 +172,17 @@ static void settle(void)
     PyGILState_Release(gil);
 }
 
-void code_object_compiles(bool compiles)
+int code_object_start(bool jit)
 {
+    if (jit && !compiled_start())
+        return -1;
+    compiles = jit;
     code_poke_set_settle(settle);
-    if (compiles)
-        invalidate =
-            (void (*)(PyInterpreterState *, void *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateDependency");
 #ifndef Py_GIL_DISABLED
-    if (invalidate)
+    if (jit)
 #endif
         code_poke_settle_all();
+    return 0;
 }
 
 /* ---- the function's version ---- */

@@ -24,8 +24,8 @@ struct branch {
  */
 int code_object_branches(uintptr_t code, const struct branch *branches, size_t n);
 
-/* Whether compiled code is made in this process, which then must be told of every store. */
-void code_object_compiles(bool compiles);
+/* Before the first branch is made. jit: whether this interpreter compiles. Returns -1: it does, and cannot be told. */
+int code_object_start(bool jit);
 
 /*
  * Whether the function's version is the one that its code gave it, as for every function that nobody has changed.

@@ -56,7 +56,7 @@ ffi.cdef("""
         struct static_key *key; const char *owner; size_t unit; uint8_t target_off, target_on; _Bool twin;
     };
     int code_object_branches(uintptr_t code, const struct branch *branches, size_t n);
-    void code_object_compiles(_Bool compiles);
+    int code_object_start(_Bool jit);
     int function_has_version(uintptr_t function);
     void function_restore_version(uintptr_t function);
 """)

@@ -23,7 +23,6 @@ from jumplabel.scope import NOT_FOUND, Scope
 
 T = TypeVar("T")
 
-lib.code_object_compiles(bool(getattr(sys, "_jit", None) and sys._jit.is_enabled()))  # type: ignore[attr-defined]
 
 
 @overload

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
+from jumplabel._engine import lib
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
 from jumplabel.keys import StaticKey
@@ -12,8 +13,9 @@ from jumplabel.reading import NAME, Path, Reading, Test, read
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting
 from jumplabel.scope import NOT_FOUND, Scope
 
-KNOWN = (3, 11) <= sys.version_info < (3, 16)
-"""Whether we know what this interpreter's instructions do; if not, every test stays as it is."""
+_jit = getattr(sys, "_jit", None)
+KNOWN = (3, 11) <= sys.version_info < (3, 16) and not lib.code_object_start(bool(_jit and _jit.is_enabled()))
+"""Whether we know what this interpreter's instructions do, and its JIT can be told; if not, every test stays as it is."""
 
 
 def plan(code: CodeType, scope: Scope, strict: bool) -> tuple[Plan | None, dict[Path, Any]]:

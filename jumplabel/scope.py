@@ -80,5 +80,5 @@ def _attribute(holder: Any, name: str) -> Any:
     for space in spaces:
         if name in space:
             value = space[name]
-            return NOT_FOUND if hasattr(type(value), "__get__") else value
+            return NOT_FOUND if usual is type and hasattr(type(value), "__get__") else value
     return NOT_FOUND
