@@ -20,9 +20,10 @@ def main() -> int:
     command.add_argument("modules", nargs="*", metavar="module", help="imported first, so that it makes its sites")
     command.set_defaults(run=_info)
 
-    command = commands.add_parser("dis", help="a trampoline's bytes and instructions")
+    command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
-        "Import a module and show the trampoline of a static_gate or static_switch in it as it is now."
+        "Import a module and show what is in it as it is now: the trampoline of a static_gate or static_switch, or the "
+        "bytecode of a function with static_branches."
     )
     command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
     command.set_defaults(run=_dis)

@@ -4,7 +4,6 @@ Which tests do is planning.py's question, with reading.py (what is a test?), sco
 (how does it become a site?). Here the new code is made by the plan, and put in place of the old.
 """
 
-import sys
 from collections.abc import Callable, Iterator
 from functools import cached_property, partialmethod
 from types import CodeType, FunctionType, MethodType
@@ -22,7 +21,6 @@ from jumplabel.rewriting import Plan
 from jumplabel.scope import NOT_FOUND, Scope
 
 T = TypeVar("T")
-
 
 
 @overload

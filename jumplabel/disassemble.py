@@ -1,17 +1,20 @@
-"""A trampoline as it is now: the bytes of its slot, as instructions where capstone is there to read them.
+"""Sites as they are now: a trampoline's bytes, and the bytecode of a function with branches.
 
-The layout is csrc/trampoline_x86_64.S: the site, the off path, the on path, and the words that they read.
+A trampoline's layout is csrc/trampoline_x86_64.S: the site, the off path, the on path, and the words that they read.
+Its instructions are shown where capstone is there to read them.
 """
 
+import dis
 import inspect
+import io
 from collections.abc import Iterator
 from importlib import import_module
-from types import MethodType
+from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from jumplabel._engine import ffi
 from jumplabel.decorators import StaticCallable
-from jumplabel.table import JumpEntry
+from jumplabel.table import JumpEntry, jump_table
 
 SLOT_SIZE = 64
 SITE_SIZE = 5
@@ -29,7 +32,10 @@ class Instruction(NamedTuple):
 
 
 def find(module: Any, qualified_name: str) -> Any:
-    """The static callable of this name. LookupError: nothing has the name; TypeError: something else has."""
+    """The static callable of this name, or the function with branches.
+
+    LookupError: nothing has the name; TypeError: something else has.
+    """
     where = f"{module.__name__}:{qualified_name}"
     found = module
     for name in qualified_name.split("."):
@@ -38,10 +44,19 @@ def find(module: Any, qualified_name: str) -> Any:
         except AttributeError:
             raise LookupError(f"{where}: there is no {name!r} in {found!r}") from None
     while not isinstance(found, StaticCallable):
+        if isinstance(found, FunctionType) and branches(found.__code__):
+            return found
         if not isinstance(found, classmethod | staticmethod | MethodType):
-            raise TypeError(f"{where} is no static_gate or static_switch, but {found!r}")
+            raise TypeError(f"{where} has no site of static_gate, static_switch or static_branches; it is {found!r}")
         found = found.__func__
     return found
+
+
+def branches(code: CodeType) -> dict[int, JumpEntry]:
+    """The sites in a code object, by their offsets in it."""
+    first = id(code) + type(code).__basicsize__
+    table = [entry for entry in jump_table() if entry.kind == "branch"]
+    return {entry.address - first: entry for entry in table if 0 <= entry.address - first < len(code.co_code)}
 
 
 def entry(site: Any) -> JumpEntry:
@@ -69,7 +84,26 @@ def name_site(code: bytes) -> str:
 
 
 def report(site: Any) -> Iterator[str]:
-    """The lines that ``python -m jumplabel dis`` prints about a static callable."""
+    """The lines that ``python -m jumplabel dis`` prints."""
+    return _branches(site) if isinstance(site, FunctionType) else _trampoline(site)
+
+
+def _branches(function: FunctionType) -> Iterator[str]:
+    code = function.__code__
+    sites = branches(code)
+    # co_code is a copy that the interpreter makes once, and so may be as old as that.
+    units = read(id(code) + type(code).__basicsize__, len(code.co_code))
+    yield f"{function.__qualname__}, {code.co_filename}:{code.co_firstlineno}"
+    for offset, row in sites.items():
+        target = offset + 2 + 2 * units[offset + 1]
+        yield f"{offset:6}  JUMP_FORWARD to {target:<6}  {'on' if row.state else 'off':<3}  {row.key}, {row.owner}"
+    yield ""
+    text = io.StringIO()
+    dis.dis(function, file=text, depth=0)
+    yield from text.getvalue().splitlines()
+
+
+def _trampoline(site: Any) -> Iterator[str]:
     row = entry(site)
     yield f"{row.owner}: {row.kind} of {row.key}, {'on' if row.state else 'off'}, at {row.address:#018x}"
     if not row.native:

@@ -15,7 +15,7 @@ from jumplabel.scope import NOT_FOUND, Scope
 
 _jit = getattr(sys, "_jit", None)
 KNOWN = (3, 11) <= sys.version_info < (3, 16) and not lib.code_object_start(bool(_jit and _jit.is_enabled()))
-"""Whether we know what this interpreter's instructions do, and its JIT can be told; if not, every test stays as it is."""
+"""Whether we know what this interpreter's instructions do, and can tell its JIT; if not, every test stays as it is."""
 
 
 def plan(code: CodeType, scope: Scope, strict: bool) -> tuple[Plan | None, dict[Path, Any]]:

@@ -165,6 +165,33 @@ def test_dis_names_instructions_and_what_they_read(run, native):
         assert any(line.endswith(f"; {word}") for line in lines)
 
 
+def test_dis_of_a_function_with_branches(run, tmp_path):
+    (tmp_path / "counter.py").write_text(COUNTER)
+    lines = run("dis", "counter:Counter.add").splitlines()
+    assert lines[0].endswith("counter.py:8") and "Counter.add" in lines[0]
+    sites = [line for line in lines if "JUMP_FORWARD to" in line and "counter." in line]
+    assert [line.split()[4:6] for line in sites] == [["on", "counter.strict,"], ["off", "counter.tracing,"]]
+    assert [line.rpartition(":")[2] for line in sites] == ["9", "10"]
+    assert any("RETURN_VALUE" in line for line in lines)
+    assert "no site of" in run("dis", "counter:Counter.plain", status=2)
+
+
+COUNTER = """from jumplabel import StaticKey, static_branches
+
+tracing = StaticKey("counter.tracing")
+strict = StaticKey("counter.strict", default=True)
+
+@static_branches
+class Counter:
+    def add(self, n):
+        if strict: assert n
+        if tracing: print(n)
+        return n
+
+    def plain(self): ...
+"""
+
+
 def test_dis_of_a_plain_branch(run):
     assert "plain branch" in run("dis", "shop:parse", JUMPLABEL_NATIVE="0")
 
@@ -177,8 +204,8 @@ def test_dis_of_a_plain_branch(run):
         (["dis", "no_shop:parse"], "no module 'no_shop'"),
         (["dis", "shop:missing"], "no 'missing'"),
         (["dis", "shop:Cart.missing"], "no 'missing'"),
-        (["dis", "shop:plain"], "no static_gate"),
-        (["dis", "shop:Cart.owner"], "no static_gate"),
+        (["dis", "shop:plain"], "no site of static_gate"),
+        (["dis", "shop:Cart.owner"], "no site of static_gate"),
         (["info", "no_shop"], "no module 'no_shop'"),
         (["info", "shop.part"], "no module 'shop.part'"),
         (["info", ".shop"], "no absolute name"),
