@@ -101,18 +101,17 @@ def read(code: CodeType) -> Reading:
 
 
 def _instructions(concrete: ConcreteBytecode) -> Iterator[Instruction]:
-    unit = 0
+    unit = end = 0
     for instr in concrete:
         name = instr.name
         start, unit = unit, unit + instr.size // 2
-        if name == "CACHE":
+        if name == "CACHE" and start < end:
             continue
-        if name.startswith("<"):
+        if name == "CACHE" or name.startswith("<"):
             raise ValueError(f"its bytecode has an unknown instruction, {name}, at unit {start}")
         arg = instr.arg if isinstance(instr.arg, int) else 0
-        yield Instruction(
-            name, arg, start, unit + instr.use_cache_opcodes(), instr.lineno, instr.get_jump_target(start)
-        )
+        end = unit + instr.use_cache_opcodes()
+        yield Instruction(name, arg, start, end, instr.lineno, instr.get_jump_target(start))
 
 
 class _Reader:
