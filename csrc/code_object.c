@@ -3,6 +3,7 @@
 
 #include "code_object.h"
 #include "compiled.h"
+#include "jump_label.h"
 #include "parked.h"
 
 #include <stdlib.h>
@@ -48,40 +49,75 @@ static Py_ssize_t extra_index(bool make)
     return index;
 }
 
-static bool keep(struct code_record *record)
+struct branch {
+    struct static_key *key;
+    const char *owner; /* borrowed from the caller's list */
+    struct code_site site;
+};
+
+static bool parse_branch(PyObject *tuple, struct code_record *record, struct branch *branch)
 {
-    PyGILState_STATE gil = PyGILState_Ensure();
-    Py_ssize_t index = extra_index(true);
-    bool kept = index >= 0 && !PyUnstable_Code_SetExtra((PyObject *)record->code, index, record);
-    PyErr_Clear(); /* the caller raises */
-    PyGILState_Release(gil);
-    return kept;
+    unsigned long long key;
+    Py_ssize_t unit;
+    uint8_t *target = branch->site.target;
+    int twin;
+    if (!PyArg_ParseTuple(tuple, "Ksnbbp", &key, &branch->owner, &unit, &target[0], &target[1], &twin))
+        return false;
+    branch->key = (struct static_key *)(uintptr_t)key;
+    branch->site.unit = (uint8_t *)record->code->co_code_adaptive + unit * CODE_UNIT;
+    branch->site.opcode = branch->site.unit[0];
+    branch->site.twin = twin;
+    branch->site.code = &record->poked;
+    return true;
 }
 
-int code_object_branches(uintptr_t code, const struct branch *branches, size_t n)
+/* Whoever settles may look at the record as soon as it has an entry, but only with the GIL. */
+static bool enter(struct code_record *record, const struct branch *branches, size_t n)
 {
-    struct code_record *record = calloc(1, sizeof(*record) + n * sizeof(record->entries[0]));
-    if (!record)
-        return -1;
-    record->code = (PyCodeObject *)code;
-    for (const struct branch *branch = branches; branch < branches + n; branch++) {
-        uint8_t *unit = (uint8_t *)record->code->co_code_adaptive + branch->unit * CODE_UNIT;
-        struct code_site site = {
-            .unit = unit,
-            .opcode = unit[0],
-            .target = {branch->target_off, branch->target_on},
-            .twin = branch->twin,
-            .code = &record->poked,
-        };
-        struct jump_entry *entry = jump_entry_new_code(branch->key, branch->owner, &site);
-        if (!entry)
+    Py_BEGIN_ALLOW_THREADS
+    for (size_t i = 0; i < n; i++) {
+        record->entries[i] = jump_entry_new_code(branches[i].key, branches[i].owner, &branches[i].site);
+        if (!record->entries[i])
             break;
-        record->entries[record->n++] = entry;
+        record->n++;
     }
-    if (record->n == n && keep(record))
-        return 0;
-    code_dies(record);
-    return -1;
+    Py_END_ALLOW_THREADS
+    if (record->n < n) {
+        PyErr_NoMemory();
+        return false;
+    }
+    Py_ssize_t index = extra_index(true);
+    if (index < 0) {
+        if (!PyErr_Occurred())
+            PyErr_SetString(PyExc_RuntimeError, "other tools have taken all places for data on code objects");
+        return false;
+    }
+    return !PyUnstable_Code_SetExtra((PyObject *)record->code, index, record);
+}
+
+static PyObject *make_branches(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *code, *list;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyCode_Type, &code, &PyList_Type, &list))
+        return NULL;
+    size_t n = PyList_GET_SIZE(list);
+    struct branch *branches = calloc(n, sizeof(*branches));
+    struct code_record *record = calloc(1, sizeof(*record) + n * sizeof(record->entries[0]));
+    bool made = false;
+    if (!branches || !record) {
+        PyErr_NoMemory();
+    } else {
+        record->code = (PyCodeObject *)code;
+        bool parsed = true;
+        for (size_t i = 0; i < n && parsed; i++)
+            parsed = parse_branch(PyList_GET_ITEM(list, i), record, &branches[i]);
+        made = parsed && enter(record, branches, n);
+        if (!made)
+            code_dies(record);
+    }
+    free(branches);
+    return made ? Py_NewRef(Py_None) : NULL;
 }
 
 /* ---- the second step of a store ---- */
@@ -113,22 +149,28 @@ static bool hold(PyCodeObject *code) { return PyUnstable_TryIncRef((PyObject *)c
 
 #else
 
-/* Who deallocates it has the GIL, waits for the mutex in code_dies(), and so is not there. */
+/* It may be on its way out: others' free functions are called before code_dies(), and may let go of the GIL. */
 static bool hold(PyCodeObject *code)
 {
+    if (Py_REFCNT(code) == 0)
+        return false;
     Py_INCREF(code);
     return true;
 }
 
 #endif
 
-/* The next code object to settle, held; NULL: none. */
-static struct code_record *next_unsettled(void)
+/* The next code object to settle, held, and whether one was traced; NULL: none. */
+static struct code_record *next_unsettled(bool *traced)
 {
     struct poked_code *poked;
     text_lock();
     while ((poked = code_poke_unsettled()) && !hold(((struct code_record *)poked)->code))
         ;
+    if (poked) {
+        *traced |= poked->traced;
+        poked->traced = false;
+    }
     text_unlock();
     return (struct code_record *)poked;
 }
@@ -152,9 +194,7 @@ static void settle(void)
 #ifdef Py_GIL_DISABLED
     PyMutex_Lock(&settling);
 #endif
-    while ((record = next_unsettled())) {
-        traced |= record->poked.traced;
-        record->poked.traced = false;
+    while ((record = next_unsettled(&traced))) {
         if (compiles)
             compiled_changed(record->code);
 #ifdef Py_GIL_DISABLED
@@ -172,43 +212,59 @@ static void settle(void)
     PyGILState_Release(gil);
 }
 
-int code_object_start(bool jit)
+/* ---- the function's version ---- */
+
+static PyObject *set_code(PyObject *self, PyObject *args)
 {
-    if (jit && !compiled_start())
-        return -1;
+    (void)self;
+    PyObject *function, *code;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyFunction_Type, &function, &PyCode_Type, &code))
+        return NULL;
+#if PY_VERSION_HEX >= 0x030d0000
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    bool as_made = f->func_version == ((PyCodeObject *)f->func_code)->co_version;
+#endif
+    if (PyObject_SetAttrString(function, "__code__", code))
+        return NULL;
+#if PY_VERSION_HEX >= 0x030d0000
+    if (as_made)
+        f->func_version = ((PyCodeObject *)code)->co_version;
+#endif
+    return Py_NewRef(Py_None);
+}
+
+/* ---- to Python ---- */
+
+static PyMethodDef functions[] = {
+    {"make_branches", make_branches, METH_VARARGS, NULL},
+    {"set_code", set_code, METH_VARARGS, NULL},
+};
+
+static bool publish(PyObject *list)
+{
+    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
+        PyObject *function = PyCFunction_New(&functions[i], NULL);
+        bool appended = function && !PyList_Append(list, function);
+        Py_XDECREF(function);
+        if (!appended)
+            return false;
+    }
+    return true;
+}
+
+int code_object_start(uintptr_t list, bool jit)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    int result = publish((PyObject *)list) ? 0 : -1;
+    PyErr_Clear(); /* the caller raises */
+    if (!result && !compiled_start(jit))
+        result = 1;
     compiles = jit;
     code_poke_set_settle(settle);
 #ifndef Py_GIL_DISABLED
     if (jit)
 #endif
         code_poke_settle_all();
-    return 0;
+    PyGILState_Release(gil);
+    return result;
 }
-
-/* ---- the function's version ---- */
-
-#if PY_VERSION_HEX >= 0x030d0000
-
-int function_has_version(uintptr_t function)
-{
-    PyFunctionObject *f = (PyFunctionObject *)function;
-    return f->func_version == ((PyCodeObject *)f->func_code)->co_version;
-}
-
-void function_restore_version(uintptr_t function)
-{
-    PyFunctionObject *f = (PyFunctionObject *)function;
-    f->func_version = ((PyCodeObject *)f->func_code)->co_version;
-}
-
-#else /* a changed function gets a new version when it is called */
-
-int function_has_version(uintptr_t function)
-{
-    (void)function;
-    return 0;
-}
-
-void function_restore_version(uintptr_t function) { (void)function; }
-
-#endif

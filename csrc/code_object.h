@@ -1,39 +1,33 @@
 /*
  * Sites in CPython's code objects: who owns them, and the second step of a store into them (code_poke.h).
  *
- * The code object's own record of its sites hangs on it (PyUnstable_Code_SetExtra) and goes with it. All functions here
- * may be called with or without the GIL, never with the text mutex: the order is GIL first, mutex second, and nobody
- * waits for the GIL who holds the mutex. Objects are passed as their id(), as cffi cannot pass them otherwise.
+ * The code object's own record of its sites hangs on it (PyUnstable_Code_SetExtra) and goes with it. The order of locks
+ * is GIL first, text mutex second: nobody waits for the GIL who holds the mutex.
  */
 #ifndef JUMPLABEL_CODE_OBJECT_H
 #define JUMPLABEL_CODE_OBJECT_H
 
-#include "jump_label.h"
-
-struct branch {
-    struct static_key *key;
-    const char *owner;
-    size_t unit; /* its index in the code */
-    uint8_t target_off, target_on;
-    bool twin;
-};
+#include <stdbool.h>
+#include <stdint.h>
 
 /*
- * Make sites of these units of a code object that nobody runs yet, and bring them to their keys' states. The entries
- * live as long as it does. Returns 0, or -1 for no memory, with nothing made.
+ * Before the first branch is made. jit: whether this interpreter compiles. Appends two functions to the list at this
+ * address (a Python object's id()): cffi cannot return objects, and calls C without the caller's thread state.
+ *
+ *     make_branches(code, [(key_address, owner, unit, target_off, target_on, twin), ...])
+ *
+ * Makes sites of these units of a code object that nobody runs yet, in their keys' states. The entries live as long as
+ * it does. Raises MemoryError; RuntimeError where other tools leave no room for a record on code objects. Nothing was
+ * made then.
+ *
+ *     set_code(function, code)
+ *
+ * Sets function.__code__, and keeps the fast way to call it. CPython calls a function directly by a version number,
+ * which it takes away for good when __code__ is set (3.13 and later, Objects/funcobject.c, "Function versions"). A
+ * function whose version is the one that came with its old code is given that of its new code, as if made with it.
+ *
+ * Returns 0; -1 for no memory, with less or nothing appended; 1 where compiled code could not be told of a store.
  */
-int code_object_branches(uintptr_t code, const struct branch *branches, size_t n);
-
-/* Before the first branch is made. jit: whether this interpreter compiles. Returns -1: it does, and cannot be told. */
-int code_object_start(bool jit);
-
-/*
- * Whether the function's version is the one that its code gave it, as for every function that nobody has changed.
- * CPython calls such a function without building arguments in between; setting __code__ ends that for good from 3.13
- * on (Objects/funcobject.c, "Function versions"). function_restore_version() then gives it the version of its new
- * code, as if it had been made with it.
- */
-int function_has_version(uintptr_t function);
-void function_restore_version(uintptr_t function);
+int code_object_start(uintptr_t list, bool jit);
 
 #endif

@@ -63,11 +63,16 @@ static void recordings_changed(void) {}
 
 #endif
 
-bool compiled_start(void)
+bool compiled_start(bool on)
 {
     invalidate = (void (*)(PyInterpreterState *, void *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateDependency");
     invalidate_all = (void (*)(PyInterpreterState *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateAll");
-    return invalidate && invalidate_all && recordings_start();
+#if PY_VERSION_HEX < 0x030e0000
+    (void)on;
+    return !invalidate; /* 3.13 with its experimental JIT built in, which nobody can ask whether it is on */
+#else
+    return !on || (invalidate && invalidate_all && recordings_start());
+#endif
 }
 
 void compiled_changed(PyCodeObject *code) { invalidate(PyInterpreterState_Get(), code, 1); }

@@ -12,8 +12,8 @@
 #include <Python.h>
 #include <stdbool.h>
 
-/* Whether this interpreter can be told; to be asked only where the JIT is on. */
-bool compiled_start(void);
+/* Whether the rest can be called, if the JIT is on; or need not be. */
+bool compiled_start(bool on);
 
 /* This code has changed. Needs the GIL, as does compiled_changed_all(), to be called after the last of them. */
 void compiled_changed(PyCodeObject *code);

@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("callable", "code_object", "jump_label", "site_watch")
+HEADERS = ("callable", "code_object", "code_poke", "jump_label", "site_watch")
 
 ffi = FFI()
 ffi.cdef("""
@@ -52,13 +52,8 @@ ffi.cdef("""
 
     int callable_type(uintptr_t list);
 
-    struct branch {
-        struct static_key *key; const char *owner; size_t unit; uint8_t target_off, target_on; _Bool twin;
-    };
-    int code_object_branches(uintptr_t code, const struct branch *branches, size_t n);
-    int code_object_start(_Bool jit);
-    int function_has_version(uintptr_t function);
-    void function_restore_version(uintptr_t function);
+    int code_object_start(uintptr_t list, _Bool jit);
+    void code_poke_settle(void);
 """)
 
 ffi.set_source(

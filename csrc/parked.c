@@ -26,11 +26,11 @@ void parked_move(const struct code_site *(*site_at)(PyCodeObject *code, int offs
     PyObject *thread, *frame;
     Py_ssize_t i = 0;
     while (frames && PyDict_Next(frames, &i, &thread, &frame)) {
-        PyFrameObject *f = (PyFrameObject *)Py_NewRef(frame);
+        PyFrameObject *f = PyFrame_Check(frame) ? (PyFrameObject *)Py_NewRef(frame) : NULL;
         while (f) {
             PyCodeObject *code = PyFrame_GetCode(f);
             const struct code_site *site = site_at(code, PyFrame_GetLasti(f));
-            if (site && site->twin)
+            if (site)
                 move(f, site);
             Py_DECREF(code);
             PyFrameObject *back = PyFrame_GetBack(f);

@@ -4,6 +4,7 @@ Which tests do is planning.py's question, with reading.py (what is a test?), sco
 (how does it become a site?). Here the new code is made by the plan, and put in place of the old.
 """
 
+import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partialmethod
 from types import CodeType, FunctionType, MethodType
@@ -11,6 +12,7 @@ from typing import Any, TypeVar, overload
 from weakref import WeakValueDictionary, ref
 
 from jumplabel._engine import ffi, lib
+from jumplabel.code_objects import make_branches, set_code
 from jumplabel.decorators import printable
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
@@ -18,7 +20,7 @@ from jumplabel.keys import StaticKey
 from jumplabel.planning import plan, refusal
 from jumplabel.reading import Path
 from jumplabel.rewriting import Plan
-from jumplabel.scope import NOT_FOUND, Scope
+from jumplabel.scope import NOT_FOUND, Scope, is_key
 
 T = TypeVar("T")
 
@@ -41,49 +43,70 @@ def static_branches(target: Any = None, *, strict: bool = False) -> Any:
     other use of a key work as before, and so does a call that is running already.
 
     With ``strict``, the test of a name that cannot be found now is refused, whatever it may turn out to be:
-    ``self.key``, a global that is not defined yet; only a plain local variable is not.
+    ``self.key``, a global that is not defined yet; only a plain local variable is not. This is asked of the code of the
+    decorated thing's own module, not of what other modules have put into a class or around a function.
 
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
-    code (``__code__.replace()``) are not toggled: they stay as they were made.
+    code (``__code__.replace()``) are not toggled, and may show an earlier state.
 
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for
-    bytecode that no compiler makes, and before anything was changed; also for what has no Python function in it.
+    bytecode that no compiler makes, with nothing changed; also for what has no Python function in it.
     """
     if target is None:
         return lambda target: static_branches(target, strict=strict)
-    functions = list(dict.fromkeys(_functions(target)))
+    functions = dict.fromkeys(_functions(target))
     if not functions and not isinstance(target, type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
-    codes = [_rewritten(function, strict) for function in functions]
-    for function, code in zip(functions, codes, strict=True):
-        if code is not function.__code__:
-            _set_code(function, code)
+    module = getattr(target, "__module__", None) if isinstance(target, type | FunctionType) else None
+    old = {function: function.__code__ for function in functions}
+    new = {function: _rewritten(function, strict and _is_of(function, module)) for function in functions}
+    try:
+        for function, code in new.items():
+            if code is not old[function]:
+                set_code(function, code)
+    except BaseException:  # an audit hook's, who has a right to it
+        for function, code in old.items():
+            if function.__code__ is not code:
+                set_code(function, code)
+        raise
     return target
 
 
 def _functions(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
-    """The functions in what is decorated, or in an attribute of a class."""
-    if isinstance(target, type):
+    """The functions in what is decorated, or in an attribute of a class. By its type: anything may be there."""
+    kind = type(target)
+    if any(target is one for one in above):
+        return
+    above = (*above, target)
+    if issubclass(kind, type):
         for value in list(vars(target).values()):
-            if not isinstance(value, type) or _is_defined_in(target, value):
-                yield from _functions(value)
-    elif isinstance(target, property):
+            if not issubclass(type(value), type) or _is_defined_in(target, value):
+                yield from _functions(value, above)
+    elif issubclass(kind, property):
         for accessor in (target.fget, target.fset, target.fdel):
-            yield from _functions(accessor)
-    elif isinstance(target, classmethod | staticmethod | MethodType):
-        yield from _functions(target.__func__)
-    elif isinstance(target, cached_property | partialmethod):
-        yield from _functions(target.func)
+            yield from _functions(accessor, above)
+    elif issubclass(kind, classmethod | staticmethod | MethodType):
+        yield from _functions(target.__func__, above)
+    elif issubclass(kind, cached_property | partialmethod):
+        yield from _functions(target.func, above)
+    elif kind is FunctionType:
+        yield target
+        yield from _functions(getattr(target, "__wrapped__", None), above)
     else:
-        if isinstance(target, FunctionType):
-            yield target
-        below = getattr(target, "__dict__", {}).get("__wrapped__")
-        if below is not None and not any(below is one for one in above):
-            yield from _functions(below, (*above, target))
+        try:
+            below = object.__getattribute__(target, "__dict__").get("__wrapped__")
+        except Exception:  # whatever this is, it shows no function
+            return
+        yield from _functions(below, above)
 
 
 def _is_defined_in(outer: type, inner: type) -> bool:
     return inner.__module__ == outer.__module__ and inner.__qualname__ == f"{outer.__qualname__}.{inner.__name__}"
+
+
+def _is_of(function: FunctionType, module: str | None) -> bool:
+    """Whether its code is the user's own: a class has functions from elsewhere, and so has a decorated function."""
+    return module in (None, function.__globals__.get("__name__"))
 
 
 # ---- the new code ----
@@ -123,7 +146,7 @@ def _rewritten(function: FunctionType, strict: bool) -> CodeType:
     made_plan = seen.plans[_kinds(strict, found)]
     if made_plan is None:
         return code
-    identity = (strict, *(_address(key) if isinstance(key, StaticKey) else None for key in found.values()))
+    identity = (strict, *(_address(value) if is_key(value) else None for value in found.values()))
     new = seen.codes.get(identity)
     if new is None:
         new = seen.codes[identity] = _make(code, made_plan, found, function.__module__)
@@ -136,7 +159,7 @@ def _kinds(strict: bool, found: dict[Path, Any]) -> tuple[object, ...]:
 
 
 def _kind(value: Any) -> str:
-    if isinstance(value, StaticKey):
+    if is_key(value):
         return "key"
     if any(value is hint for hint in HINTS):
         return "hint"
@@ -150,25 +173,18 @@ def _address(key: StaticKey) -> int:
 
 def _make(code: CodeType, made_plan: Plan, keys: dict[Path, StaticKey], module: str) -> CodeType:
     within = {i: _make(code.co_consts[i], inner, keys, module) for i, inner in made_plan.within.items()}
-    try:
-        new = made_plan.make(code, keys, within)
-    except ValueError as error:
-        raise refusal(code, code.co_firstlineno, f"{error}; it is left as it was") from error
-    branches, owners = [], []
-    for site, path, line in made_plan.sites:
-        owners.append(ffi.new("char[]", printable(f"{module}.{code.co_qualname}:{line}").encode()))
-        branches.append((keys[path]._key, owners[-1], *site))
-    if branches and lib.code_object_branches(_id(new), branches, len(branches)):
-        raise MemoryError
+    new = made_plan.make(code, keys, within)
+    branches = [
+        (_address(keys[path]), printable(f"{module}.{code.co_qualname}:{line}"), *site)
+        for site, path, line in made_plan.sites
+    ]
+    if branches:
+        try:
+            make_branches(new, branches)
+        except RuntimeError as error:
+            raise refusal(code, code.co_firstlineno, error) from error
     return new
 
 
-def _set_code(function: FunctionType, code: CodeType) -> None:
-    has_version = lib.function_has_version(_id(function))
-    function.__code__ = code
-    if has_version:
-        lib.function_restore_version(_id(function))
-
-
-def _id(value: object) -> Any:
-    return ffi.cast("uintptr_t", id(value))
+# A process may be forked by one thread while another is between its store and what it has to tell the interpreter.
+os.register_at_fork(after_in_child=lib.code_poke_settle)

@@ -5,16 +5,14 @@ from dataclasses import dataclass
 from types import CodeType
 from typing import Any
 
-from jumplabel._engine import lib
+from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
-from jumplabel.keys import StaticKey
 from jumplabel.reading import NAME, Path, Reading, Test, read
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting
-from jumplabel.scope import NOT_FOUND, Scope
+from jumplabel.scope import NOT_FOUND, Scope, is_key
 
-_jit = getattr(sys, "_jit", None)
-KNOWN = (3, 11) <= sys.version_info < (3, 16) and not lib.code_object_start(bool(_jit and _jit.is_enabled()))
+KNOWN = (3, 11) <= sys.version_info < (3, 16) and code_objects.TOLD
 """Whether we know what this interpreter's instructions do, and can tell its JIT; if not, every test stays as it is."""
 
 
@@ -23,11 +21,12 @@ def plan(code: CodeType, scope: Scope, strict: bool) -> tuple[Plan | None, dict[
 
     Raises DecorationError for bytecode that cannot be read and, with strict, for a test that stays and may be a key's.
     """
-    tree = _Tree.of(code, scope, strict)
-    if not tree.has_tests():
+    tree = _Tree.of(code, scope)
+    if not strict and not (KNOWN and tree.names_a_key()):
         return None, {}
-    planner = _Planner(strict, tree.rebinds())
-    return planner.plan(tree), planner.found
+    read_tree = tree.read()
+    planner = _Planner(strict, read_tree.rebinds())
+    return planner.plan(read_tree), planner.found
 
 
 def refusal(code: CodeType, line: int | None, why: object) -> DecorationError:
@@ -40,22 +39,29 @@ class _Tree:
 
     code: CodeType
     scope: Scope
-    reading: Reading | None
-    """None: it names no key."""
     within: "dict[int, _Tree]"
     """By their place in co_consts."""
 
     @classmethod
-    def of(cls, code: CodeType, scope: Scope, strict: bool) -> "_Tree":
-        reading = _read(code) if strict or (KNOWN and scope.names_a_key(code)) else None
+    def of(cls, code: CodeType, scope: Scope) -> "_Tree":
         codes = {i: constant for i, constant in enumerate(code.co_consts) if isinstance(constant, CodeType)}
-        return cls(code, scope, reading, {i: cls.of(inner, scope.within(code), strict) for i, inner in codes.items()})
+        return cls(code, scope, {i: cls.of(inner, scope.within(code)) for i, inner in codes.items()})
 
-    def has_tests(self) -> bool:
-        return bool(self.reading and self.reading.tests) or any(tree.has_tests() for tree in self.within.values())
+    def names_a_key(self) -> bool:
+        return self.scope.names_a_key(self.code) or any(tree.names_a_key() for tree in self.within.values())
+
+    def read(self) -> "_ReadTree":
+        return _ReadTree(_read(self.code), self.scope, {i: tree.read() for i, tree in self.within.items()})
+
+
+@dataclass
+class _ReadTree:
+    reading: Reading
+    scope: Scope
+    within: "dict[int, _ReadTree]"
 
     def rebinds(self) -> set[str]:
-        return set(self.reading.rebinds if self.reading else ()).union(*(t.rebinds() for t in self.within.values()))
+        return self.reading.rebinds.union(*(tree.rebinds() for tree in self.within.values()))
 
 
 def _read(code: CodeType) -> Reading:
@@ -71,33 +77,37 @@ class _Planner:
         self.rebinds = rebinds
         self.found: dict[Path, Any] = {}
 
-    def plan(self, tree: _Tree) -> Plan | None:
+    def plan(self, tree: _ReadTree) -> Plan | None:
+        code = tree.reading.code
         within = {i: made for i, inner in tree.within.items() if (made := self.plan(inner))}
-        if not tree.reading and not within:
-            return None
-        rewriting = Rewriting(tree.reading or _read(tree.code))
-        for test in rewriting.reading.tests:
-            is_key, why_not = self.is_of_a_key(test, tree.scope)
-            if is_key:
+        rewriting = Rewriting(tree.reading)
+        for test in tree.reading.tests:
+            of_a_key, why_not = self.is_of_a_key(test, tree.scope)
+            if of_a_key:
                 try:
                     rewriting.add(test)
                 except CannotRewriteError as error:
                     why_not = str(error)
             if why_not and self.strict:
                 name = ".".join(test.path[1:])
-                raise refusal(tree.code, test.line, f"the test of {name} cannot become a site: {why_not}")
-        return rewriting.plan(within) if rewriting.sites or within else None
+                raise refusal(code, test.line, f"the test of {name} cannot become a site: {why_not}")
+        if not rewriting.sites and not within:
+            return None
+        try:
+            return rewriting.plan(within)
+        except ValueError as error:
+            raise refusal(code, code.co_firstlineno, f"{error}; it is left as it was") from error
 
     def is_of_a_key(self, test: Test, scope: Scope) -> tuple[bool, str]:
         """Whether it is the test of a key that can be found; if not, why it might be one all the same."""
         if test.hint and not any(self.find(test.hint, scope) is hint for hint in HINTS):
             return False, ""
         found = self.find(test.path, scope)
-        if self.rebinds.intersection(test.path[1:]):
+        if self.rebinds.intersection((*test.path[1:], *(test.hint or ())[1:])):
             return False, "the function itself binds that name"
         if found is NOT_FOUND and (scope.knows(test.path) or len(test.path) > 2 or test.path[0] == NAME):
             return False, "it is not found as a global, a closure variable, or an attribute of a module or class"
-        if not isinstance(found, StaticKey):
+        if not is_key(found):
             return False, ""
         if not KNOWN:
             return False, f"the bytecode of Python {sys.version_info.major}.{sys.version_info.minor} is not known"

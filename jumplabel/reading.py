@@ -69,8 +69,10 @@ class Reading:
     tests: list[Test]
     targets: set[int]
     """The units that a jump or an exception leads to."""
-    handlers: list[tuple[int, int]]
-    """The first and the last unit of every range of the exception table."""
+    lines: dict[int, int | None]
+    """Of every instruction, by its first unit."""
+    lines_before: dict[int, int | None]
+    """Of the instruction that ends there."""
     rebinds: set[str]
     """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
 
@@ -95,7 +97,8 @@ def read(code: CodeType) -> Reading:
         instructions,
         list(reader.tests()),
         targets,
-        [(entry.start_offset, entry.stop_offset) for entry in concrete.exception_table],
+        {instruction.start: instruction.line for instruction in instructions},
+        {instruction.end: instruction.line for instruction in instructions},
         set(reader.rebinds()),
     )
 

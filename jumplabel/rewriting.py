@@ -9,12 +9,13 @@
 A site's argument is one byte. What it cannot say, one state's jump leads to a *relay* in the room that can: a jump
 of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first.
 
-The conditional jump stays where it can, though nobody gets there: tools that read code in a line (the interpreter's
-own tracing is one) find the same targets as before.
+The conditional jump stays where it can, though nobody gets there: tools that read code from end to end (the
+interpreter's own tracing is one) find that it leads where it did.
 """
 
 import sys
 from collections.abc import Mapping
+from itertools import groupby
 from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
@@ -23,6 +24,7 @@ from jumplabel.reading import Path, Reading, Test
 
 MOST = 255  # units that a site can jump
 TWIN = sys.version_info >= (3, 12)
+N_JUMPS = 1 + TWIN
 
 _UNIT = 2
 _KEPT = [
@@ -53,14 +55,11 @@ class Plan(NamedTuple):
     """For code objects in co_consts, by their place there."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
-        """The new code. Raises ValueError where it would not be as the old one in every other respect."""
+        """The new code of the code that this is the plan of."""
         constants = [*code.co_consts, *(keys[path] for path in self.constants)]
         for i, inner in within.items():
             constants[i] = inner
-        new = code.replace(co_code=self.units, co_consts=tuple(constants))
-        if new.co_code != self.units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
-            raise ValueError("the interpreter makes another code object of it")
-        return new
+        return code.replace(co_code=self.units, co_consts=tuple(constants))
 
 
 class CannotRewriteError(Exception):
@@ -77,54 +76,83 @@ class Rewriting:
         self.sites: list[tuple[Site, Path, int | None]] = []
 
     def plan(self, within: dict[int, Plan]) -> Plan:
-        return Plan(bytes(self.units), self.sites, self.constants, within)
+        """Raises ValueError where code with these units would not be as the old one in every other respect."""
+        code, units = self.reading.code, bytes(self.units)
+        new = code.replace(co_code=units)  # not the one to be used: a code object keeps what it was once asked for
+        if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
+            raise ValueError("the interpreter makes another code object of it")
+        return Plan(units, self.sites, self.constants, within)
 
     def add(self, test: Test) -> None:
         """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
-        if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
-            raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
         target = test.jump.target
         assert target is not None
-        n_jumps = 2 if TWIN else 1
-        relay = test.start + n_jumps
-        direct = not test.keeps and test.start < target <= test.start + 1 + MOST
-        room = bytearray(n_jumps * _UNIT)
-        constants = self.constants
-        if not direct:
-            if test.keeps:
-                constants = list(dict.fromkeys([*constants, test.path]))
-                room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
-            room += _jump(test.start + len(room) // _UNIT, target)
-        end = _end(test, test.start + len(room) // _UNIT)
+        self._check_lines(test, target)
+        constants = list(dict.fromkeys([*self.constants, test.path])) if test.keeps else self.constants
+        first = test.start + N_JUMPS
+        if target < test.start:
+            # The jump itself, without its condition, is the relay.
+            taken, end = test.jump.start, test.jump.end
+            room = self.units[_UNIT * first : _UNIT * end]
+            room[: _UNIT * (taken - first)] = _instruction("NOP", 0) * (taken - first)
+            room[-_UNIT] = opmap["JUMP_BACKWARD"]
+        else:
+            room = bytearray()
+            taken = target
+            if test.keeps or target - test.start - 1 > MOST:
+                taken = first
+                if test.keeps:
+                    room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
+                room += _jump(first + len(room) // _UNIT, target)
+            end = _end(test, first + len(room) // _UNIT)
+            for place in self._to_be_shown(test, taken, end):
+                room += _jump(first + len(room) // _UNIT, place)
+            end = _end(test, first + len(room) // _UNIT)
+            if test.jump.line != test.line and end > test.instructions[test.loads - 1].end:
+                raise CannotRewriteError("it has no room for a site before its next line")
         if self.reading.targets.intersection(range(test.start + 1, end)):
             raise CannotRewriteError("another branch leads into the middle of it")
-        if direct and end > test.jump.start and not self._starts_its_line(test, target):
-            raise CannotRewriteError("it has no room for what tells tracers where it leads")
-        if target < test.start and not self._same_handlers(relay, test.jump.start):
-            raise CannotRewriteError("an exception handler begins or ends within it")
-
-        taken = target if direct else relay
         off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
         site = Site(test.start, off - test.start - 1, on - test.start - 1, TWIN)
         if max(site.off, site.on) > MOST:
             raise CannotRewriteError("it is too long")
-        for unit in range(n_jumps):
-            room[unit * _UNIT : (unit + 1) * _UNIT] = _instruction("JUMP_FORWARD", site.off - unit)
-        room += _instruction("NOP", 0) * (end - test.start - len(room) // _UNIT)
-        self.units[_UNIT * test.start : _UNIT * end] = room
+
+        room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
+        jumps = b"".join(_instruction("JUMP_FORWARD", site.off - unit) for unit in range(N_JUMPS))
+        self.units[_UNIT * test.start : _UNIT * end] = jumps + room
         self.constants = constants
         self.sites.append((site, test.path, test.line))
 
-    def _starts_its_line(self, test: Test, target: int) -> bool:
-        """Whether a tracer reports the target's line without the test's jump to it as it does with it."""
-        if sys.version_info < (3, 12):
-            return True  # it compares lines as it runs
-        lines = {instruction.start: instruction.line for instruction in self.reading.instructions}
-        before = {instruction.end: instruction.line for instruction in self.reading.instructions}
-        return lines[target] == test.line or lines[target] != before[target]
+    def _check_lines(self, test: Test, target: int) -> None:
+        """A tracer is told of the site's line and of the next one; it was of every line that the test is on."""
+        lines = [instruction.line for instruction in test.instructions if instruction.end <= test.jump.end]
+        if len(set(lines)) == 1:
+            return
+        route = [lines[0], lines[-1]] if target < test.start else lines[:1]
+        for place, passed in ((target, route), (test.past, lines[:1])):
+            after = self.reading.lines[place]
+            if None in lines or _changes([*lines, after]) != _changes([*passed, after]):
+                raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
 
-    def _same_handlers(self, unit: int, other: int) -> bool:
-        return all((first <= unit <= last) == (first <= other <= last) for first, last in self.reading.handlers)
+    def _to_be_shown(self, test: Test, taken: int, end: int) -> list[int]:
+        """The places whose lines tracers would not find any more: they look where each jump leads, run or not.
+
+        From 3.12 on: CPython's Python/instrumentation.c, initialize_lines(). The conditional jump may be overwritten,
+        and the site, on another line than it, shows only the place where it leads at that moment.
+        """
+        if sys.version_info < (3, 12):
+            return []
+        places = []
+        if taken == test.jump.target and (end > test.jump.start or test.jump.line != test.line):
+            places.append(taken)
+        if test.jump.line != test.line:
+            places.append(test.past)
+        lines, before = self.reading.lines, self.reading.lines_before
+        return [place for place in places if lines[place] not in (test.line, None) and lines[place] == before[place]]
+
+
+def _changes(lines: list[int | None]) -> list[int | None]:
+    return [line for line, _ in groupby(lines)]
 
 
 def _end(test: Test, needed: int) -> int:

@@ -33,6 +33,8 @@ class Scope(NamedTuple):
             return NOT_FOUND
         where, name, *attributes = path
         if where == GLOBAL:
+            if type(self.variables) is not dict or type(self.builtins) is not dict:
+                return NOT_FOUND  # whose __getitem__ decides
             found = self.variables.get(name, NOT_FOUND)
             if found is NOT_FOUND:
                 found = self.builtins.get(name, NOT_FOUND)
@@ -50,33 +52,42 @@ class Scope(NamedTuple):
         holders = []
         for path in [*((GLOBAL, name) for name in code.co_names), *((CLOSURE, name) for name in code.co_freevars)]:
             value = self.find(path)
-            if isinstance(value, StaticKey):
+            if is_key(value):
                 return True
-            if isinstance(value, ModuleType | type):
+            if _holds_names(value):
                 holders.append(value)
         for holder in holders:  # which grows
             for name in code.co_names:
                 value = _attribute(holder, name)
-                if isinstance(value, StaticKey):
+                if is_key(value):
                     return True
-                if isinstance(value, ModuleType | type) and not any(value is known for known in holders):
+                if _holds_names(value) and not any(value is known for known in holders):
                     holders.append(value)
         return False
+
+
+def is_key(value: Any) -> bool:
+    """Whether testing it is asking the engine: not for a mock of a key, or a subclass with a __bool__ of its own."""
+    kind = type(value)
+    return issubclass(kind, StaticKey) and kind.__bool__ is StaticKey.__bool__ and hasattr(value, "_key")
+
+
+def _holds_names(value: Any) -> bool:
+    return issubclass(type(value), ModuleType | type)
 
 
 def _attribute(holder: Any, name: str) -> Any:
     """An attribute of a module or a class; NOT_FOUND for anything else, and where code would decide."""
     kind: Any = type(holder)
-    if isinstance(holder, ModuleType):
+    if issubclass(kind, ModuleType):
         usual: Any = ModuleType
         spaces: Any = [vars(holder)]
-    elif isinstance(holder, type):
+    elif issubclass(kind, type):
         usual, spaces = type, [vars(base) for base in holder.__mro__]
     else:
         return NOT_FOUND
-    if kind is not usual:
-        if kind.__getattribute__ is not usual.__getattribute__ or any(name in vars(base) for base in kind.__mro__):
-            return NOT_FOUND
+    if kind.__getattribute__ is not usual.__getattribute__ or any(name in vars(base) for base in kind.__mro__):
+        return NOT_FOUND
     for space in spaces:
         if name in space:
             value = space[name]

@@ -235,16 +235,12 @@ def test_a_million_decorations_leave_nothing_behind(key):
 def test_no_memory_for_the_sites_of_the_second_function(key, monkeypatch):
     from jumplabel import branches
 
-    engine = jumplabel._engine
+    make_branches = branches.make_branches
 
-    class Library:
-        def __getattr__(self, name):
-            return getattr(engine.lib, name)
-
-        def code_object_branches(self, code, made, n):
-            if b"Thing.two" in engine.ffi.string(made[0][1]):
-                return -1
-            return engine.lib.code_object_branches(code, made, n)
+    def fails(code, made):
+        if "Thing.two" in made[0][1]:
+            raise MemoryError
+        make_branches(code, made)
 
     class Thing:
         def one(self):
@@ -254,7 +250,7 @@ def test_no_memory_for_the_sites_of_the_second_function(key, monkeypatch):
             return (lambda: 1 if key else 2)()
 
     codes = [function.__code__ for function in (Thing.one, Thing.two)]
-    monkeypatch.setattr(branches, "lib", Library())
+    monkeypatch.setattr(branches, "make_branches", fails)
     with nothing_made(), pytest.raises(MemoryError):
         static_branches(Thing)
     assert [function.__code__ for function in (Thing.one, Thing.two)] == codes
