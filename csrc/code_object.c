@@ -65,7 +65,6 @@ static bool parse_branch(PyObject *tuple, struct code_record *record, struct bra
         return false;
     branch->key = (struct static_key *)(uintptr_t)key;
     branch->site.unit = (uint8_t *)record->code->co_code_adaptive + unit * CODE_UNIT;
-    branch->site.opcode = branch->site.unit[0];
     branch->site.twin = twin;
     branch->site.code = &record->poked;
     return true;
@@ -124,7 +123,26 @@ static PyObject *make_branches(PyObject *self, PyObject *args)
 
 static bool compiles;
 
+/* Not the opcode: a tracer may have ended the tracing, and an instruction waits for it all the same. */
+static bool is_traced(const PyCodeObject *code)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    return __atomic_load_n(&code->_co_monitoring, __ATOMIC_SEQ_CST); /* made when it is traced first, and kept */
+#else
+    (void)code;
+    return false; /* 3.11 fetches the argument after the tracer has returned */
+#endif
+}
+
 #ifdef Py_GIL_DISABLED
+
+static bool has_readers(const struct poked_code *poked)
+{
+    (void)poked;
+    return true;
+}
+
+static void forget_copy(PyCodeObject *code) { (void)code; }
 
 static PyMutex settling;
 
@@ -149,6 +167,31 @@ static bool hold(PyCodeObject *code) { return PyUnstable_TryIncRef((PyObject *)c
 
 #else
 
+/* Where the interpreter keeps what it once answered for co_code, which code.replace(), dis and debuggers read. */
+static PyObject **copy_of(const PyCodeObject *code)
+{
+#if PY_VERSION_HEX >= 0x030c0000
+    _PyCoCached *cached = __atomic_load_n(&code->_co_cached, __ATOMIC_ACQUIRE);
+    return cached ? &cached->_co_code : NULL;
+#else
+    return (PyObject **)&code->_co_code;
+#endif
+}
+
+static bool has_readers(const struct poked_code *poked)
+{
+    const PyCodeObject *code = ((const struct code_record *)poked)->code;
+    PyObject **copy = copy_of(code);
+    return compiles || is_traced(code) || (copy && __atomic_load_n(copy, __ATOMIC_SEQ_CST));
+}
+
+static void forget_copy(PyCodeObject *code)
+{
+    PyObject **copy = copy_of(code);
+    if (copy)
+        Py_CLEAR(*copy);
+}
+
 /* It may be on its way out: others' free functions are called before code_dies(), and may let go of the GIL. */
 static bool hold(PyCodeObject *code)
 {
@@ -160,17 +203,13 @@ static bool hold(PyCodeObject *code)
 
 #endif
 
-/* The next code object to settle, held, and whether one was traced; NULL: none. */
-static struct code_record *next_unsettled(bool *traced)
+/* The next code object to settle, held; NULL: none. */
+static struct code_record *next_unsettled(void)
 {
     struct poked_code *poked;
     text_lock();
     while ((poked = code_poke_unsettled()) && !hold(((struct code_record *)poked)->code))
         ;
-    if (poked) {
-        *traced |= poked->traced;
-        poked->traced = false;
-    }
     text_unlock();
     return (struct code_record *)poked;
 }
@@ -194,7 +233,9 @@ static void settle(void)
 #ifdef Py_GIL_DISABLED
     PyMutex_Lock(&settling);
 #endif
-    while ((record = next_unsettled(&traced))) {
+    while ((record = next_unsettled())) {
+        traced |= is_traced(record->code);
+        forget_copy(record->code);
         if (compiles)
             compiled_changed(record->code);
 #ifdef Py_GIL_DISABLED
@@ -260,11 +301,7 @@ int code_object_start(uintptr_t list, bool jit)
     if (!result && !compiled_start(jit))
         result = 1;
     compiles = jit;
-    code_poke_set_settle(settle);
-#ifndef Py_GIL_DISABLED
-    if (jit)
-#endif
-        code_poke_settle_all();
+    code_poke_set_interpreter(has_readers, settle);
     PyGILState_Release(gil);
     return result;
 }

@@ -4,7 +4,7 @@
 
 static struct poked_code *unsettled;
 static _Atomic bool asked;
-static bool settle_all;
+static bool (*has_readers)(const struct poked_code *code);
 static void (*settle)(void);
 
 /* A full barrier, too: who makes the interpreter trace after we looked whether it does finds the new argument. */
@@ -22,10 +22,8 @@ void code_poke(const struct code_site *site, bool enabled)
 {
     struct poked_code *code = site->code;
     code_poke_site(site, enabled);
-    bool traced = __atomic_load_n(site->unit, __ATOMIC_SEQ_CST) != site->opcode;
-    if (!traced && !settle_all)
+    if (!has_readers || !has_readers(code))
         return;
-    code->traced |= traced;
     if (!code->unsettled) {
         code->unsettled = true;
         code->next_unsettled = unsettled;
@@ -34,13 +32,15 @@ void code_poke(const struct code_site *site, bool enabled)
     atomic_store(&asked, true);
 }
 
-void code_poke_settle_all(void) { settle_all = true; }
-
-void code_poke_set_settle(void (*new_settle)(void)) { settle = new_settle; }
+void code_poke_set_interpreter(bool (*new_has_readers)(const struct poked_code *code), void (*new_settle)(void))
+{
+    has_readers = new_has_readers;
+    settle = new_settle;
+}
 
 void code_poke_settle(void)
 {
-    if (atomic_load(&asked) && settle)
+    if (atomic_load(&asked))
         settle();
 }
 

@@ -9,9 +9,10 @@
  *   - tracing and sys.monitoring replace opcodes and leave arguments alone, see CPython's Python/instrumentation.c
  *   - bytecode is data to the processor: no int3, no synchronization
  *
- * Two kinds of readers have the old argument in hand and do not look again, and need the interpreter's help, a step
- * that this file only asks for: compiled code, and an instruction that waits for a tracer to return. (On a
- * free-threaded build, each thread's own copy of the code, too.) code_object.c does it.
+ * Some readers have the old argument in hand and do not look again: code that the JIT has compiled, an instruction that
+ * waits for a tracer to return, the bytes that co_code keeps, and on a free-threaded build each thread's own copy of
+ * the code. They need the interpreter's help, a second step that is only asked for here; code_object.c knows and takes
+ * it.
  *
  * The seventh layer: no Python.h. The caller holds the text mutex.
  */
@@ -26,14 +27,12 @@
 
 /* A code object with sites; part of its owner's record of it. */
 struct poked_code {
-    bool traced;    /* an instruction may be waiting for a tracer */
     bool unsettled; /* in the list of those that need the second step */
     struct poked_code *next_unsettled;
 };
 
 struct code_site {
     uint8_t *unit;     /* the opcode; the argument follows */
-    uint8_t opcode;    /* while nobody traces */
     uint8_t target[2]; /* the argument: off, on */
     bool twin;         /* the next unit is a second jump to the same places, for a thread that is sent there */
     struct poked_code *code;
@@ -45,11 +44,11 @@ void code_poke_site(const struct code_site *site, bool enabled);
 /* Turn a site, and ask for the second step where one is needed. */
 void code_poke(const struct code_site *site, bool enabled);
 
-/* Every store needs the second step, not only one into code that is traced. */
-void code_poke_settle_all(void);
-
-/* What takes the second step: it calls code_poke_unsettled() until that returns NULL. */
-void code_poke_set_settle(void (*settle)(void));
+/*
+ * Who knows the interpreter. has_readers(): whether this code needs the second step; called behind a store, with the
+ * mutex. settle() takes it, without the mutex: it calls code_poke_unsettled(), with the mutex, until that returns NULL.
+ */
+void code_poke_set_interpreter(bool (*has_readers)(const struct poked_code *code), void (*settle)(void));
 
 /* Have the second step taken, if it was asked for. The caller does *not* hold the text mutex. */
 void code_poke_settle(void);

@@ -69,10 +69,6 @@ class Reading:
     tests: list[Test]
     targets: set[int]
     """The units that a jump or an exception leads to."""
-    lines: dict[int, int | None]
-    """Of every instruction, by its first unit."""
-    lines_before: dict[int, int | None]
-    """Of the instruction that ends there."""
     rebinds: set[str]
     """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
 
@@ -97,8 +93,6 @@ def read(code: CodeType) -> Reading:
         instructions,
         list(reader.tests()),
         targets,
-        {instruction.start: instruction.line for instruction in instructions},
-        {instruction.end: instruction.line for instruction in instructions},
         set(reader.rebinds()),
     )
 

@@ -15,7 +15,6 @@ interpreter's own tracing is one) find that it leads where it did.
 
 import sys
 from collections.abc import Mapping
-from itertools import groupby
 from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
@@ -87,7 +86,8 @@ class Rewriting:
         """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
         target = test.jump.target
         assert target is not None
-        self._check_lines(test, target)
+        if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
+            raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
         constants = list(dict.fromkeys([*self.constants, test.path])) if test.keeps else self.constants
         first = test.start + N_JUMPS
         if target < test.start:
@@ -105,11 +105,8 @@ class Rewriting:
                     room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
                 room += _jump(first + len(room) // _UNIT, target)
             end = _end(test, first + len(room) // _UNIT)
-            for place in self._to_be_shown(test, taken, end):
-                room += _jump(first + len(room) // _UNIT, place)
-            end = _end(test, first + len(room) // _UNIT)
-            if test.jump.line != test.line and end > test.instructions[test.loads - 1].end:
-                raise CannotRewriteError("it has no room for a site before its next line")
+            if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
+                raise CannotRewriteError("it has no room for what tells tracers where it leads")
         if self.reading.targets.intersection(range(test.start + 1, end)):
             raise CannotRewriteError("another branch leads into the middle of it")
         off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
@@ -123,36 +120,17 @@ class Rewriting:
         self.constants = constants
         self.sites.append((site, test.path, test.line))
 
-    def _check_lines(self, test: Test, target: int) -> None:
-        """A tracer is told of the site's line and of the next one; it was of every line that the test is on."""
-        lines = [instruction.line for instruction in test.instructions if instruction.end <= test.jump.end]
-        if len(set(lines)) == 1:
-            return
-        route = [lines[0], lines[-1]] if target < test.start else lines[:1]
-        for place, passed in ((target, route), (test.past, lines[:1])):
-            after = self.reading.lines[place]
-            if None in lines or _changes([*lines, after]) != _changes([*passed, after]):
-                raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
+    def _starts_its_line(self, test: Test, target: int) -> bool:
+        """Whether tracers report the target's line also without the test's jump to it, as they do with it.
 
-    def _to_be_shown(self, test: Test, taken: int, end: int) -> list[int]:
-        """The places whose lines tracers would not find any more: they look where each jump leads, run or not.
-
-        From 3.12 on: CPython's Python/instrumentation.c, initialize_lines(). The conditional jump may be overwritten,
-        and the site, on another line than it, shows only the place where it leads at that moment.
+        From 3.12 on they look where each jump leads, run or not, before they begin: CPython's
+        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment.
         """
         if sys.version_info < (3, 12):
-            return []
-        places = []
-        if taken == test.jump.target and (end > test.jump.start or test.jump.line != test.line):
-            places.append(taken)
-        if test.jump.line != test.line:
-            places.append(test.past)
-        lines, before = self.reading.lines, self.reading.lines_before
-        return [place for place in places if lines[place] not in (test.line, None) and lines[place] == before[place]]
-
-
-def _changes(lines: list[int | None]) -> list[int | None]:
-    return [line for line, _ in groupby(lines)]
+            return True
+        lines = {instruction.start: instruction.line for instruction in self.reading.instructions}
+        before = {instruction.end: instruction.line for instruction in self.reading.instructions}
+        return lines[target] in (test.line, None) or lines[target] != before[target]
 
 
 def _end(test: Test, needed: int) -> int:

@@ -6,6 +6,7 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from tools import FORMS, pair
 
 from jumplabel import StaticKey, static_gate, static_switch
 
@@ -54,3 +55,9 @@ def decorator(request, key):
     if request.param == "gate":
         return static_gate(key)
     return lambda function: static_switch(key, to=getattr(function, "__func__", function))(function)
+
+
+@pytest.fixture(params=FORMS)
+def both(request, key, other_key):
+    """A function of forms.py twice: plain, and with sites."""
+    return pair(request.param, key, other_key)

@@ -1,8 +1,13 @@
 """``@static_branches``: which tests become sites, and that the function does what it did."""
 
+import contextlib
+import dataclasses
+import enum
 import sys
 import textwrap
 import types
+import typing
+from unittest import mock
 
 import pytest
 from sites import nothing_made, off_on_off
@@ -73,7 +78,7 @@ from contextlib import suppress
 from types import ModuleType
 import jumplabel
 from jumplabel import likely, unlikely
-show = lambda value: "key" if value is key else str(value)
+show = lambda *values: str(["key" if value is key else value for value in values])
 {define}
 def factory(local):
     def f(x):
@@ -145,9 +150,13 @@ OTHERS = {
     "a comparison": "if key == x: out += 'a'\n    else: out += 'b'",
     "another hint": "if (lambda k: k)(key): out += 'a'",
     "a hint with a keyword": "if likely(condition=key): out += 'a'",
+    "a call that is no hint": "out += show(likely, 1 if call() else 2)",
     "a name of a class body": "class Inner:\n        here = key\n        a = 1 if here else 2\n    out += str(Inner.a)",
 }
-HOLDER = "holder = type('Holder', (), {})(); holder.key = key"
+HOLDER = """
+holder = type('Holder', (), {})(); holder.key = key
+call = type('Call', (type(key),), {'__call__': lambda self: key})('called ' + key.name)
+"""
 
 
 @pytest.mark.parametrize("what", OTHERS)
@@ -160,25 +169,70 @@ def test_any_other_use_stays_as_it_was(what, key):
         assert [f(x) for x in (0, 1)] == [twin(x) for x in (0, 1)]
 
 
+def test_what_only_looks_like_a_key_is_tested_when_it_runs(key):
+    class Opposite(StaticKey):
+        def __bool__(self):
+            return not self.enabled
+
+    class Descriptor(StaticKey):
+        def __get__(self, instance, owner):
+            return instance or owner
+
+    source = "def f():\n    if flags.key: return 'on'\n    return 'off'\ntwin = f"
+    module = types.ModuleType("module")
+    for value, expected in [
+        (mock.MagicMock(spec=key), "on"),
+        (Opposite("tests.opposite"), "on"),
+        (mock.MagicMock(spec=types.ModuleType), "on"),
+        (type("Lying", (), {"__class__": types.ModuleType})(), "on"),
+    ]:
+        module.key = value
+        f, _ = build(source, None)
+        f.__globals__["flags"] = module
+        assert static_branches(f)() == expected
+    f, _ = build(source, None)
+    f.__globals__["flags"] = type("Flags", (), {"key": Descriptor("tests.descriptor")})
+    assert static_branches(f)() == "on"
+    f, _ = build(source.replace("flags.key", "Named.__name__"), key)
+    f.__globals__["Named"] = type("Named", (), {"__name__": key})
+    assert static_branches(f)() == "on"
+    assert not key.entries
+
+
+def test_globals_that_code_decides_about_are_looked_up_when_it_runs(key, other_key):
+    class Globals(dict):
+        def __getitem__(self, name):
+            return key if name == "tracing" else super().__getitem__(name)
+
+    f, _ = build("def f():\n    if tracing: return 'on'\n    return 'off'\ntwin = f", None)
+    f = types.FunctionType(f.__code__, Globals(tracing=other_key))
+    static_branches(f)
+    for enabled in off_on_off(key):
+        assert f() == ("on" if enabled else "off")
+    assert not key.entries and not other_key.entries
+
+
 REBINDERS = {
     "global": "global key\n        key = None",
     "global, deleted": "global key\n        del key",
     "attribute": "flags.key = None",
+    "hint": "global likely\n        likely = lambda key: False",
     "in a nested function": "def inner():\n            global key\n            key = None\n        inner()",
 }
 
 
 @pytest.mark.parametrize("how", REBINDERS)
 def test_a_name_that_the_function_itself_binds_is_looked_up_when_it_runs(how, key):
-    path = "flags.key" if how == "attribute" else "key"
+    test = {"attribute": "flags.key", "hint": "likely(key)"}.get(how, "key")
     source = f"""
+from jumplabel import likely
 class flags: pass
 flags.key = key
 def f(rebind):
     if rebind:
         {REBINDERS[how]}
     try:
-        return 'on' if {path} else 'off'
+        return 'on' if {test} else 'off'
     except NameError:
         return 'gone'
 twin = None
@@ -208,6 +262,41 @@ def test_a_nonlocal_name_that_the_function_binds_is_looked_up_when_it_runs(key):
     f = factory()
     key.enable()
     assert [f(None), f(key), f(1)] == ["on", "off", "on"]
+
+
+def test_a_variable_of_a_function_in_between_is_not_a_key(key):
+    def factory(local):
+        @static_branches
+        def outer():
+            def middle(local):
+                def inner():
+                    return "on" if local else "off"
+
+                return inner
+
+            return ("on" if local else "off"), middle(0)(), middle(1)()
+
+        return outer
+
+    outer = factory(key)
+    assert len(key.entries) == 1
+    for enabled in off_on_off(key):
+        assert outer() == (("on" if enabled else "off"), "off", "on")
+
+
+def test_a_variable_with_the_name_of_a_keys_attribute(key):
+    class flags:
+        tracing = key
+
+    @static_branches
+    def f():
+        tracing = 1
+        count = lambda: tracing  # noqa: E731
+        return count() if flags.tracing else 0
+
+    assert len(key.entries) == 1
+    for enabled in off_on_off(key):
+        assert f() == (1 if enabled else 0)
 
 
 def test_a_shadowed_name_is_not_a_key(key):
@@ -287,6 +376,75 @@ def test_two_keys_in_one_function(key, other_key):
             assert f() == ((2 if one else 3) if other else 1 if one else 4)
 
 
+def test_a_key_that_is_used_twice_is_one_constant(key):
+    space = {"key": key}
+    exec("def f():\n    return (key and 1), (key and 2)", space)
+    constants = space["f"].__code__.co_consts
+    assert static_branches(space["f"]).__code__.co_consts == (*constants, key)
+
+
+def test_a_test_that_is_too_long(key):
+    path = ".".join(f"a{i}" for i in range(60))
+    source = f"def f():\n    if {path}: return 1\n    return 2\ntwin = f"
+    f, _ = build(source, key)
+    holder = f.__globals__["a0"] = types.ModuleType("a0")
+    for i in range(1, 59):
+        setattr(holder, f"a{i}", types.ModuleType(f"a{i}"))
+        holder = getattr(holder, f"a{i}")
+    holder.a59 = key
+    assert static_branches(f)() == 2
+    with pytest.raises(DecorationError, match="too long"):
+        static_branches(f, strict=True)
+
+
+MANY_LINES = {
+    "list": "out += str([i\n      for i in range(3)\n      if KEY])",
+    "set": "out += str({i for i in range(3)\n      if not KEY})",
+    "dict": "out += str({i: i\n      for i in range(3)\n      if KEY\n      if i})",
+    "generator": "out += str(list(i for i in range(3)\n      if KEY\n      ))",
+    "condition": "if (\n        KEY\n        and x\n    ): out += 'a'",
+    "argument": "out += str(max(\n        1 if KEY else 2,\n        x,\n    ))",
+    "hint": "if likely(\n        KEY\n    ): out += 'a'",
+    "value": "out += show((\n        x or\n        KEY and\n        5))",
+    "while": "while (x and\n        KEY):\n        out += 'a'\n        if len(out) > 3: break",
+}
+
+
+MANY_LINES_OF_COMPREHENSIONS = {"list", "set", "dict", "generator"}
+
+
+@pytest.mark.parametrize("place", ["global", "closure", "module"])
+@pytest.mark.parametrize("form", MANY_LINES)
+def test_a_test_on_several_lines(form, place, key):
+    """A tracer would miss some of the lines: as it was, but for what is on one line all the same."""
+    define, name = PLACES[place]
+    f, twin = build_test(MANY_LINES[form].replace("KEY", name), define, key)
+    static_branches(f)
+    if form == "argument":
+        assert key.entries
+    elif form in MANY_LINES_OF_COMPREHENSIONS:
+        assert bool(key.entries) == (sys.version_info[:2] == (3, 12) and place != "closure")
+
+    def lines(function, x):
+        seen = []
+
+        def tracer(frame, event, argument):
+            if frame.f_code.co_filename == "<string>":
+                seen.append((event, frame.f_lineno))
+                return tracer
+
+        sys.settrace(tracer)
+        try:
+            return function(x), seen
+        finally:
+            sys.settrace(None)
+
+    for _ in off_on_off(key):
+        for x in (0, 1):
+            assert f(x) == twin(x)
+            assert lines(f, x) == lines(twin, x)
+
+
 # ---- strict ----
 
 
@@ -316,7 +474,7 @@ def test_strict_refuses_what_might_be_a_key(what, key):
     assert f"the test of {name} " in message
     assert "<string>:" in message and "factory.<locals>.f" in message
     line = int(message.partition("<string>:")[2].partition(":")[0])
-    assert line == 11 + test[: test.index("if" if "if" in test else "out")].count("\n")
+    assert line == 11 + (define + test[: test.index("if" if "if" in test else "out")]).count("\n")
 
 
 @pytest.mark.parametrize("place", PLACES)
@@ -344,6 +502,38 @@ def test_strict_on_a_class_that_has_one_test_too_many(key):
     with nothing_made(), pytest.raises(DecorationError, match=r"Bad\.other.*test_branches\.py:\d+.*self\.key"):
         static_branches(strict=True)(Bad)
     assert len(key.entries) == 1
+
+
+def test_strict_is_about_the_users_own_code(key):
+    @static_branches(strict=True)
+    class Colour(enum.Flag):
+        RED = 1
+
+        def shown(self):
+            return "on" if key else "off"
+
+    @static_branches(strict=True)
+    class Protocol(typing.Protocol):
+        def shown(self):
+            return "on" if key else "off"
+
+    @static_branches(strict=True)
+    @contextlib.contextmanager
+    def shown():
+        yield "on" if key else "off"
+
+    @static_branches(strict=True)
+    @dataclasses.dataclass(slots=True)
+    class Point:
+        x: int
+
+    assert len(key.entries) == 3
+    with pytest.raises(DecorationError, match=r"x\.key"):
+
+        @static_branches(strict=True)
+        @contextlib.contextmanager
+        def refused(x):
+            yield 1 if x.key else 2
 
 
 # ---- an interpreter that we do not know ----
