@@ -1,13 +1,16 @@
 """What does a toggle cost, against the two synchronizations that it cannot do without, and what does each site add?"""
 
 import time
+from collections.abc import Callable, Iterable
+from typing import Any
 
 from rows import Rows
 
-from jumplabel import StaticKey, static_gate
+from jumplabel import StaticKey, static_branches, static_gate
 from jumplabel._engine import lib
 
 SITES = (1, 100, 10_000)
+BYTECODE_SITES = (1, 10_000)
 
 PAIRS = 100  # of bare syncs, in one call: the call itself weighs nothing
 
@@ -21,26 +24,47 @@ def bare_syncs(loops: int) -> float:
     return time.perf_counter() - began
 
 
-def toggles(rows: Rows, sites: int) -> None:
-    key = StaticKey(f"benchmarks.toggle.{sites}")
-    gates = [static_gate(key)(lambda: True) for _ in range(sites)]
-    for on in (True, False):
-        key.enable() if on else key.disable()
-        if {gate() for gate in gates} != {True if on else None}:
-            raise AssertionError(f"{key!r}: not all sites followed")
-    rows.runner.timeit(
-        f"toggle, sites: {sites}",
-        "enable(); disable()",
-        globals={"enable": key.enable, "disable": key.disable},
-        inner_loops=2,
-        duplicate=10,
-    )
+def gates(key: StaticKey, sites: int) -> list[Callable[[], Any]]:
+    return [static_gate(key)(lambda: 1) for _ in range(sites)]
+
+
+def functions(key: StaticKey, sites: int) -> list[Callable[[], Any]]:
+    """Functions of up to 100 tests; each returns how many of them are on."""
+    tests = min(sites, 100)
+    source = "def count():\n    n = 0\n" + "    if key: n += 1\n" * tests + "    return n\n"
+    made = []
+    for _ in range(sites // tests):
+        names: dict[str, Any] = {"key": key}
+        exec(source, names)
+        made.append(static_branches(names["count"]))
+    return made
+
+
+def toggles(
+    rows: Rows, name: str, counts: Iterable[int], make: Callable[[StaticKey, int], list[Callable[[], Any]]]
+) -> None:
+    """Rows for keys with so many sites, in functions that say how many are on."""
+    for sites in counts:
+        if not rows.wants(f"{name}: {sites}"):
+            continue
+        key = StaticKey(f"benchmarks.{name}.{sites}")
+        made = make(key, sites)
+        for on in (True, False):
+            key.enable() if on else key.disable()
+            if len(key.entries) != sites or sum(call() or 0 for call in made) != (sites if on else 0):
+                raise AssertionError(f"{key!r}: not all sites followed")
+        rows.runner.timeit(
+            f"{name}: {sites}",
+            "enable(); disable()",
+            globals={"enable": key.enable, "disable": key.disable},
+            inner_loops=2,
+            duplicate=10,
+        )
 
 
 if __name__ == "__main__":
     rows = Rows()
     if rows.wants("two bare syncs"):
         rows.runner.bench_time_func("two bare syncs", bare_syncs, inner_loops=PAIRS)
-    for sites in SITES:
-        if rows.wants(f"toggle, sites: {sites}"):
-            toggles(rows, sites)
+    toggles(rows, "toggle, sites", SITES, gates)
+    toggles(rows, "toggle, bytecode sites", BYTECODE_SITES, functions)

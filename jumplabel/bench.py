@@ -1,59 +1,23 @@
-"""Run the pyperf scripts in ``benchmarks/`` and print what they found as one table of ratios.
+"""Run the pyperf scripts in ``benchmarks/`` and print what they found as tables of ratios (bench_report.py).
 
 Every row of every script takes its turn, round after round, one process each: what slows the machine down for a while
 slows all rows down alike, and their ratios stay.
 """
 
 import argparse
-import os
-import platform
 import subprocess
 import sys
-import sysconfig
 import tempfile
-from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from jumplabel.table import info, start
+from jumplabel.bench_report import report
 
 EXTRA = ("pyperf", "wrapt")
-SCRIPTS = ("gate.py", "switch.py", "toggle.py")
+SCRIPTS = ("gate.py", "switch.py", "branch.py", "toggle.py", "decorating.py")
 ROUNDS, FAST_ROUNDS = 15, 5
 FAST_VALUES = 2
-
-# What the tables call a row, and its names in the scripts: off and on, or one that knows no state.
-CALLS = {
-    "static_gate": ("gate off", "gate on"),
-    "static_switch": ("switch off", "switch on"),
-    "early return": ("early return off", "early return on"),
-    "wraps wrapper": ("wraps wrapper off", "wraps wrapper on"),
-    "wrapt enabled=": ("wrapt off", "wrapt on"),
-    "partial": ("partial", "partial"),
-    "C built-in": ("C built-in", "C built-in"),
-    "direct call": ("direct call", "direct call"),
-}
-REFERENCES = ("early return", "wraps wrapper", "wrapt enabled=", "partial", "C built-in", "direct call")
-
-TOGGLES = {1: "toggle, sites: 1", 100: "toggle, sites: 100", 10_000: "toggle, sites: 10000"}
-MOST_SITES = max(TOGGLES)
-BARE_SYNCS = "two bare syncs"
-
-TARGETS = [
-    ("gate off", "early return off", 0.6),
-    ("gate off", "C built-in", 0.9),
-    ("switch off", "wraps wrapper off", 0.4),
-    ("switch off", "wrapt off", 0.4),
-    ("switch off", "partial", 0.9),
-    ("gate on", "partial", 0.9),
-    ("switch on", "partial", 0.9),
-    ("toggle, sites: 1", "two bare syncs", 3),
-]
-# {}.get computes the hash of its argument, but for a string, which has it stored: shown, so that nobody is misled.
-WITHOUT_TARGET = [("gate off", "C built-in of a str")]
-
-NS_A_SITE = 100
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -77,9 +41,6 @@ def run(arguments: argparse.Namespace) -> int:
     medians = {benchmark.get_name(): benchmark.median() for benchmark in suite}
     print(*report(medians), sep="\n")
     return 0
-
-
-# ---- measuring ----
 
 
 def scripts_folder() -> Path:
@@ -136,64 +97,3 @@ def _rounds_and_options(arguments: argparse.Namespace) -> tuple[int, list[str]]:
     if arguments.loops:
         options.append(f"--loops={arguments.loops}")
     return rounds, [*options, *arguments.others]
-
-
-# ---- the report ----
-
-
-def report(medians: dict[str, float]) -> Iterator[str]:
-    yield from _environment()
-    yield ""
-    yield "Ratios of medians: the row's time over the column's, both off or both on; below 1 the row is faster."
-    yield ""
-    yield from _calls(medians)
-    yield ""
-    yield from _toggles(medians)
-    yield ""
-    yield from _targets(medians)
-
-
-def _environment() -> Iterator[str]:
-    start()
-    facts = info()
-    arguments = sysconfig.get_config_var("CONFIG_ARGS") or ""
-    pgo = "--enable-optimizations" in arguments
-    optimized = (
-        "PGO (--enable-optimizations)" if pgo else "no --enable-optimizations, PGO only if its distributor did it"
-    )
-    yield f"interpreter  {platform.python_implementation()} {platform.python_version()}, {optimized}"
-    yield f"kernel       {platform.system()} {platform.release()} {platform.machine()}, {os.cpu_count()} CPUs"
-    native = "native trampolines" if facts.native else f"plain branches ({facts.refusal})"
-    yield f"jumplabel    {native}, sync method: {facts.sync_method or 'none'}, {facts.syncs_per_batch} syncs a batch"
-
-
-def _calls(medians: dict[str, float]) -> Iterator[str]:
-    first, width = max(map(len, CALLS)), max(map(len, REFERENCES))
-    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in REFERENCES)
-    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(REFERENCES)
-    for what, names in CALLS.items():
-        cells = ""
-        for reference in REFERENCES:
-            off, on = (medians[a] / medians[b] for a, b in zip(names, CALLS[reference], strict=True))
-            cells += f"  {'=' if what == reference else f'{off:.2f}  {on:.2f}':>{width + 1}}"
-        yield f"{what:<{first}}{cells}"
-
-
-def _toggles(medians: dict[str, float]) -> Iterator[str]:
-    yield f"one toggle / {BARE_SYNCS}     whole  a site"
-    for sites, name in TOGGLES.items():
-        ratio = medians[name] / medians[BARE_SYNCS]
-        yield f"  of a key with {sites:>6,} sites  {ratio:>8.2f}  {ratio / sites:>6.3f}"
-
-
-def _targets(medians: dict[str, float]) -> Iterator[str]:
-    yield "targets"
-    for row, reference, most in TARGETS:
-        ratio = medians[row] / medians[reference]
-        mark = "pass" if ratio <= most else "FAIL"
-        yield f"  {row:<16} / {reference:<19}  {ratio:.2f}  wanted: at most {most:.2f}  {mark}"
-    for row, reference in WITHOUT_TARGET:
-        yield f"  {row:<16} / {reference:<19}  {medians[row] / medians[reference]:.2f}"
-    ns = medians[TOGGLES[MOST_SITES]] / MOST_SITES * 1e9
-    mark = "pass" if ns <= NS_A_SITE else "FAIL"
-    yield f"  one of {MOST_SITES:,} sites in a toggle: {ns:.0f} ns  wanted: at most {NS_A_SITE} ns  {mark}"

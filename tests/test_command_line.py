@@ -13,7 +13,7 @@ from itertools import pairwise
 import pytest
 
 import jumplabel.table
-from jumplabel import bench, disassemble
+from jumplabel import bench, bench_report, disassemble
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
 
@@ -298,17 +298,30 @@ needs_extra = pytest.mark.skipif(not all(map(find_spec, bench.EXTRA)), reason="n
 SMALLEST = ["--processes", "2", "--values", "1", "--warmups", "0", "--loops", "1"]
 
 
+BESIDE = [check for check in bench_report.CHECKS if check not in bench_report.ADDED_BY_DEFINITION]
+NAMES = [
+    *(name for pair in bench_report.CALLS.values() for name in pair),
+    *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
+    *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
+    *bench_report.TOGGLES.values(),
+    *bench_report.BYTECODE_TOGGLES.values(),
+    *bench_report.DECORATIONS,
+    *(bench_report.BARE_SYNCS, "C built-in of a str"),
+]
+
+
 @needs_extra
 def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     output = run("bench", *SMALLEST, "--quiet", "-o", "first.json", "--append", "all.json")
-    table = [line for line in output.splitlines() if line.startswith(tuple(bench.CALLS))]
-    assert [line.split("  ")[0] for line in table] == list(bench.CALLS)
-    assert output.count("wanted: at most") == len(bench.TARGETS) + 1  # and the time a site
+    calls, _, checks = (part.splitlines()[2:] for part in output.split("\n\n")[2:5])
+    assert [line.split("  ")[0] for line in calls] == list(bench_report.CALLS)
+    assert [line.split("  ")[0] for line in checks] == list(bench_report.CHECKS)
+    targets = output.split("\ntargets\n")[1].splitlines()
+    assert sum("wanted: at most" in line for line in targets) == len(targets) - 1
     assert "interpreter  CPython" in output
     suite = json.loads((tmp_path / "first.json").read_text())
     names = [row.get("metadata", suite["metadata"]).get("name") for row in suite["benchmarks"]]
-    assert {name for pair in bench.CALLS.values() for name in pair} <= set(names)
-    assert set(bench.TOGGLES.values()) <= set(names)
+    assert set(NAMES) == set(names)
     for name, row in zip(names, suite["benchmarks"], strict=True):
         values = [value for one in row["runs"] for value in one.get("values", ())]
         assert len(values) == (4 if name in ("partial", "direct call") else 2)  # two scripts have these rows
@@ -330,13 +343,20 @@ def test_bench_says_which_extra_it_needs(run, tmp_path, missing):
 
 
 def test_the_report_divides_the_right_medians():
-    names = [name for pair in bench.CALLS.values() for name in pair]
-    names += [*bench.TOGGLES.values(), bench.BARE_SYNCS, *(row for pair in bench.WITHOUT_TARGET for row in pair)]
-    medians = dict.fromkeys(names, 2.0)
-    medians.update({"gate off": 1.0, "early return off": 4.0, "switch on": 10.0, "toggle, sites: 10000": 0.0009})
-    lines = list(bench.report(medians))
-    gate = next(line for line in lines if line.startswith("static_gate"))
-    assert gate.split()[1:3] == ["0.25", "1.00"]
+    medians = dict.fromkeys(NAMES, 2.0)
+    medians.update({"gate off": 1.0, "early return off": 4.0, "switch on": 10.0})
+    medians.update({"loop off, static branch": 0.05, "function on, closure flag": 6.0})
+    medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
+    medians.update({"decorate, tests of a key": 800e-6})
+    lines = list(bench_report.report(medians))
+    rows = {line.split("  ")[0]: line.split()[-14:] for line in lines}
+    assert rows["static_gate"][1:3] == ["0.25", "1.00"]
+    assert rows["global flag"][-4:] == ["1.00", "1.00", "1.00", "1.00"]
+    assert rows["static branch"][-6:] == ["0.05", "2.00", "2.00", "2.00", "1.00", "1.00"]
+    assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
     marks = [line.split()[-1] for line in lines if "wanted" in line]
-    assert marks == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass", "pass"]
-    assert any("90 ns" in line for line in lines)
+    calls, branches, sites, decorating = marks[:8], marks[8:12], marks[12:14], marks[14:]
+    assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]
+    assert branches == ["pass", "FAIL", "FAIL", "FAIL"] and sites == ["pass", "pass"] and decorating == ["pass", "FAIL"]
+    assert any("90.00 ns" in line for line in lines) and any("50.00 ns" in line for line in lines)
+    assert sum("800.0" in line for line in lines) == 2

@@ -1,0 +1,154 @@
+"""What does a test of a static key add to a function, off and on, against the tests that people write today?
+
+All rows are the same two functions, compiled anew for each row; nothing but the check differs.
+"""
+
+import itertools
+import logging
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from typing import Any
+
+from rows import Rows
+
+from jumplabel import StaticKey, static_branches
+
+CHECKS_A_PASS = 10  # so that the loop itself weighs little
+CHECKS_A_CALL = 3
+PASSES_A_TURN, TURNS = 300, 1000
+LEAST = 1e-6  # pyperf takes no zero and nothing below it
+
+# What stands between the checks. The first is the least that there is: nothing hides what a check costs.
+STATEMENTS = {"loop": "done = None", "sum": "total += i"}
+
+
+def loop_of(statement: str) -> str:
+    """Statements that are not melted into one instruction with their neighbours, which a check would prevent."""
+    lines = f"            CHECK\n            {statement}\n" * CHECKS_A_PASS
+    return f"""
+def make(closed):
+    def loop(passes, local):
+        hits = total = 0
+        for i in range(passes):
+{lines}
+        return hits
+    return loop
+"""
+
+
+FUNCTION = """
+def price(count, each):
+    return count * each
+
+def make(closed):
+    def handle(request, local):
+        hits = 0
+        CHECK
+        fields = {}
+        for field in request.split("&"):
+            name, _, value = field.partition("=")
+            fields[name] = value
+        CHECK
+        user = fields.get("user", "nobody").strip().lower()
+        total = price(int(fields["count"]), float(fields["each"]))
+        CHECK
+        return f"{user} pays {total:.2f}", hits
+    return handle
+"""
+REQUEST, REPLY = "user=Ada &count=3&each=1.5", "ada pays 4.50"
+
+CHECKS = {
+    "check deleted": "",
+    "static branch": "key",
+    "local flag": "local",
+    "global flag": "FLAG",
+    "attribute flag": "flags.tracing",
+    "closure flag": "closed",
+    "logger.isEnabledFor": "logger.isEnabledFor(DEBUG)",
+    "sys.flags constant": "sys.flags.dev_mode",
+}
+
+
+class Flags:
+    def __init__(self, tracing: bool) -> None:
+        self.tracing = tracing
+
+
+numbers = itertools.count()  # for the names of keys
+
+
+def function(template: str, row: str, on: bool) -> Callable[[Any, bool], Any]:
+    """The template's function with this row's check in it, or with none: then its body is always there, or never."""
+    check, body = CHECKS[row], "hits += 1"
+    if row == "sys.flags constant" and bool(sys.flags.dev_mode) != on:  # which cannot be set
+        check = f"not {check}"
+    if row == "check deleted":
+        line = body if on else ""
+    else:
+        line = f"if {check}: {body}"
+    names: dict[str, Any] = {"FLAG": on, "flags": Flags(on), "sys": sys, "DEBUG": logging.DEBUG}
+    names["key"] = key = StaticKey(f"benchmarks.branch.{next(numbers)}", default=on)
+    names["logger"] = logger = logging.getLogger("benchmarks.branch")
+    logger.setLevel(logging.DEBUG if on else logging.INFO)
+    exec(template.replace("CHECK", line), names)
+    made: Callable[[Any, bool], Any] = names["make"](on)
+    if row == "static branch":
+        static_branches(made, strict=True)
+        if not key.entries:
+            raise AssertionError("no site was made")
+    return made
+
+
+def share(template: str, row: str, on: bool) -> Callable[[int], float]:
+    """Of what a global flag adds to a loop, how much does this check add? In seconds for each second.
+
+    The three loops take turns of a few microseconds, so that whatever slows the machine down slows all of them down.
+    """
+    loops = [function(template, name, on) for name in ("check deleted", "global flag", row)]
+    if any(run(7, on) != (7 * CHECKS_A_PASS if on else 0) for run in loops):
+        raise AssertionError(f"{row}: the loop's checks went the wrong way")
+
+    def time_turn(run: Callable[[Any, bool], Any]) -> float:
+        began = time.perf_counter()
+        run(PASSES_A_TURN, on)
+        return time.perf_counter() - began
+
+    def time_shares(values: int) -> float:
+        shares = []
+        for _ in range(TURNS * values):
+            deleted, flag, checked = map(time_turn, loops)
+            if flag > deleted:  # otherwise somebody interrupted us
+                shares.append((checked - deleted) / (flag - deleted))
+        return values * max(statistics.median(shares), LEAST)
+
+    return time_shares
+
+
+def handling(row: str, on: bool) -> Callable[[int], float]:
+    handle = function(FUNCTION, row, on)
+    if handle(REQUEST, on) != (REPLY, CHECKS_A_CALL if on else 0):
+        raise AssertionError(f"{row}: the function returned {handle(REQUEST, on)}")
+
+    def time_calls(calls: int) -> float:
+        began = time.perf_counter()
+        for _ in range(calls):
+            handle(REQUEST, on)
+        return time.perf_counter() - began
+
+    return time_calls
+
+
+if __name__ == "__main__":
+    rows = Rows()
+    for state in ("off", "on"):
+        on = state == "on"
+        for kind, statement in STATEMENTS.items():
+            for row in CHECKS:
+                measured_beside_others = row not in ("check deleted", "global flag")
+                if rows.wants(f"{kind} {state}, {row}") and measured_beside_others:
+                    rows.runner.bench_time_func(f"{kind} {state}, {row}", share(loop_of(statement), row, on))
+        for row in CHECKS:
+            if rows.wants(f"function {state}, {row}"):
+                rows.runner.bench_time_func(f"function {state}, {row}", handling(row, on))

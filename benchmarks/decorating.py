@@ -1,0 +1,77 @@
+"""What does ``static_branches`` cost, once for each function?
+
+What was made of a code object is remembered, so every function gets code of its own before it is decorated; all but
+the closures, which share theirs.
+"""
+
+import dis
+import json
+import logging
+import time
+from collections.abc import Callable
+from types import FunctionType
+from typing import Any
+
+from rows import Rows
+
+from jumplabel import StaticKey, static_branches
+
+INSTRUCTIONS = 200
+
+PART = """
+        if CHECK:
+            logger.log(logging.INFO, "request %s", request)
+        fields = json.loads(request)
+        total = total + int(fields["count"]) * weight(fields)
+        replies.append(total)
+"""
+
+key = StaticKey("benchmarks.decorating")
+names: dict[str, Any] = {"key": key, "FLAG": False, "json": json, "logging": logging}
+kept: list[FunctionType] = []  # closures share their code as long as one of them lives
+
+
+def outer(check: str) -> Callable[[], FunctionType]:
+    """What makes closures of so many instructions, or a few more, with some tests in them."""
+    source = "def outer():\n    def inner(request, total, replies):"
+    instructions = 0
+    while instructions < INSTRUCTIONS:
+        source += PART.replace("CHECK", check)
+        exec(source + "    return inner\n", names)
+        instructions = sum(1 for _ in dis.get_instructions(names["outer"]().__code__))
+    made: Callable[[], FunctionType] = names["outer"]
+    return made
+
+
+def fresh(function: FunctionType) -> FunctionType:
+    return FunctionType(function.__code__.replace(), function.__globals__)
+
+
+def decorating(make: Callable[[], FunctionType], has_sites: bool) -> Callable[[int], float]:
+    before = len(key.entries)
+    kept.append(static_branches(make()))
+    if (len(key.entries) > before) != has_sites:
+        raise AssertionError(f"{key!r} had {before} sites before")
+
+    def time_decorations(loops: int) -> float:
+        seconds = 0.0
+        for _ in range(loops):
+            function = make()
+            began = time.perf_counter()
+            static_branches(function)
+            seconds += time.perf_counter() - began
+        return seconds
+
+    return time_decorations
+
+
+if __name__ == "__main__":
+    rows = Rows()
+    tested, untested = outer("key"), outer("FLAG")
+    for name, make, has_sites in (
+        ("decorate, tests of a key", lambda: fresh(tested()), True),
+        ("decorate, no key named", lambda: fresh(untested()), False),
+        ("decorate, closure again", tested, True),
+    ):
+        if rows.wants(name):
+            rows.runner.bench_time_func(name, decorating(make, has_sites))
