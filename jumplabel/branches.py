@@ -47,7 +47,7 @@ def static_branches(target: Any = None, *, strict: bool = False) -> Any:
     decorated thing's own module, not of what other modules have put into a class or around a function.
 
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
-    code (``__code__.replace()``) are not toggled, and may show an earlier state.
+    code (``__code__.replace()``) are not toggled: they stay as they were made.
 
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for
     bytecode that no compiler makes, with nothing changed; also for what has no Python function in it.

@@ -91,11 +91,9 @@ def report(site: Any) -> Iterator[str]:
 def _branches(function: FunctionType) -> Iterator[str]:
     code = function.__code__
     sites = branches(code)
-    # co_code is a copy that the interpreter makes once, and so may be as old as that.
-    units = read(id(code) + type(code).__basicsize__, len(code.co_code))
     yield f"{function.__qualname__}, {code.co_filename}:{code.co_firstlineno}"
     for offset, row in sites.items():
-        target = offset + 2 + 2 * units[offset + 1]
+        target = offset + 2 + 2 * code.co_code[offset + 1]
         yield f"{offset:6}  JUMP_FORWARD to {target:<6}  {'on' if row.state else 'off':<3}  {row.key}, {row.owner}"
     yield ""
     text = io.StringIO()

@@ -1,6 +1,7 @@
 """Entries of bytecode sites: whose they are, how long they live, and that equal code is made once."""
 
 import contextlib
+import ctypes
 import gc
 import os
 import subprocess
@@ -282,6 +283,76 @@ def test_who_forbids_new_code():
         assert function.__code__ is code and not key.entries
         """
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+def test_who_forbids_the_second_code_of_a_class():
+    program = """
+        import sys
+        from jumplabel import StaticKey, static_branches
+
+        key = StaticKey("k")
+
+        class Thing:
+            def one(self):
+                return 1 if key else 2
+
+            def two(self):
+                return 1 if key else 2
+
+        def hook(event, args):
+            if event == "object.__setattr__" and args[1] == "__code__" and args[0] is Thing.two:
+                raise PermissionError("no new code")
+
+        codes = Thing.one.__code__, Thing.two.__code__
+        sys.addaudithook(hook)
+        try:
+            static_branches(Thing)
+        except PermissionError:
+            pass
+        else:
+            raise AssertionError
+        assert (Thing.one.__code__, Thing.two.__code__) == codes and not key.entries
+        """
+    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+
+
+# ---- the copy that co_code keeps ----
+
+
+def test_a_copy_of_the_code_is_in_the_state_of_its_moment(key):
+    function = static_branches(make(key))
+    for enabled in off_on_off(key):
+        for _ in range(2):
+            copy = types.FunctionType(function.__code__.replace(), globals(), closure=function.__closure__)
+            assert copy(0) == ("on" if enabled else "off")
+    copy = types.FunctionType(function.__code__.replace(), globals(), closure=function.__closure__)
+    key.enable()
+    assert (function(), copy(0)) == ("on", "off")
+
+
+# ---- the fast way to call ----
+
+
+@pytest.mark.skipif(sys.version_info < (3, 13), reason="a changed function gets a new version when it is called")
+def test_only_a_function_that_has_the_version_of_its_code_gets_that_of_its_new_code(key):
+    """Another one has none: it may have other globals, or other defaults, than the version promises."""
+
+    def version(function):
+        """PyFunctionObject.func_version, a word of 32 bits, is the last of the structure."""
+        return ctypes.c_uint32.from_address(id(function) + types.FunctionType.__basicsize__ - 8).value
+
+    made = make(key)
+    assert version(made) > 1
+    before = version(made)
+    static_branches(made)
+    assert version(made) not in (0, 1, before)
+    changed = make(key)
+    changed.__defaults__ = (1,)
+    static_branches(changed)
+    other = types.FunctionType(make(key).__code__, {}, closure=(types.CellType(key),))
+    static_branches(other)
+    assert made.__code__ is changed.__code__ is other.__code__
+    assert version(changed) in (0, 1) and version(other) in (0, 1)
 
 
 # ---- processes and threads ----

@@ -18,11 +18,12 @@ def cases(program):
 def programs(build_c):
     return {
         "interleavings": build_c("interleavings", "-include", C / "hooks.h", "-Wl,--wrap=sync_core"),
+        "bytecode": build_c("bytecode", "-Wl,--wrap=sync_core"),
         "synchronization": build_c("synchronization", "-Wl,--wrap=syscall", "-Wl,--wrap=readdir"),
     }
 
 
-@pytest.mark.parametrize("program", ["interleavings", "synchronization"])
+@pytest.mark.parametrize("program", ["bytecode", "interleavings", "synchronization"])
 def test_every_case_is_run(programs, program):
     listed = subprocess.run([programs[program]], capture_output=True, text=True, check=True).stdout.split()
     assert listed == cases(program)
@@ -38,6 +39,11 @@ def run_case(program, case):
 @pytest.mark.parametrize("case", cases("interleavings"))
 def test_interleaving(programs, case):
     run_case(programs["interleavings"], case)
+
+
+@pytest.mark.parametrize("case", cases("bytecode"))
+def test_bytecode(programs, case):
+    run_case(programs["bytecode"], case)
 
 
 @pytest.mark.parametrize("case", cases("synchronization"))
