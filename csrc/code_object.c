@@ -106,6 +106,7 @@ static PyObject *make_branches(PyObject *self, PyObject *args)
     bool made = false;
     if (!branches || !record) {
         PyErr_NoMemory();
+        free(record);
     } else {
         record->code = (PyCodeObject *)code;
         bool parsed = true;

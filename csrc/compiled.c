@@ -37,7 +37,7 @@ static int drop_when_done(void *unused)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
     waiting = anybody_records(interpreter) && !add_pending_call(interpreter, drop_when_done, unused, 0);
-    if (!waiting)
+    if (!waiting) /* or there is no place for another call, and most are better than none */
         invalidate_all(interpreter, 1);
     return 0;
 }
@@ -51,7 +51,7 @@ static bool recordings_start(void)
 
 static void recordings_changed(void)
 {
-    if (!waiting)
+    if (!waiting && anybody_records(PyInterpreterState_Get()))
         drop_when_done(NULL);
 }
 

@@ -88,13 +88,10 @@ def read(code: CodeType) -> Reading:
     if nowhere:
         raise ValueError(f"its bytecode has a jump into the middle of an instruction, to unit {min(nowhere)}")
     reader = _Reader(code, instructions)
-    return Reading(
-        code,
-        instructions,
-        list(reader.tests()),
-        targets,
-        set(reader.rebinds()),
-    )
+    try:
+        return Reading(code, instructions, list(reader.tests()), targets, set(reader.rebinds()))
+    except IndexError as error:
+        raise ValueError("its bytecode names what is not there, or ends without a return") from error
 
 
 def _instructions(concrete: ConcreteBytecode) -> Iterator[Instruction]:

@@ -142,6 +142,17 @@ def test_bytecode_that_no_compiler_makes_is_refused(key, break_it, says):
     assert where in str(refused.value) and str(refused.value).endswith("it is left as it was")
 
 
+def test_a_name_that_is_not_there_is_refused(key):
+    space = {"key": key}
+    exec("def f(x):\n    if x: x.a\n    if key: x.b = 1", space)
+    function = space["f"]
+    code = function.__code__
+    store = next(each for each in read(code).instructions if each.name == "STORE_ATTR")
+    function.__code__ = patched(code, store.start, opmap["STORE_ATTR"], 200)
+    with nothing_made(), pytest.raises(DecorationError, match="names what is not there"):
+        static_branches(function)
+
+
 def test_an_instruction_that_has_no_name_is_refused(key, monkeypatch):
     def function(x):
         return [x, x, x] if key else x
