@@ -48,32 +48,35 @@ class Scope(NamedTuple):
         return found
 
     def names_a_key(self, code: CodeType) -> bool:
-        """Whether the code can test a key at all: the quick answer, for most functions."""
-        holders = []
-        for path in [*((GLOBAL, name) for name in code.co_names), *((CLOSURE, name) for name in code.co_freevars)]:
-            value = self.find(path)
-            if is_key(value):
+        """Whether the code may test a key: the quick answer, for most functions. Yes may be wrong, no is not."""
+        names = code.co_names
+        values = [self.find((CLOSURE, name)) for name in code.co_freevars]
+        for space in (self.variables, self.builtins):
+            if type(space) is dict:
+                values += [space[name] for name in names if name in space]
+        for value in values:  # which grows, by what is in the modules and classes among them
+            kind = type(value)
+            if issubclass(kind, StaticKey):
                 return True
-            if _holds_names(value):
-                holders.append(value)
-        for holder in holders:  # which grows
-            for name in code.co_names:
-                value = _attribute(holder, name)
-                if is_key(value):
-                    return True
-                if _holds_names(value) and not any(value is known for known in holders):
-                    holders.append(value)
+            if issubclass(kind, _HOLDERS):
+                spaces = [vars(value)] if issubclass(kind, ModuleType) else [vars(base) for base in value.__mro__]
+                held = [space[name] for space in spaces for name in names if name in space]
+                values += [one for one in held if issubclass(type(one), _NAMED) and not _among(one, values)]
         return False
+
+
+_HOLDERS = (ModuleType, type)
+_NAMED = (StaticKey, *_HOLDERS)
+
+
+def _among(value: Any, values: list[Any]) -> bool:
+    return any(value is one for one in values)
 
 
 def is_key(value: Any) -> bool:
     """Whether testing it is asking the engine: not for a mock of a key, or a subclass with a __bool__ of its own."""
     kind = type(value)
     return issubclass(kind, StaticKey) and kind.__bool__ is StaticKey.__bool__ and hasattr(value, "_key")
-
-
-def _holds_names(value: Any) -> bool:
-    return issubclass(type(value), ModuleType | type)
 
 
 def _attribute(holder: Any, name: str) -> Any:
