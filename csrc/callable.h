@@ -1,7 +1,7 @@
 /*
  * The Python callable whose vectorcall pointer is a trampoline.
  *
- * Calling it runs the trampoline and nothing else of ours. The sixth layer, and the only one that includes Python.h.
+ * Calling it runs the trampoline and nothing else of ours. The sixth layer, and the first one that includes Python.h.
  */
 #ifndef JUMPLABEL_CALLABLE_H
 #define JUMPLABEL_CALLABLE_H

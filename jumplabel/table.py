@@ -42,7 +42,7 @@ class Info:
     architecture: str
     """As the kernel names it, such as ``x86_64``."""
     native: bool | None
-    """Whether sites are native trampolines; None before the first decorator (or ``start()``) has tried."""
+    """Whether sites are native trampolines; None before the first gate or switch (or ``start()``)."""
     refusal: str | None
     """What was refused, and why, when a native site was last asked for in vain; None: nothing was."""
     sync_method: str | None
@@ -98,7 +98,7 @@ def jump_table() -> list[JumpEntry]:
 
 
 def start() -> None:
-    """Ready the process for native sites now, as the first decorator would; ``info()`` says whether it worked."""
+    """Ready the process for native sites now, as the first gate or switch would; ``info()`` says whether it worked."""
     lib.jump_label_start()
 
 

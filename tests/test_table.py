@@ -137,7 +137,7 @@ def test_the_table_is_every_entry_of_every_key(key, request):
     assert tuple(entry for entry in table if entry.key == other.name) == other.entries
     assert other.entries[0].state is True
     info = jumplabel.info()
-    assert len(table) == info.native_sites + info.plain_sites
+    assert len(table) == info.native_sites + info.plain_sites + info.bytecode_sites
     gates.pop()
     assert len(key.entries) == 1 and len(jumplabel.jump_table()) == len(table) - 1
 
