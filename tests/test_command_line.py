@@ -265,7 +265,8 @@ def test_demo_without_trampolines(run):
 
 
 def test_demo_ends_at_once_on_ctrl_c(tmp_path):
-    command = [*COMMAND, "demo", "--seconds", "60"]
+    # What a shell runs in the background ignores SIGINT, and so would all that it starts.
+    command = ["env", "--default-signal=INT", *COMMAND, "demo", "--seconds", "60"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         demo.stdout.readline()
         time.sleep(0.3)  # while the site is watched
