@@ -17,7 +17,7 @@ class Scope(NamedTuple):
     @classmethod
     def of(cls, function: FunctionType) -> "Scope":
         cells = dict(zip(function.__code__.co_freevars, function.__closure__ or (), strict=True))
-        return cls(function.__globals__, function.__builtins__, cells)  # type: ignore[attr-defined]
+        return cls(function.__globals__, function.__builtins__, cells)
 
     def within(self, code: CodeType) -> "Scope":
         """That of a function defined by this one's code, whose own variables are not there yet."""
