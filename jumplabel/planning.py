@@ -21,44 +21,40 @@ def plan(code: CodeType, scope: Scope, strict: bool) -> tuple[Plan | None, dict[
 
     Raises DecorationError for bytecode that cannot be read and, with strict, for a test that stays and may be a key's.
     """
-    tree = _Tree.of(code, scope)
-    if not strict and not (KNOWN and tree.names_a_key()):
+    if not strict and not (KNOWN and _names_a_key(code, scope)):
         return None, {}
-    read_tree = tree.read()
-    planner = _Planner(strict, read_tree.rebinds())
-    return planner.plan(read_tree), planner.found
+    tree = _Tree.read(code, scope)
+    planner = _Planner(strict, tree.rebinds())
+    return planner.plan(tree), planner.found
 
 
 def refusal(code: CodeType, line: int | None, why: object) -> DecorationError:
     return DecorationError(f"static_branches: {code.co_qualname}, {code.co_filename}:{line}: {why}")
 
 
+def _codes_within(code: CodeType) -> dict[int, CodeType]:
+    """By their place in co_consts."""
+    return {i: constant for i, constant in enumerate(code.co_consts) if isinstance(constant, CodeType)}
+
+
+def _names_a_key(code: CodeType, scope: Scope) -> bool:
+    return scope.names_a_key(code) or any(
+        _names_a_key(inner, scope.within(code)) for inner in _codes_within(code).values()
+    )
+
+
 @dataclass
 class _Tree:
-    """A code object and those within it."""
+    """A code object, as read, and those within it, by their place in co_consts."""
 
-    code: CodeType
-    scope: Scope
-    within: "dict[int, _Tree]"
-    """By their place in co_consts."""
-
-    @classmethod
-    def of(cls, code: CodeType, scope: Scope) -> "_Tree":
-        codes = {i: constant for i, constant in enumerate(code.co_consts) if isinstance(constant, CodeType)}
-        return cls(code, scope, {i: cls.of(inner, scope.within(code)) for i, inner in codes.items()})
-
-    def names_a_key(self) -> bool:
-        return self.scope.names_a_key(self.code) or any(tree.names_a_key() for tree in self.within.values())
-
-    def read(self) -> "_ReadTree":
-        return _ReadTree(_read(self.code), self.scope, {i: tree.read() for i, tree in self.within.items()})
-
-
-@dataclass
-class _ReadTree:
     reading: Reading
     scope: Scope
-    within: "dict[int, _ReadTree]"
+    within: "dict[int, _Tree]"
+
+    @classmethod
+    def read(cls, code: CodeType, scope: Scope) -> "_Tree":
+        within = {i: cls.read(inner, scope.within(code)) for i, inner in _codes_within(code).items()}
+        return cls(_read(code), scope, within)
 
     def rebinds(self) -> set[str]:
         return self.reading.rebinds.union(*(tree.rebinds() for tree in self.within.values()))
@@ -77,7 +73,7 @@ class _Planner:
         self.rebinds = rebinds
         self.found: dict[Path, Any] = {}
 
-    def plan(self, tree: _ReadTree) -> Plan | None:
+    def plan(self, tree: _Tree) -> Plan | None:
         code = tree.reading.code
         within = {i: made for i, inner in tree.within.items() if (made := self.plan(inner))}
         rewriting = Rewriting(tree.reading)
