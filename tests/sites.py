@@ -28,3 +28,14 @@ def off_on_off(key):
     for enabled in (False, True, False, True, False):
         key.enable() if enabled else key.disable()
         yield enabled
+
+
+def make(key):
+    """A function to decorate with static_branches: the code is the same each time, the key is in a closure."""
+
+    def function(x=None):
+        if key:
+            return "on"
+        return "off"
+
+    return function

@@ -9,6 +9,7 @@ import threading
 import warnings
 
 import pytest
+from sites import make
 
 from jumplabel import static_branches
 
@@ -17,40 +18,34 @@ def run(program, *arguments):
     subprocess.run([sys.executable, "-c", textwrap.dedent(program), *arguments], check=True)
 
 
-def make(key):
-    def function(x=None):
-        if key:
-            return "on"
-        return "off"
-
-    return function
-
-
-EXTRAS = """
+TOGGLED_BESIDE_OTHER_TOOLS = """
 import ctypes
 python = ctypes.pythonapi
 new_index = getattr(python, "PyUnstable_Eval_RequestCodeExtraIndex", None) or python._PyEval_RequestCodeExtraIndex
 set_extra = getattr(python, "PyUnstable_Code_SetExtra", None) or python._PyCode_SetExtra
 set_extra.argtypes = ctypes.py_object, ctypes.c_ssize_t, ctypes.c_void_p
+
+import threading
+from jumplabel import StaticKey
+
+key, ended = StaticKey("k"), []
+
+def toggle():
+    while not ended:
+        key.enable()
+        key.disable()
+
+thread = threading.Thread(target=toggle)
 """
 
 
 def test_other_tools_have_taken_every_place_on_code_objects():
     """255 of them, which their owners never give back. Others toggle meanwhile, and may see what was made in part."""
     program = """
-        import threading
-        from jumplabel import DecorationError, StaticKey, jump_table, static_branches
+        from jumplabel import DecorationError, jump_table, static_branches
 
         while new_index(None) >= 0:
             pass
-        key, ended = StaticKey("k"), []
-
-        def toggle():
-            while not ended:
-                key.enable()
-                key.disable()
-
-        thread = threading.Thread(target=toggle)
         thread.start()
         for _ in range(300):
             space = {"key": key}
@@ -67,27 +62,19 @@ def test_other_tools_have_taken_every_place_on_code_objects():
         thread.join()
         assert not jump_table()
         """
-    run(EXTRAS + textwrap.dedent(program))
+    run(TOGGLED_BESIDE_OTHER_TOOLS + textwrap.dedent(program))
 
 
 @pytest.mark.parametrize("what", ["plain", "copied", "traced"])
 def test_another_tool_lets_go_of_the_interpreter_while_code_dies(what):
     """Its free function is called before ours: a toggle meets code that is on its way out."""
     program = """
-        import gc, sys, threading, time
-        from jumplabel import StaticKey, jump_table, static_branches
+        import gc, sys, time
+        from jumplabel import jump_table, static_branches
 
         free = ctypes.CFUNCTYPE(None, ctypes.c_void_p)(lambda extra: time.sleep(0.001))
         new_index.argtypes = [ctypes.c_void_p]
         index = new_index(ctypes.cast(free, ctypes.c_void_p))
-        key, ended = StaticKey("k"), []
-
-        def toggle():
-            while not ended:
-                key.enable()
-                key.disable()
-
-        thread = threading.Thread(target=toggle)
         thread.start()
         for _ in range(300):
             space = {"key": key}
@@ -106,7 +93,7 @@ def test_another_tool_lets_go_of_the_interpreter_while_code_dies(what):
         gc.collect()
         assert not jump_table()
         """
-    run(EXTRAS + textwrap.dedent(program), what)
+    run(TOGGLED_BESIDE_OTHER_TOOLS + textwrap.dedent(program), what)
 
 
 def test_sub_interpreters_take_their_sites_along():

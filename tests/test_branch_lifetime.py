@@ -14,20 +14,10 @@ import types
 import weakref
 
 import pytest
-from sites import nothing_made, off_on_off
+from sites import make, nothing_made, off_on_off
 
 import jumplabel
 from jumplabel import DecorationError, StaticKey, static_branches, static_gate
-
-
-def make(key):
-    def function(x=None):
-        if key:
-            return "on"
-        return "off"
-
-    return function
-
 
 # ---- the table ----
 
@@ -39,7 +29,7 @@ def test_an_entry_says_what_it_is(key):
     first = id(code) + type(code).__basicsize__
     assert (entry.key, entry.kind, entry.native, entry.what) == (key.name, "branch", False, "branch")
     assert first <= entry.address < first + len(code.co_code)
-    assert entry.owner == f"{__name__}.make.<locals>.function:{code.co_firstlineno + 1}"
+    assert entry.owner == f"{make.__module__}.make.<locals>.function:{code.co_firstlineno + 1}"
     assert str(entry).split()[1:3] == ["branch", "off"]
     assert entry in jumplabel.jump_table()
     for enabled in off_on_off(key):
