@@ -28,7 +28,8 @@ struct region {
 static struct region *_Atomic regions; /* newest first; only ever grows */
 static struct slot *free_slots;
 static uint64_t mapped;
-static int shared; /* see arena_shared() */
+static int shared;            /* see arena_shared() */
+static volatile char *marker; /* NULL, or a page that the kernel zeroes in a child, however it is made; else not 0 */
 
 static void unmap_twice(struct mapping *mapping, size_t size)
 {
@@ -88,6 +89,21 @@ static int map_twice(struct mapping *mapping, size_t size)
     return error; /* the file is the usual way: its error is the one to explain */
 }
 
+/* MADV_WIPEONFORK is Linux 4.14; where there is none, nobody notices a child that pthread_atfork(3) was not told of. */
+static void make_marker(void)
+{
+    size_t size = (size_t)sysconf(_SC_PAGESIZE);
+    void *page = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (page == MAP_FAILED)
+        return;
+    if (madvise(page, size, MADV_WIPEONFORK)) {
+        munmap(page, size);
+        return;
+    }
+    marker = page;
+    *marker = 1;
+}
+
 static int add_region(void)
 {
     struct region *newest = atomic_load(&regions);
@@ -101,6 +117,8 @@ static int add_region(void)
         free(region);
         return error;
     }
+    if (!marker)
+        make_marker();
     region->size = size;
     region->next = newest;
     for (size_t i = n; i-- > 0;) {
@@ -131,7 +149,7 @@ struct slot *arena_find(const void *address)
 
 struct slot *arena_alloc(int *error)
 {
-    if ((*error = shared) || (!free_slots && (*error = add_region())))
+    if ((*error = arena_shared()) || (!free_slots && (*error = add_region())))
         return NULL;
     struct slot *slot = free_slots;
     free_slots = slot->next;
@@ -146,7 +164,7 @@ struct slot *arena_alloc(int *error)
 
 void arena_free(struct slot *slot)
 {
-    if (shared)
+    if (arena_shared())
         return; /* the parent may have threads in it */
     atomic_store(&slot->poke, 0);
     memset(slot->write, INT3, SLOT_SIZE); /* who still enters it dies at once instead of running another's code */
@@ -175,6 +193,8 @@ static bool replace(uint8_t *old, uint8_t *new, size_t size)
 
 void arena_fork_child(void)
 {
+    if (!shared && marker)
+        *marker = 1;
     for (struct region *region = atomic_load(&regions); region; region = region->next) {
         struct mapping twin = region->twin;
         region->twin = (struct mapping){0};
@@ -184,6 +204,11 @@ void arena_fork_child(void)
     }
 }
 
-int arena_shared(void) { return shared; }
+int arena_shared(void)
+{
+    if (!shared && marker && !*marker)
+        shared = -ENOTSUP;
+    return shared;
+}
 
 uint64_t arena_size(void) { return mapped; }

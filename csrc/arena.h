@@ -42,7 +42,10 @@ void arena_fork_prepare(void);
 void arena_fork_parent(void);
 void arena_fork_child(void);
 
-/* -errno where a fork left this process its parent's code, which is not ours to write; or 0. */
+/*
+ * -errno where this process has its parent's code, which is not ours to write; or 0. -ENOTSUP: it was made by a
+ * clone(2) or _Fork(3), which tell nobody.
+ */
 int arena_shared(void);
 
 /* Bytes of executable memory mapped. */

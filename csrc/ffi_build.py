@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("callable", "code_object", "code_poke", "jump_label", "site_watch")
+HEADERS = ("callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
 
 ffi = FFI()
 ffi.cdef("""
@@ -30,7 +30,8 @@ ffi.cdef("""
     void free(void *);
 
     enum sync_method { SYNC_NONE, SYNC_MEMBARRIER, SYNC_SIGNAL };
-    struct jump_label_settings { int native; enum sync_method method; int syncs; };
+    enum text_poke_way { POKE_AUTO, POKE_INT3, POKE_WORD };
+    struct jump_label_settings { int native; enum sync_method method; int syncs; enum text_poke_way poke; };
     void jump_label_configure(struct jump_label_settings settings);
     int jump_label_start(void);
     int jump_label_sync(size_t n);
@@ -40,8 +41,9 @@ ffi.cdef("""
         int native;
         enum sync_method method;
         int syncs;
+        enum text_poke_way poke;
         uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
-        uint64_t batches, sites_patched, sync_calls;
+        uint64_t batches, word_batches, sites_patched, sync_calls;
         struct int3_counts int3;
         int refused;
         char refusal[128];
@@ -49,6 +51,12 @@ ffi.cdef("""
     void jump_label_info(struct jump_label_info *info);
 
     size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    struct storm;
+    struct storm_counts { uint64_t calls, toggles, wrong; };
+    struct storm *storm_start(struct static_key *key, size_t sites, size_t threads, _Bool block_signals);
+    int storm_toggle(struct storm *storm);
+    struct storm_counts storm_stop(struct storm *storm);
 
     int callable_type(uintptr_t list);
 

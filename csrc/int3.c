@@ -31,10 +31,17 @@ static struct {
 /* An action that held SIGTRAP before. Never freed: a handler may be reading it. */
 struct held {
     struct sigaction action;
+    struct held *before; /* who held it when this one was first seen; NULL: nobody */
     struct held *next;
 };
 static struct held *all_held;
 static struct held *_Atomic before_us;
+
+/* Initial-exec: the other models may allocate on a thread's first access, which a handler must not. */
+static __thread struct chained {
+    struct held *held; /* runs now, on this thread, called by chain(); NULL: none does */
+    char *frame;
+} chained __attribute__((tls_model("initial-exec")));
 
 /* Not 0, which is no batch. After 2^32 batches an old site may pass for a current one: with its own instruction. */
 static uint32_t following(uint32_t number) { return number + 1 ? number + 1 : 1; }
@@ -55,10 +62,24 @@ static void die_of(siginfo_t *info)
         __asm__ volatile("int3"); /* init of a container: no signal kills it but one that the kernel forces */
 }
 
+/*
+ * Who gets a trap that is not ours: who held SIGTRAP before us. But one that hands on to us what it does not know
+ * (faulthandler's chain=True, another copy of this engine) gets it once; then it is the turn of who was before it.
+ */
+static struct held *next_in_turn(char *frame)
+{
+    /* A handler may be left by longjmp: it runs only while the stack (always one and the same here) is deeper. */
+    if (chained.held && frame < chained.frame)
+        return chained.held->before;
+    return atomic_load(&before_us);
+}
+
 static void chain(int signal_number, siginfo_t *info, void *context)
 {
-    struct held *held = atomic_load(&before_us);
-    struct sigaction *action = &held->action;
+    char *frame = __builtin_frame_address(0);
+    static struct held nobody; /* all zero: SIG_DFL */
+    struct held *held = next_in_turn(frame);
+    struct sigaction *action = held ? &held->action : &nobody.action;
     bool forced = info->si_code > 0; /* by the kernel, for an instruction: it kills where the signal is ignored */
     if (action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && forced)) {
         die_of(info);
@@ -67,17 +88,20 @@ static void chain(int signal_number, siginfo_t *info, void *context)
     if (action->sa_handler == SIG_IGN)
         return;
     if (action->sa_flags & (int)SA_RESETHAND) {
-        static struct held reset; /* all zero: SIG_DFL */
-        atomic_compare_exchange_strong(&before_us, &held, &reset);
+        struct held *expected = held;
+        atomic_compare_exchange_strong(&before_us, &expected, &nobody);
     }
     sigset_t mask = action->sa_mask;
     if (!(action->sa_flags & SA_NODEFER))
         sigaddset(&mask, SIGTRAP);
     pthread_sigmask(SIG_BLOCK, &mask, NULL); /* the return from our handler restores it */
+    struct chained outer = chained;
+    chained = (struct chained){held, frame};
     if (action->sa_flags & SA_SIGINFO)
         action->sa_sigaction(signal_number, info, context);
     else
         action->sa_handler(signal_number);
+    chained = outer;
 }
 
 static void handler(int signal_number, siginfo_t *info, void *context)
@@ -110,38 +134,53 @@ static void handler(int signal_number, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
+/* The kernel's mask is 64 bits; what sigaction(2) of the C library leaves in the rest of its own may be anything. */
+static bool same(const struct sigaction *a, const struct sigaction *b)
+{
+    return a->sa_sigaction == b->sa_sigaction && a->sa_flags == b->sa_flags &&
+           !memcmp(&a->sa_mask, &b->sa_mask, sizeof(uint64_t));
+}
+
 static struct held *hold(const struct sigaction *action)
 {
     for (struct held *held = all_held; held; held = held->next)
-        if (!memcmp(&held->action, action, sizeof(*action)))
+        if (same(&held->action, action))
             return held;
     struct held *held = calloc(1, sizeof(*held));
     if (held) {
         held->action = *action;
+        held->before = atomic_load(&before_us);
         held->next = all_held;
         all_held = held;
     }
     return held;
 }
 
+static bool is_ours(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == handler;
+}
+
 int int3_install(void)
 {
-    struct sigaction now;
-    memset(&now, 0, sizeof(now)); /* the padding too: hold() compares bytes */
-    if (sigaction(SIGTRAP, NULL, &now))
-        return -errno;
-    if (now.sa_flags & SA_SIGINFO && now.sa_sigaction == handler)
-        return 0;
-    struct held *held = hold(&now);
-    if (!held)
-        return -ENOMEM;
-    atomic_store(&before_us, held);
     /*
      * SA_NODEFER: a handler we chain to may call a site that is armed, and an int3 while SIGTRAP is blocked kills.
      * SA_ONSTACK: a thread with an alternate stack may have little left of its own.
      */
     struct sigaction ours = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART};
-    return sigaction(SIGTRAP, &ours, NULL) ? -errno : 0;
+    struct sigaction now;
+    if (sigaction(SIGTRAP, NULL, &now))
+        return -errno;
+    /* Until it is ourselves whom we replace: another thread may have come between the question and the answer. */
+    while (!is_ours(&now)) {
+        struct held *held = hold(&now);
+        if (!held)
+            return -ENOMEM;
+        atomic_store(&before_us, held);
+        if (sigaction(SIGTRAP, &ours, &now))
+            return -errno;
+    }
+    return 0;
 }
 
 uint32_t int3_batch_begin(void)

@@ -17,7 +17,7 @@ void jump_label_configure(struct jump_label_settings new_settings)
 {
     text_lock();
     settings = new_settings;
-    text_poke_set_syncs(settings.syncs);
+    text_poke_configure(settings.poke, settings.syncs);
     text_unlock();
 }
 
@@ -401,8 +401,10 @@ void jump_label_info(struct jump_label_info *info)
     info->native = trampolines_started();
     info->method = sync_core_method();
     info->syncs = settings.syncs;
+    info->poke = settings.poke;
     info->arena_bytes = arena_size();
     info->batches = poked.batches;
+    info->word_batches = poked.word_batches;
     info->sites_patched = poked.sites;
     info->sync_calls = sync_core_count();
     info->int3 = int3_counts();

@@ -66,6 +66,7 @@ struct jump_label_settings {
     int native;              /* 0: plain branches only */
     enum sync_method method; /* SYNC_NONE: membarrier, or else the signal */
     int syncs;               /* 2 or 3 a batch */
+    enum text_poke_way poke; /* POKE_AUTO: int3, or words where a thread would die of one */
 };
 void jump_label_configure(struct jump_label_settings settings);
 
@@ -154,8 +155,9 @@ struct jump_label_info {
     int native;              /* whether trampolines could be made ready */
     enum sync_method method; /* SYNC_NONE while they are not */
     int syncs;
+    enum text_poke_way poke;
     uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
-    uint64_t batches, sites_patched, sync_calls; /* native; of this process, since it began or was forked */
+    uint64_t batches, word_batches, sites_patched, sync_calls; /* native; of this process, since it began or forked */
     struct int3_counts int3;
     int refused; /* errno of the last refusal to make a native entry, 0 for none; the text says of what */
     char refusal[128];

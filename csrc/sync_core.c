@@ -1,5 +1,6 @@
 #define _GNU_SOURCE
 #include "sync_core.h"
+#include "blocked.h"
 
 #include <cpuid.h>
 #include <dirent.h>
@@ -103,23 +104,8 @@ static int ask(pid_t tid, unsigned place, int signal_number)
 /* Whether a thread will never answer: -ESRCH it is gone, -EDEADLK it blocks the signal; 0 while it still may. */
 static int why_silent(pid_t tid)
 {
-    if (syscall(SYS_tgkill, getpid(), tid, 0))
-        return -errno;
-    char line[256];
-    snprintf(line, sizeof(line), "/proc/self/task/%d/status", tid);
-    FILE *status = fopen(line, "re");
-    if (!status)
-        return errno == ENOENT ? -ESRCH : -errno;
-    int result = 0;
-    while (fgets(line, sizeof(line), status)) {
-        unsigned long long blocked;
-        if (!strncmp(line, "State:\tZ", 8) || !strncmp(line, "State:\tX", 8))
-            result = -ESRCH;
-        else if (sscanf(line, "SigBlk: %llx", &blocked) == 1 && !result && blocked >> (sync_signal - 1) & 1)
-            result = -EDEADLK;
-    }
-    fclose(status);
-    return result;
+    int blocked = blocked_in(tid, sync_signal);
+    return blocked == 1 ? -EDEADLK : blocked;
 }
 
 static double seconds(void)

@@ -1,8 +1,10 @@
 #include "text_poke.h"
+#include "blocked.h"
 #include "sync_core.h"
 
 #include <errno.h>
 #include <pthread.h>
+#include <signal.h>
 #include <stddef.h>
 #include <string.h>
 
@@ -14,13 +16,37 @@
 static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static sigset_t postponed;    /* signals that wait while the mutex is held */
+static sigset_t holders_mask; /* of the thread that holds it, before */
+static enum text_poke_way way = POKE_AUTO;
 static int syncs = 2;
 static struct slot *queue;
 static struct text_poke_counts counts;
 
-void text_lock(void) { pthread_mutex_lock(&mutex); }
+void text_lock(void)
+{
+    sigset_t mask;
+    pthread_sigmask(SIG_BLOCK, &postponed, &mask);
+    pthread_mutex_lock(&mutex);
+    holders_mask = mask;
+}
 
-void text_unlock(void) { pthread_mutex_unlock(&mutex); }
+void text_unlock(void)
+{
+    sigset_t mask = holders_mask;
+    pthread_mutex_unlock(&mutex);
+    pthread_sigmask(SIG_SETMASK, &mask, NULL);
+}
+
+/* All that an instruction does not raise itself, but for the real-time ones. */
+__attribute__((constructor)) static void choose_postponed(void)
+{
+    static const int raised[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
+    for (int number = 1; number < SIGRTMIN; number++)
+        sigaddset(&postponed, number);
+    for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
+        sigdelset(&postponed, raised[i]);
+}
 
 static void fork_prepare(void)
 {
@@ -53,7 +79,13 @@ int text_init(void)
     return error;
 }
 
-void text_poke_set_syncs(int n) { syncs = n; }
+void text_poke_configure(enum text_poke_way new_way, int new_syncs)
+{
+    way = new_way;
+    syncs = new_syncs;
+}
+
+int text_poke_start(void) { return way == POKE_WORD ? 0 : int3_install(); }
 
 static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
 {
@@ -154,6 +186,52 @@ static int poke_batch(struct slot *batch)
     return 0;
 }
 
+/* The site and what follows it in its word, which stays as it is, in one store. */
+static void write_word(struct slot *slot, int32_t displacement)
+{
+    uint64_t *word = (uint64_t *)(void *)slot->write; /* a slot is SLOT_SIZE aligned */
+    union {
+        uint64_t word;
+        uint8_t bytes[sizeof(uint64_t)];
+    } new = {.word = *word};
+    encode(new.bytes, displacement);
+    __atomic_store_n(word, new.word, __ATOMIC_SEQ_CST);
+    /* No int3 of this batch exists: whoever comes late, of an older one, is sent back to the site. */
+    atomic_store(&slot->poke, int3_poke(int3_batch(), displacement));
+}
+
+/*
+ *  1. sync            whether it can be done at all
+ *  2. every word      a thread runs the old instruction or the new one
+ *  3. sync            nobody runs an old one any more
+ *
+ * Nobody can meet an int3, whatever signals they block. That a whole instruction may be replaced so, in one store into
+ * an aligned quadword, AMD promises (AMD64 APM vol. 2, "Cross-Modifying Code", asynchronous modification). Intel does
+ * not, and that is why it is not the only way; but run-times have relied on it on every processor since they compile
+ * (HotSpot, NativeCall::set_destination_mt_safe).
+ */
+static int poke_words(struct slot *batch)
+{
+    int error = sync_core();
+    if (error)
+        return error;
+    TEXT_POKE_STEP(1);
+    for (struct slot *slot = batch; slot; slot = slot->next)
+        write_word(slot, slot->next_displacement);
+    TEXT_POKE_STEP(2);
+    error = sync_core();
+    for (struct slot *slot = batch; slot; slot = slot->next) {
+        if (error)
+            write_word(slot, slot->displacement); /* the sync was refused since step 1 */
+        else
+            slot->displacement = slot->next_displacement;
+        counts.sites += !error;
+    }
+    counts.batches += !error;
+    counts.word_batches += !error;
+    return error;
+}
+
 int text_poke_finish(void)
 {
     struct slot *batch = queue;
@@ -162,8 +240,11 @@ int text_poke_finish(void)
         return 0;
     int error = arena_shared();
     if (!error)
-        error = int3_install();
-    return error ? error : poke_batch(batch);
+        error = text_poke_start(); /* somebody may have taken SIGTRAP since */
+    if (error)
+        return error;
+    bool words = way == POKE_WORD || (way == POKE_AUTO && blocked_anywhere(SIGTRAP));
+    return words ? poke_words(batch) : poke_batch(batch);
 }
 
 struct text_poke_counts text_poke_counts(void) { return counts; }

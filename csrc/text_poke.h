@@ -1,5 +1,6 @@
 /*
- * The protocol that rewrites sites under running threads, a whole batch at a time.
+ * The protocols that rewrite sites under running threads, a whole batch at a time: by int3 and, where a thread would
+ * die of one, by whole words.
  *
  * After Linux arch/x86/kernel/alternative.c (smp_text_poke_batch_finish). Two differences, both because user space
  * cannot turn interrupts off: the handler knows sites older than one batch (int3.h), and the sync between tails and
@@ -16,14 +17,25 @@
 
 /*
  * The one mutex of everything that changes code, keys or the arena. After text_init() fork(2) takes it too, so that no
- * child finds it locked, or half a patch. Returns 0 or -errno; idempotent.
+ * child finds it locked, or half a patch; and a thread that holds it runs no handlers, which might fork, or meet an
+ * int3 with all signals blocked. (Real-time signals are let through: by one of them sync_core asks who waits here.)
+ * Returns 0 or -errno; idempotent.
  */
 int text_init(void);
 void text_lock(void);
 void text_unlock(void);
 
-/* 2, or 3 for the cautious. */
-void text_poke_set_syncs(int syncs);
+enum text_poke_way {
+    POKE_AUTO, /* int3, but words while a thread blocks SIGTRAP (blocked.h) */
+    POKE_INT3, /* the caller knows that none does: nobody looks */
+    POKE_WORD, /* no int3, and no SIGTRAP handler */
+};
+
+/* syncs: 2, or 3 for the cautious, in a batch by int3. Before text_poke_start(). */
+void text_poke_configure(enum text_poke_way way, int syncs);
+
+/* Take SIGTRAP, where that is the way. Returns 0 or -errno; idempotent. */
+int text_poke_start(void);
 
 /* Write a new site at the start of a slot that nobody knows yet; the caller syncs before anybody may run it. */
 void text_poke_site(struct slot *slot, int32_t displacement);
@@ -36,6 +48,7 @@ int text_poke_finish(void);
 
 struct text_poke_counts {
     uint64_t batches, sites;
+    uint64_t word_batches; /* of which by words */
 };
 struct text_poke_counts text_poke_counts(void);
 

@@ -43,7 +43,7 @@ int trampolines_start(enum sync_method method, const char **what)
     if (slot) {
         arena_free(slot);
         *what = "the SIGTRAP handler";
-        error = int3_install();
+        error = text_poke_start();
     }
     started = !error;
     if (error)

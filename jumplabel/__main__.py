@@ -1,4 +1,4 @@
-"""The command line: python -m jumplabel {info,dis,demo,bench}."""
+"""The command line: python -m jumplabel {info,dis,demo,stress,bench}."""
 
 import argparse
 import sys
@@ -33,6 +33,14 @@ def main() -> int:
     command.add_argument("--seconds", type=float, default=5, metavar="N", help="how long to run (default: 5)")
     command.add_argument("--threads", type=int, default=2, metavar="N", help="how many threads call (default: 2)")
     command.set_defaults(run=_demo)
+
+    command = commands.add_parser("stress", help="everything at once that is hard on a patcher, on this machine")
+    command.description = (
+        "Toggle keys from threads, signal handlers, C and forked children while all of them call, block signals, come, "
+        "go, and have system calls refused; check every result. Ends with 0 where nothing went wrong."
+    )
+    command.add_argument("--seconds", type=float, default=30, metavar="N", help="how long to run (default: 30)")
+    command.set_defaults(run=_stress)
 
     command = commands.add_parser("bench", help="what sites cost, against what people write today", allow_abbrev=False)
     command.description = "Run the pyperf benchmarks and print their ratios."
@@ -127,6 +135,18 @@ def _demo(arguments: argparse.Namespace) -> int:
     except KeyboardInterrupt:
         return 130
     return 1 if wrong else 0
+
+
+def _stress(arguments: argparse.Namespace) -> int:
+    from jumplabel import stress
+
+    if not arguments.seconds > 0:
+        _fail("stress needs some --seconds")
+    try:
+        errors = stress.run(arguments.seconds, lambda line: print(line, flush=True))
+    except KeyboardInterrupt:
+        return 130
+    return 1 if errors else 0
 
 
 def _bench(arguments: argparse.Namespace) -> int:

@@ -6,6 +6,8 @@ variable                meaning                                                 
 ``JUMPLABEL_NATIVE``    native trampolines, or a plain C branch in their place   ``1``, ``0``
 ``JUMPLABEL_SYNC``      how cores are synchronized; unset: the first that works  ``membarrier``, ``signal``
 ``JUMPLABEL_SYNCS``     synchronizations a batch; three is for the cautious      ``2``, ``3``
+``JUMPLABEL_POKE``      how sites are rewritten; unset: by int3, and by whole    ``int3``, ``word``
+                        words while a thread blocks SIGTRAP
 ======================  =======================================================  ==========
 """
 
@@ -19,6 +21,7 @@ CHOICES = {
     "JUMPLABEL_NATIVE": {"": 1, "1": 1, "0": 0},
     "JUMPLABEL_SYNC": {"": lib.SYNC_NONE, "membarrier": lib.SYNC_MEMBARRIER, "signal": lib.SYNC_SIGNAL},
     "JUMPLABEL_SYNCS": {"": 2, "2": 2, "3": 3},
+    "JUMPLABEL_POKE": {"": lib.POKE_AUTO, "int3": lib.POKE_INT3, "word": lib.POKE_WORD},
 }
 
 

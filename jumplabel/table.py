@@ -49,6 +49,8 @@ class Info:
     """``membarrier`` or ``signal``; None before the first native site."""
     syncs_per_batch: int
     """2, or 3 by ``JUMPLABEL_SYNCS``."""
+    poke: str
+    """``int3``, ``word``, or ``auto``: by int3, and by words while a thread blocks SIGTRAP. By ``JUMPLABEL_POKE``."""
     keys: int
     native_sites: int
     plain_sites: int
@@ -57,6 +59,8 @@ class Info:
     """Executable memory mapped."""
     batches: int
     """Patch transactions that rewrote at least one native site."""
+    word_batches: int
+    """Those of them that showed nobody an int3: a thread blocked SIGTRAP, or ``JUMPLABEL_POKE=word``."""
     sites_patched: int
     """Native sites that they rewrote."""
     sync_calls: int
@@ -104,6 +108,8 @@ def start() -> None:
 
 _METHODS = {lib.SYNC_NONE: None, lib.SYNC_MEMBARRIER: "membarrier", lib.SYNC_SIGNAL: "signal"}
 
+_WAYS = {lib.POKE_AUTO: "auto", lib.POKE_INT3: "int3", lib.POKE_WORD: "word"}
+
 
 def info() -> Info:
     """What this process runs on. Changes nothing in it."""
@@ -120,12 +126,14 @@ def info() -> Info:
         refusal=refusal,
         sync_method=_METHODS[raw.method],
         syncs_per_batch=raw.syncs,
+        poke=_WAYS[raw.poke],
         keys=raw.keys,
         native_sites=raw.native_entries,
         plain_sites=raw.plain_entries,
         bytecode_sites=raw.bytecode_entries,
         arena_bytes=raw.arena_bytes,
         batches=raw.batches,
+        word_batches=raw.word_batches,
         sites_patched=raw.sites_patched,
         sync_calls=raw.sync_calls,
         int3_current=raw.int3.current,

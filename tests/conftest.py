@@ -12,8 +12,8 @@ from jumplabel import StaticKey, static_gate, static_switch
 
 ROOT = Path(__file__).parent.parent
 ENGINE = [
-    *("arena.c", "code_poke.c", "int3.c", "jump_label.c", "sync_core.c", "text_poke.c", "trampoline.c"),
-    "trampoline_x86_64.S",
+    *("arena.c", "blocked.c", "code_poke.c", "int3.c", "jump_label.c", "site_watch.c", "storm.c"),
+    *("sync_core.c", "text_poke.c", "trampoline.c", "trampoline_x86_64.S"),
 ]
 
 

@@ -211,6 +211,7 @@ def test_dis_of_a_plain_branch(run):
         (["info", ".shop"], "no absolute name"),
         (["demo", "--seconds", "0"], "--seconds"),
         (["demo", "--threads", "0"], "--threads"),
+        (["stress", "--seconds", "-1"], "--seconds"),
     ],
 )
 def test_a_mistake_is_answered_in_one_line(run, arguments, says):

@@ -25,7 +25,7 @@ import threading
 from pathlib import Path
 
 import jumplabel
-import seccomp
+from jumplabel import seccomp
 from jumplabel import PatchError, StaticKey, StaticKeyError, batch, info, static_gate, static_switch
 from jumplabel._engine import ffi
 
@@ -249,7 +249,13 @@ def run(*scripts, **settings):
 
 @pytest.fixture(autouse=True, scope="module")
 def seccomp():
-    check = "import errno, seccomp\ntry: seccomp.refuse('membarrier')\nexcept OSError as e: print(e.errno)"
+    check = """
+from jumplabel import seccomp
+try:
+    seccomp.refuse("membarrier")
+except OSError as error:
+    print(error.errno)
+"""
     environment = os.environ | {"PYTHONPATH": str(Path(__file__).parent)}
     answer = subprocess.run([sys.executable, "-c", check], env=environment, capture_output=True, text=True, check=True)
     if answer.stdout.strip() in (str(errno.EINVAL), str(errno.ENOSYS)):

@@ -213,7 +213,7 @@ def test_start_readies_the_process_before_the_first_site():
 # ---- settings ----
 
 
-@pytest.mark.parametrize("name", ["JUMPLABEL_NATIVE", "JUMPLABEL_SYNC", "JUMPLABEL_SYNCS"])
+@pytest.mark.parametrize("name", ["JUMPLABEL_NATIVE", "JUMPLABEL_SYNC", "JUMPLABEL_SYNCS", "JUMPLABEL_POKE"])
 @pytest.mark.parametrize("value", ["yes", "-1", "4", " 1", "MEMBARRIER", "none"])
 def test_an_unknown_value_is_an_error_that_lists_the_known(name, value):
     with pytest.raises(SettingError, match=rf"{name}='{value}': set it to one of .+, or not at all") as caught:
@@ -245,6 +245,7 @@ USE = """
         assert gate() == state
     after = jumplabel.info()
     print(after.native, after.sync_method, after.syncs_per_batch, after.sync_calls - before.sync_calls, after.batches)
+    print(after.word_batches, after.poke)
 """
 
 
@@ -252,6 +253,9 @@ USE = """
     ("settings", "result"),
     [
         ({}, "True membarrier 2 8 4"),
+        ({"JUMPLABEL_POKE": "int3"}, "True membarrier 2 8 4"),
+        ({"JUMPLABEL_POKE": "word"}, "True membarrier 2 8 4 by words"),
+        ({"JUMPLABEL_POKE": "word", "JUMPLABEL_SYNCS": "3"}, "True membarrier 3 8 4 by words"),
         ({"JUMPLABEL_NATIVE": "1", "JUMPLABEL_SYNC": "", "JUMPLABEL_SYNCS": ""}, "True membarrier 2 8 4"),
         ({"JUMPLABEL_SYNC": "membarrier", "JUMPLABEL_SYNCS": "2"}, "True membarrier 2 8 4"),
         ({"JUMPLABEL_SYNC": "signal"}, "True signal 2 8 4"),
@@ -261,7 +265,9 @@ USE = """
     ],
 )
 def test_settings_do_what_they_say(settings, result):
-    assert run(USE, **settings).strip() == result
+    facts, words = run(USE, **settings).splitlines()
+    assert facts == result.removesuffix(" by words")
+    assert words == f"{4 if result.endswith(' by words') else 0} {settings.get('JUMPLABEL_POKE', 'auto')}"
 
 
 # ---- what an import leaves alone ----

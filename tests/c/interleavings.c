@@ -1,136 +1,13 @@
 /*
  * Interleavings of patcher, caller and handler, each one forced.
  *
- * Built with hooks.h: a chosen thread is held at the handler's door, after its trap and before the handler's first
- * line, and the patcher runs code of ours between the steps of the protocol. Built with the linker's --wrap, so that
- * the n-th sync_core() can be made to fail. Exits with 0, or says which expectation failed and aborts.
+ * Exits with 0, or says which expectation failed and aborts.
  */
 #define _GNU_SOURCE
-#include "expect.h"
-#include "jump_label.h"
+#include "scene.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <sched.h>
 #include <signal.h>
-#include <sys/wait.h>
-#include <ucontext.h>
-#include <unistd.h>
-
-/* ---- the hooks ---- */
-
-static __thread bool held_at_door;
-static int door_reached, door_open;
-static int in_handler; /* how often the door was passed */
-static char *handler_stack;
-
-void at_door(void)
-{
-    char here;
-    handler_stack = &here;
-    __atomic_fetch_add(&in_handler, 1, __ATOMIC_SEQ_CST);
-    if (!held_at_door)
-        return;
-    held_at_door = false;
-    __atomic_store_n(&door_reached, 1, __ATOMIC_SEQ_CST);
-    while (!__atomic_load_n(&door_open, __ATOMIC_SEQ_CST))
-        sched_yield();
-}
-
-static void (*step_hook)(int number);
-
-void at_step(int number)
-{
-    if (step_hook)
-        step_hook(number);
-}
-
-static int sync_fails_at; /* 1 is the next one, 0 none */
-static int syncs_made;
-int __real_sync_core(void);
-
-int __wrap_sync_core(void)
-{
-    syncs_made++;
-    if (sync_fails_at && --sync_fails_at == 0)
-        return -EIO;
-    return __real_sync_core();
-}
-
-/* ---- a key with a site, and a thread that calls it ---- */
-
-typedef void *function(void *argument);
-
-static char off_value[] = "off", on_value[] = "on";
-
-static void *identity(void *argument) { return argument; }
-
-static struct jump_entry *new_entry(struct static_key *key)
-{
-    struct jump_entry *entry =
-        jump_entry_new(key, "test", "interleavings.c", TRAMPOLINE_SWITCH,
-                       (struct trampoline_target){identity, off_value}, (struct trampoline_target){identity, on_value});
-    EXPECT(entry && entry->slot);
-    return entry;
-}
-
-static struct static_key *key, *other_key;
-static struct jump_entry *entry, *other_entry;
-
-static void make_keys(void)
-{
-    key = static_key_new("key", 0);
-    other_key = static_key_new("other", 0);
-    entry = new_entry(key);
-    other_entry = new_entry(other_key);
-}
-
-static void *call(struct jump_entry *called) { return ((function *)(void *)called->slot->exec)(NULL); }
-
-static void toggle(struct static_key *toggled, bool on)
-{
-    EXPECT(static_key_toggle(toggled, on ? KEY_ENABLE : KEY_DISABLE) == 0);
-    EXPECT(toggled->enabled == on);
-}
-
-static void expect_traps(uint64_t current, uint64_t previous, uint64_t stale, uint64_t chained)
-{
-    struct int3_counts counts = int3_counts();
-    EXPECT(counts.current == current);
-    EXPECT(counts.previous == previous);
-    EXPECT(counts.stale == stale);
-    EXPECT(counts.chained == chained);
-}
-
-/* A thread that meets the int3 of the batch being patched now, and stays at the handler's door until let_go(). */
-static pthread_t held;
-
-static void *call_and_be_held(void *unused)
-{
-    (void)unused;
-    held_at_door = true;
-    return call(entry);
-}
-
-static void send_thread_to_door(int number)
-{
-    if (number != 1)
-        return;
-    step_hook = NULL;
-    pthread_create(&held, NULL, call_and_be_held, NULL);
-    while (!__atomic_load_n(&door_reached, __ATOMIC_SEQ_CST))
-        sched_yield();
-}
-
-static void *let_go(void)
-{
-    void *result;
-    __atomic_store_n(&door_open, 1, __ATOMIC_SEQ_CST);
-    pthread_join(held, &result);
-    return result;
-}
-
-static void hold_a_trap_of_the_next_batch(void) { step_hook = send_thread_to_door; }
 
 /* ---- current ---- */
 
@@ -166,7 +43,7 @@ static void three_syncs(void)
     toggle(key, true);
     EXPECT(syncs_made == 2);
     text_lock();
-    text_poke_set_syncs(3);
+    text_poke_configure(POKE_AUTO, 3);
     text_unlock();
     toggle(key, false);
     EXPECT(syncs_made == 5);
@@ -426,164 +303,6 @@ static void entries_come_and_go(void)
     EXPECT(info.keys == 2 && info.native_entries == 2);
 }
 
-/* ---- chained ---- */
-
-static volatile int seen_signals, seen_code;
-static volatile bool trap_was_blocked;
-
-static void note(int signal_number, siginfo_t *info, void *context)
-{
-    (void)context;
-    sigset_t mask;
-    pthread_sigmask(SIG_BLOCK, NULL, &mask);
-    trap_was_blocked = sigismember(&mask, SIGTRAP);
-    seen_signals += signal_number == SIGTRAP;
-    seen_code = info->si_code;
-    errno = EIO;
-}
-
-static void note_plainly(int signal_number) { seen_signals += signal_number == SIGTRAP; }
-
-static void hold_sigtrap(void (*action)(int, siginfo_t *, void *), int flags)
-{
-    struct sigaction sa = {.sa_sigaction = action, .sa_flags = flags | SA_SIGINFO};
-    EXPECT(!sigaction(SIGTRAP, &sa, NULL));
-}
-
-static void foreign_int3(void) { __asm__ volatile("int3"); }
-
-/* The status with which a child ends that does `cause` under the handler that is installed now. */
-static int end_of(void (*cause)(void))
-{
-    pid_t pid = fork();
-    EXPECT(pid >= 0);
-    if (!pid) {
-        alarm(60); /* a child inherits none */
-        cause();
-        _exit(0);
-    }
-    int status;
-    EXPECT(waitpid(pid, &status, 0) == pid);
-    return status;
-}
-
-static bool died_of_sigtrap(int status) { return WIFSIGNALED(status) && WTERMSIG(status) == SIGTRAP; }
-
-static void raise_trap(void) { raise(SIGTRAP); }
-
-static void kill_trap(void) { kill(getpid(), SIGTRAP); }
-
-static void call_freed_slot(void)
-{
-    struct jump_entry *gone = new_entry(key);
-    function *stale_pointer = (function *)(void *)gone->slot->exec;
-    jump_entry_retire(gone);
-    toggle(key, true);
-    stale_pointer(NULL);
-}
-
-static void jump_into_a_site(void)
-{
-    /* An int3 of somebody else's inside a slot, but not at its site. */
-    entry->slot->write[SITE_SIZE] = 0xcc;
-    call(entry);
-}
-
-static void chained_to_handler(void)
-{
-    hold_sigtrap(note, 0);
-    make_keys();
-    toggle(key, true);
-    errno = 0;
-    foreign_int3();
-    EXPECT(seen_signals == 1 && seen_code == SI_KERNEL && trap_was_blocked);
-    EXPECT(errno == 0);
-    raise(SIGTRAP);
-    EXPECT(seen_signals == 2 && seen_code == SI_TKILL);
-    kill(getpid(), SIGTRAP);
-    EXPECT(seen_signals == 3 && seen_code == SI_USER);
-    expect_traps(0, 0, 0, 3);
-    EXPECT(call(entry) == on_value);
-}
-
-static void chained_to_plain_handler(void)
-{
-    signal(SIGTRAP, note_plainly);
-    make_keys();
-    raise(SIGTRAP);
-    foreign_int3();
-    EXPECT(seen_signals == 2);
-    expect_traps(0, 0, 0, 2);
-}
-
-static void chained_to_nodefer_handler(void)
-{
-    hold_sigtrap(note, SA_NODEFER);
-    make_keys();
-    raise(SIGTRAP);
-    EXPECT(seen_signals == 1 && !trap_was_blocked);
-}
-
-static void raise_twice(void)
-{
-    raise(SIGTRAP);
-    raise(SIGTRAP);
-}
-
-static void chained_to_handler_that_resets(void)
-{
-    hold_sigtrap(note, (int)SA_RESETHAND);
-    make_keys();
-    EXPECT(end_of(raise_trap) == 0);
-    EXPECT(died_of_sigtrap(end_of(raise_twice)));
-}
-
-static void chained_to_nobody(void)
-{
-    signal(SIGTRAP, SIG_DFL);
-    make_keys();
-    toggle(key, true);
-    EXPECT(died_of_sigtrap(end_of(foreign_int3)));
-    EXPECT(died_of_sigtrap(end_of(raise_trap)));
-    EXPECT(died_of_sigtrap(end_of(kill_trap)));
-    EXPECT(died_of_sigtrap(end_of(call_freed_slot)));
-    toggle(key, false);
-    EXPECT(died_of_sigtrap(end_of(jump_into_a_site)));
-}
-
-/* Process 1 of a PID namespace is killed by no signal that anybody sends, but by the kernel's own. */
-static void chained_as_init(void)
-{
-    if (unshare(CLONE_NEWPID) && unshare(CLONE_NEWUSER | CLONE_NEWPID))
-        exit(NOT_POSSIBLE_HERE);
-    signal(SIGTRAP, SIG_DFL);
-    make_keys();
-    EXPECT(died_of_sigtrap(end_of(foreign_int3)));
-}
-
-static void chained_to_ignore(void)
-{
-    signal(SIGTRAP, SIG_IGN);
-    make_keys();
-    EXPECT(end_of(raise_trap) == 0);
-    EXPECT(end_of(kill_trap) == 0);
-    EXPECT(died_of_sigtrap(end_of(foreign_int3))); /* the kernel forces that one, ignored or not */
-}
-
-/* Somebody takes SIGTRAP after us: the next batch takes it back, and whoever it was still gets its traps. */
-static void displaced(void)
-{
-    make_keys();
-    hold_sigtrap(note, 0);
-    toggle(key, true);
-    now_on = false;
-    step_hook = call_at_every_step;
-    toggle(key, false);
-    expect_traps(3, 0, 0, 0);
-    raise(SIGTRAP);
-    EXPECT(seen_signals == 1);
-}
-
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -603,14 +322,6 @@ int main(int argc, char **argv)
         TEST(override_fails),
         TEST(entries_come_and_go),
         TEST(alternate_stack),
-        TEST(displaced),
-        TEST(chained_to_handler),
-        TEST(chained_to_plain_handler),
-        TEST(chained_to_nodefer_handler),
-        TEST(chained_to_handler_that_resets),
-        TEST(chained_to_nobody),
-        TEST(chained_as_init),
-        TEST(chained_to_ignore),
         {0},
     };
     return run_named(tests, argc, argv);

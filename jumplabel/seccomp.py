@@ -1,8 +1,12 @@
-"""Refuse system calls to this process from now on, as the sandboxes of containers and services do: seccomp(2)."""
+"""Refuse system calls to this process from now on, as the sandboxes of containers and services do: seccomp(2).
+
+For tests and faults.py: there is no way back.
+"""
 
 import ctypes
 import errno
 import os
+from typing import Any
 
 NUMBERS = {  # of x86-64
     "mmap": 9,
@@ -37,12 +41,19 @@ class Program(ctypes.Structure):
 _libc = ctypes.CDLL(None, use_errno=True)
 
 
-def _prctl(option, value, pointer=None):
+def _prctl(option: int, value: int, pointer: Any = None) -> None:
     if _libc.prctl(option, ctypes.c_ulong(value), pointer, ctypes.c_ulong(0), ctypes.c_ulong(0)):
         raise OSError(ctypes.get_errno(), os.strerror(ctypes.get_errno()))
 
 
-def refuse(name, argument=None, *, bits=None, value=None, error=errno.EPERM):
+def refuse(
+    name: str,
+    argument: int | None = None,
+    *,
+    bits: int | None = None,
+    value: int | None = None,
+    error: int = errno.EPERM,
+) -> None:
     """A system call fails with `error`; or only where its n-th argument has any of these bits, or is this value."""
     answer = Instruction(RETURN, 0, 0, RETURN_ERRNO | error)
     test = []
@@ -63,11 +74,11 @@ def refuse(name, argument=None, *, bits=None, value=None, error=errno.EPERM):
     _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(Program(len(filtered), instructions)))
 
 
-def refuse_executable_memory():
+def refuse_executable_memory() -> None:
     refuse("memfd_create")
     refuse("mmap", 2, bits=4)  # PROT_EXEC
 
 
-def deny_write_execute():
+def deny_write_execute() -> None:
     """PR_SET_MDWE, Linux 6.3: no mapping is ever both, and none gains PROT_EXEC later."""
     _prctl(PR_SET_MDWE, 1)

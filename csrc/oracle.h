@@ -6,8 +6,8 @@
  * number's; otherwise it is the old or the new value. So a call that began after the toggle returned never may
  * return the old value. Even numbers are off, odd ones are on.
  */
-#ifndef ORACLE_H
-#define ORACLE_H
+#ifndef JUMPLABEL_ORACLE_H
+#define JUMPLABEL_ORACLE_H
 
 #include <stdint.h>
 
