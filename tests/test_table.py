@@ -354,11 +354,11 @@ def test_no_mapping_is_ever_writable_and_executable():
 
 
 def test_importing_is_fast():
-    """Below 50 ms beyond its dependencies: the time of jumplabel's own modules and of the standard library's."""
+    """Below 50 ms beyond its dependencies, where importing one of these, bytecode, takes 15: three times as long."""
 
-    def milliseconds():
+    def share():
         report = run("import cffi, bytecode, jumplabel", "-X", "importtime")
-        line = next(line for line in report.splitlines() if line.endswith("| jumplabel"))
-        return int(line.split("|")[1]) / 1000
+        times = {line.split("|")[2].strip(): int(line.split("|")[1]) for line in report.splitlines()[1:]}
+        return times["jumplabel"] / times["bytecode"]
 
-    assert min(milliseconds() for _ in range(5)) < 50
+    assert min(share() for _ in range(5)) < 3
