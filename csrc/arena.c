@@ -175,6 +175,8 @@ void arena_free(struct slot *slot)
 /* The copy is made before the fork: afterwards the parent goes on patching, and the child would copy half a patch. */
 void arena_fork_prepare(void)
 {
+    if (arena_shared())
+        return; /* it may be half a patch of the parent's right now */
     for (struct region *region = atomic_load(&regions); region; region = region->next)
         if (!map_twice(&region->twin, region->size))
             memcpy(region->twin.write, region->code.write, region->used);
@@ -193,7 +195,9 @@ static bool replace(uint8_t *old, uint8_t *new, size_t size)
 
 void arena_fork_child(void)
 {
-    if (!shared && marker)
+    if (shared)
+        return;
+    if (marker)
         *marker = 1;
     for (struct region *region = atomic_load(&regions); region; region = region->next) {
         struct mapping twin = region->twin;

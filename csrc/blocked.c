@@ -13,24 +13,69 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
-/* Of /proc/PID/task/TID/status, see proc(5): "State:\tS (sleeping)" and "SigBlk:\t0000000000000010". */
-int blocked_in(pid_t tid, int signal_number)
+/* All of a file of a thread, in one read, which is one moment. 0, or -ESRCH where the thread has ended, or -errno. */
+static int read_of(pid_t tid, const char *file, char *text, size_t room)
 {
-    char text[4096];
-    snprintf(text, sizeof(text), "/proc/self/task/%d/status", tid);
+    snprintf(text, room, "/proc/self/task/%d/%s", tid, file);
     int fd = open(text, O_RDONLY | O_CLOEXEC);
     if (fd < 0)
         return errno == ENOENT ? -ESRCH : -errno;
-    ssize_t size = read(fd, text, sizeof(text) - 1); /* one read is one moment */
+    ssize_t size = read(fd, text, room - 1);
     int error = size < 0 ? -errno : 0;
     close(fd);
+    text[error ? 0 : size] = 0;
+    return error;
+}
+
+/* See proc_pid_status(5): "State:\tS (sleeping)" and "SigBlk:\t0000000000000010". */
+int blocked_in(pid_t tid, int signal_number)
+{
+    char text[4096];
+    int error = read_of(tid, "status", text, sizeof(text));
     if (error)
         return error;
-    text[size] = 0;
     const char *state = strstr(text, "\nState:\t"), *mask = strstr(text, "\nSigBlk:\t");
     if (state && strchr("ZX", state[8])) /* has ended */
         return -ESRCH;
     return mask ? (int)(strtoull(mask + 9, NULL, 16) >> (signal_number - 1) & 1) : -ENOTSUP;
+}
+
+/*
+ * Whether a thread waits in a system call that gives it another mask meanwhile: SigBlk is that one, and the thread has
+ * its own again by the time it meets a site. See proc_pid_syscall(5); the arguments looked at point to the other mask.
+ */
+static int waits_with_another_mask(pid_t tid)
+{
+    char text[256];
+    int error = read_of(tid, "syscall", text, sizeof(text));
+    if (error)
+        return error == -ESRCH && !blocked_in(tid, SIGKILL) ? -ENOTSUP : error; /* there is the thread, but no file */
+    long number;
+    unsigned long long a[6];
+    if (sscanf(text, "%ld %llx %llx %llx %llx %llx %llx", &number, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]) != 7)
+        return 0; /* "running" */
+    switch (number) {
+    case SYS_rt_sigsuspend:
+    case SYS_rt_sigtimedwait:
+        return 1;
+    case SYS_ppoll:
+        return a[3] != 0;
+    case SYS_epoll_pwait:
+    case 426: /* io_uring_enter */
+    case 441: /* epoll_pwait2 */
+        return a[4] != 0;
+    case SYS_pselect6:
+    case 333: /* io_pgetevents */
+        return a[5] != 0;
+    default:
+        return 0;
+    }
+}
+
+static int will_block(pid_t tid, int signal_number)
+{
+    int blocked = blocked_in(tid, signal_number);
+    return blocked ? blocked : waits_with_another_mask(tid);
 }
 
 /* False only where the C library says so: <sys/single_threaded.h>, from glibc 2.32 on. */
@@ -56,7 +101,7 @@ static bool blocked_by_a_handler(int signal_number)
 static bool blocked_by_another(int signal_number)
 {
     static pid_t last; /* who blocks it usually goes on doing so */
-    if (last && blocked_in(last, signal_number) == 1)
+    if (last && will_block(last, signal_number) == 1)
         return true;
     last = 0;
     DIR *directory = opendir("/proc/self/task");
@@ -70,7 +115,7 @@ static bool blocked_by_another(int signal_number)
         complete |= tid == self;
         if (tid <= 0 || tid == self)
             continue;
-        int blocked = blocked_in(tid, signal_number);
+        int blocked = will_block(tid, signal_number);
         found = blocked && blocked != -ESRCH;
         if (blocked == 1)
             last = tid;

@@ -41,6 +41,7 @@ static struct held *_Atomic before_us;
 static __thread struct chained {
     struct held *held; /* runs now, on this thread, called by chain(); NULL: none does */
     char *frame;
+    void *context; /* that it got */
 } chained __attribute__((tls_model("initial-exec")));
 
 /* Not 0, which is no batch. After 2^32 batches an old site may pass for a current one: with its own instruction. */
@@ -62,14 +63,41 @@ static void die_of(siginfo_t *info)
         __asm__ volatile("int3"); /* init of a container: no signal kills it but one that the kernel forces */
 }
 
+static void handler(int signal_number, siginfo_t *info, void *context);
+
+/*
+ * SA_NODEFER: a handler we chain to may call a site that is armed, and an int3 while SIGTRAP is blocked kills.
+ * SA_ONSTACK: a thread with an alternate stack may have little left of its own.
+ */
+static const struct sigaction ours = {
+    .sa_sigaction = handler,
+    .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART,
+};
+
+static bool is_ours(const struct sigaction *action)
+{
+    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == handler;
+}
+
+/* The kernel's mask is 64 bits; what sigaction(2) of the C library leaves in the rest of its own may be anything. */
+static bool same(const struct sigaction *a, const struct sigaction *b)
+{
+    return a->sa_sigaction == b->sa_sigaction && a->sa_flags == b->sa_flags &&
+           !memcmp(&a->sa_mask, &b->sa_mask, sizeof(uint64_t));
+}
+
 /*
  * Who gets a trap that is not ours: who held SIGTRAP before us. But one that hands on to us what it does not know
  * (faulthandler's chain=True, another copy of this engine) gets it once; then it is the turn of who was before it.
  */
-static struct held *next_in_turn(char *frame)
+static struct held *next_in_turn(char *frame, siginfo_t *info, void *context)
 {
-    /* A handler may be left by longjmp: it runs only while the stack (always one and the same here) is deeper. */
-    if (chained.held && frame < chained.frame)
+    /*
+     * It calls us with what it got, or sends itself the signal. And as a handler may be left by longjmp, it runs only
+     * while the stack (always one and the same here) is deeper.
+     */
+    bool handed_on = context == chained.context || info->si_code <= 0;
+    if (chained.held && handed_on && frame < chained.frame)
         return chained.held->before;
     return atomic_load(&before_us);
 }
@@ -78,7 +106,7 @@ static void chain(int signal_number, siginfo_t *info, void *context)
 {
     char *frame = __builtin_frame_address(0);
     static struct held nobody; /* all zero: SIG_DFL */
-    struct held *held = next_in_turn(frame);
+    struct held *held = next_in_turn(frame, info, context);
     struct sigaction *action = held ? &held->action : &nobody.action;
     bool forced = info->si_code > 0; /* by the kernel, for an instruction: it kills where the signal is ignored */
     if (action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && forced)) {
@@ -96,12 +124,16 @@ static void chain(int signal_number, siginfo_t *info, void *context)
         sigaddset(&mask, SIGTRAP);
     pthread_sigmask(SIG_BLOCK, &mask, NULL); /* the return from our handler restores it */
     struct chained outer = chained;
-    chained = (struct chained){held, frame};
+    chained = (struct chained){held, frame, context};
     if (action->sa_flags & SA_SIGINFO)
         action->sa_sigaction(signal_number, info, context);
     else
         action->sa_handler(signal_number);
     chained = outer;
+    /* One that sends itself the signal takes it from us to do so. With a trap of ours it could not do that. */
+    struct sigaction now;
+    if (!sigaction(SIGTRAP, NULL, &now) && same(&now, &held->action))
+        sigaction(SIGTRAP, &ours, NULL);
 }
 
 static void handler(int signal_number, siginfo_t *info, void *context)
@@ -134,13 +166,6 @@ static void handler(int signal_number, siginfo_t *info, void *context)
     errno = saved_errno;
 }
 
-/* The kernel's mask is 64 bits; what sigaction(2) of the C library leaves in the rest of its own may be anything. */
-static bool same(const struct sigaction *a, const struct sigaction *b)
-{
-    return a->sa_sigaction == b->sa_sigaction && a->sa_flags == b->sa_flags &&
-           !memcmp(&a->sa_mask, &b->sa_mask, sizeof(uint64_t));
-}
-
 static struct held *hold(const struct sigaction *action)
 {
     for (struct held *held = all_held; held; held = held->next)
@@ -156,18 +181,8 @@ static struct held *hold(const struct sigaction *action)
     return held;
 }
 
-static bool is_ours(const struct sigaction *action)
-{
-    return action->sa_flags & SA_SIGINFO && action->sa_sigaction == handler;
-}
-
 int int3_install(void)
 {
-    /*
-     * SA_NODEFER: a handler we chain to may call a site that is armed, and an int3 while SIGTRAP is blocked kills.
-     * SA_ONSTACK: a thread with an alternate stack may have little left of its own.
-     */
-    struct sigaction ours = {.sa_sigaction = handler, .sa_flags = SA_SIGINFO | SA_NODEFER | SA_ONSTACK | SA_RESTART};
     struct sigaction now;
     if (sigaction(SIGTRAP, NULL, &now))
         return -errno;

@@ -18,6 +18,7 @@ static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sigset_t postponed;    /* signals that wait while the mutex is held */
 static sigset_t holders_mask; /* of the thread that holds it, before */
+static int holders_cancel;    /* whether it could be cancelled, before: open(2), nanosleep(2) would, with the mutex */
 static enum text_poke_way way = POKE_AUTO;
 static int syncs = 2;
 static struct slot *queue;
@@ -27,15 +28,20 @@ void text_lock(void)
 {
     sigset_t mask;
     pthread_sigmask(SIG_BLOCK, &postponed, &mask);
+    int cancel;
+    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_mutex_lock(&mutex);
     holders_mask = mask;
+    holders_cancel = cancel;
 }
 
 void text_unlock(void)
 {
     sigset_t mask = holders_mask;
+    int cancel = holders_cancel;
     pthread_mutex_unlock(&mutex);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    pthread_setcancelstate(cancel, NULL);
 }
 
 /* All that an instruction does not raise itself, but for the real-time ones. */

@@ -309,6 +309,55 @@ static void left_by_longjmp(void)
     }
 }
 
+/* And so does one that is left at some depth, with a trap at a greater one. */
+static __attribute__((noinline)) void trap_below(volatile int depth)
+{
+    if (depth)
+        trap_below(depth - 1);
+    else if (!sigsetjmp(out, 1))
+        foreign_int3();
+    depth++;
+}
+
+static void left_by_longjmp_and_called_deeper(void)
+{
+    hold_sigtrap(leave, 0);
+    make_keys();
+    trap_below(0);
+    trap_below(100);
+    EXPECT(seen_signals == 2);
+}
+
+static void raise_ours_and_take_it_again(int signal_number)
+{
+    struct sigaction self = {.sa_handler = raise_ours_and_take_it_again, .sa_flags = SA_NODEFER};
+    EXPECT(++handed_on < 10);
+    EXPECT(!sigaction(signal_number, &ours, NULL));
+    raise(signal_number);
+    EXPECT(!sigaction(signal_number, &self, NULL));
+}
+
+static void hand_on_while_armed(int number)
+{
+    if (number != 1)
+        return;
+    raise(SIGTRAP);
+    EXPECT(call(entry) == off_value);
+}
+
+/* A trap of somebody else's in the middle of a batch: who takes the signal in order to hand it on does not keep it. */
+static void handed_back_while_armed(void)
+{
+    hold_sigtrap(note, SA_NODEFER);
+    make_keys();
+    struct sigaction sa = {.sa_handler = raise_ours_and_take_it_again, .sa_flags = SA_NODEFER};
+    EXPECT(!sigaction(SIGTRAP, &sa, &ours));
+    step_hook = hand_on_while_armed;
+    toggle(key, true);
+    EXPECT(handed_on == 1 && seen_signals == 1);
+    expect_traps(1, 0, 0, 2);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -319,6 +368,8 @@ int main(int argc, char **argv)
         TEST(handed_back_to_nobody),
         TEST(handed_back_by_the_first),
         TEST(left_by_longjmp),
+        TEST(left_by_longjmp_and_called_deeper),
+        TEST(handed_back_while_armed),
         TEST(chained_to_handler),
         TEST(chained_to_plain_handler),
         TEST(chained_to_nodefer_handler),

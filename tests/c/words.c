@@ -9,8 +9,11 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <poll.h>
 #include <semaphore.h>
 #include <signal.h>
+#include <sys/epoll.h>
+#include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -310,8 +313,124 @@ static void the_first_thread_ends(void)
     pthread_exit(NULL);
 }
 
+/* ---- a thread that blocks it, but while it waits ---- */
+
+static int pipe_ends[2];
+
+static int wait_in_sigwait(const sigset_t *all, const sigset_t *none)
+{
+    (void)none;
+    int number;
+    return sigwait(all, &number);
+}
+
+static int wait_in_sigsuspend(const sigset_t *all, const sigset_t *none)
+{
+    (void)all;
+    return sigsuspend(none);
+}
+
+static int wait_in_ppoll(const sigset_t *all, const sigset_t *none)
+{
+    (void)all;
+    return ppoll(&(struct pollfd){.fd = pipe_ends[0], .events = POLLIN}, 1, NULL, none);
+}
+
+static int wait_in_pselect(const sigset_t *all, const sigset_t *none)
+{
+    (void)all;
+    fd_set files;
+    FD_ZERO(&files);
+    FD_SET(pipe_ends[0], &files);
+    return pselect(pipe_ends[0] + 1, &files, NULL, NULL, NULL, none);
+}
+
+static int wait_in_epoll(const sigset_t *all, const sigset_t *none)
+{
+    (void)all;
+    struct epoll_event event = {.events = EPOLLIN};
+    int epoll = epoll_create1(0);
+    EXPECT(!epoll_ctl(epoll, EPOLL_CTL_ADD, pipe_ends[0], &event));
+    return epoll_pwait(epoll, &event, 1, -1, none);
+}
+
+static int (*const waits[])(const sigset_t *all, const sigset_t *none) = {
+    wait_in_sigwait, wait_in_sigsuspend, wait_in_ppoll, wait_in_pselect, wait_in_epoll,
+};
+
+static void *wait_and_call(void *which)
+{
+    sigset_t all, none;
+    sigfillset(&all);
+    sigemptyset(&none);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    __atomic_store_n(&other_tid, (pid_t)syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    waits[(intptr_t)which](&all, &none);
+    return call(entry);
+}
+
+static pthread_t waiting;
+
+static void wake_and_call(int number)
+{
+    if (number != 1)
+        return;
+    void *called;
+    EXPECT(write(pipe_ends[1], "", 1) == 1);
+    pthread_kill(waiting, SIGUSR1);
+    pthread_join(waiting, &called);
+    EXPECT(called == off_value);
+}
+
+static void blocked_but_while_waiting(void)
+{
+    make_keys();
+    EXPECT(!pipe(pipe_ends));
+    struct sigaction action = {.sa_handler = nothing};
+    EXPECT(!sigaction(SIGUSR1, &action, NULL));
+    for (size_t i = 0; i < sizeof(waits) / sizeof(waits[0]); i++) {
+        other_tid = 0;
+        EXPECT(!pthread_create(&waiting, NULL, wait_and_call, (void *)(intptr_t)i));
+        while (!__atomic_load_n(&other_tid, __ATOMIC_SEQ_CST) || blocked_in(other_tid, SIGTRAP))
+            sched_yield();
+        step_hook = wake_and_call;
+        toggle(key, true);
+        step_hook = NULL;
+        EXPECT(word_batches() == 2 * i + 1);
+        char byte;
+        EXPECT(read(pipe_ends[0], &byte, 1) == 1);
+        pthread_t thread = thread_that_blocks(SIGTRAP);
+        toggle(key, false);
+        end(thread);
+    }
+}
+
+/* ---- a thread is cancelled while it holds the mutex ---- */
+
+static void *toggle_and_be_cancelled(void *unused)
+{
+    pthread_cancel(pthread_self());
+    toggle(key, true);
+    pthread_testcancel();
+    return unused;
+}
+
+/* Its patch is completed, and others can patch. There are cancellation points within: who looks opens files. */
+static void cancelled(void)
+{
+    make_keys();
+    pthread_t thread;
+    void *ended_with;
+    pthread_create(&thread, NULL, toggle_and_be_cancelled, &ended_with);
+    pthread_join(thread, &ended_with);
+    EXPECT(ended_with == PTHREAD_CANCELED);
+    EXPECT(call(entry) == on_value);
+    toggle(key, false);
+    EXPECT(call(entry) == off_value);
+}
+
 /* Who cannot look takes the careful way. */
-static bool proc_is_gone, files_are_others;
+static bool proc_is_gone, files_are_others, no_syscall_file;
 static int no_file;          /* errno of every open() */
 static int listing_fails_at; /* 1: at once, 0: never */
 DIR *__real_opendir(const char *name);
@@ -324,6 +443,8 @@ int __wrap_open(const char *name, int flags, ...)
 {
     if (no_file)
         return errno = no_file, -1;
+    if (no_syscall_file && strstr(name, "/syscall"))
+        return errno = ENOENT, -1;
     return __real_open(files_are_others ? "/proc/self/comm" : name, flags);
 }
 
@@ -349,6 +470,9 @@ static void nobody_can_tell(void)
     files_are_others = true;
     EXPECT(blocked_anywhere(SIGTRAP));
     files_are_others = false;
+    no_syscall_file = true;
+    EXPECT(blocked_anywhere(SIGTRAP));
+    no_syscall_file = false;
     for (int n = 4; n; n--) { /* of ".", "..", this thread, and the other one */
         listing_fails_at = n;
         EXPECT(blocked_anywhere(SIGTRAP));
@@ -469,12 +593,23 @@ static bool fork_and_patch(void)
     return waitpid(child, &status, 0) == child && status == 0;
 }
 
+/* Its children's code would be a copy of what the parent may be patching. */
+static bool its_children_cannot_patch(void)
+{
+    pid_t child = fork();
+    if (!child)
+        _exit(static_key_toggle(key, KEY_ENABLE) == -ENOTSUP ? 0 : 1);
+    int status;
+    return waitpid(child, &status, 0) == child && status == 0;
+}
+
 /* Its code is its parent's: it is told so, and the parent's stays as it is. A fork(2) makes no such child. */
 static void made_by_a_raw_clone(void)
 {
     make_keys();
     raw_child(cannot_patch);
     raw_child(drops);
+    raw_child(its_children_cannot_patch);
     EXPECT(call(entry) == off_value && call(other_entry) == off_value);
     EXPECT(fork_and_patch());
     EXPECT(call(entry) == off_value);
@@ -497,6 +632,8 @@ int main(int argc, char **argv)
         TEST(blocked_by_the_patcher),
         TEST(blocked_by_a_handler_s_mask),
         TEST(the_first_thread_ends),
+        TEST(blocked_but_while_waiting),
+        TEST(cancelled),
         TEST(nobody_can_tell),
         TEST(handlers_wait),
         TEST(who_waits_answers),

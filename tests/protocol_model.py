@@ -1,0 +1,577 @@
+"""A model of the patching protocol, and an exhaustive search of every interleaving of patcher and caller.
+
+    python tests/protocol_model.py [--batches 4] [WORD ...]    # all variants, or those with these words in their names
+
+It mirrors poke_batch() of csrc/text_poke.c and handler() of csrc/int3.c step by step. Each variant says what must come
+out: the protocol holds, or, with one line of it changed, it breaks; then the shortest way there is printed.
+
+The machine:
+  - Data (the batch word, the records) is read as it is: sequentially consistent atomics read and write it.
+  - Instruction bytes are not. A core may see each byte of a site as it is now or as it was at any time since the core
+    last serialized, and it may see it differently at every fetch. Two exceptions, which the protocol leans on and which
+    can be switched off here to see why:
+      in order      who sees a first byte sees a tail that was there when that byte was stored, or a later one
+      whole words   one aligned store of a whole site is seen whole
+    Three syncs need neither, two need the first (Intel's word, see text_poke.h), and patching by words the second.
+  - A tail is one byte here: with two tails in sight, one of them is the wrong one, and a mixture is no worse than that.
+  - sync makes every core serialize, all as it returns; one that fails makes none. So does a trap (the kernel enters the
+    handler by iret). A core that serializes earlier or more often sees less, and nothing new.
+
+The callers: a call executes a site and ends, or traps and ends as the handler decides. A thread may stand for any time
+between its trap and each of the handler's loads, and before it executes the site again. One caller is enough, calling
+one site: callers write nothing that others read, so each sees what it would see alone; what it does at another site
+only makes its core serialize; and the patcher treats both sites alike. (Where threads block SIGTRAP the patcher reads
+what they write: two callers.) The patcher may be a caller itself, in a signal handler: that is a caller that runs
+between two of the patcher's steps only.
+
+The patcher: so many batches in a row, each of one of the two sites or of both, in every order. A call begins when it
+first fetches, and a toggle returns with its last step: both as late, or early, as is hardest.
+"""
+
+import argparse
+import sys
+from collections import deque
+from functools import cache
+from itertools import product
+from typing import NamedTuple
+
+OFF, ON, INT3 = 0, 1, 2  # first bytes and, but for the last, tails; also what a call does: the off path or the on path
+FIRST_BYTES = ("nop", "jmp", "int3")
+PATHS = ("off", "on")
+SITES = ("A", "B")
+
+# What may be wrong.
+TORN = "a torn instruction is executed"
+KILLED = "a thread that has SIGTRAP blocked is killed by an int3"
+NOT_OURS = "a trap of ours ({}) is taken for somebody else's, and kills"
+WRONG = "a call goes the {} way when it may not"
+LEFT = "a site is left with {}"
+FOR_EVER = "patching has stopped, and a thread is sent back to its site for ever"
+
+
+class Way(NamedTuple):
+    """One way to patch a batch: its steps, and what follows instead where a sync fails; not named: nothing does."""
+
+    steps: tuple[str, ...]
+    where_it_fails: dict[str, tuple[str, ...]]
+
+
+# poke_batch() and poke_words(). What begins with EACH is done for one site after the other; several steps: all of them
+# for one site, then for the next.
+EACH = "each: "
+TWO_SYNCS = Way(
+    (
+        "begin",
+        "each: old record",
+        "each: int3",
+        "first sync",
+        "each: new record",
+        "each: tail",
+        "each: first byte",
+        "last sync",
+        "end",
+    ),
+    {"first sync": ("each: old first byte", "end of a failure")},
+)
+WORDS = Way(
+    ("first sync", "each: word, new record", "last sync", "end"),
+    {"first sync": ("end of a failure",), "last sync": ("each: old word, old record", "end of a failure")},
+)
+
+
+def change(way, old, new):
+    """The same way with some of its steps, which follow each other, replaced; both are texts."""
+    text = "; ".join(way.steps)
+    assert text.count(old) == 1
+    return way._replace(steps=tuple(step.strip() for step in text.replace(old, new).split(";") if step.strip()))
+
+
+THREE_SYNCS = change(TWO_SYNCS, "each: tail", "each: tail; middle sync")
+NO_LAST_SYNC = change(TWO_SYNCS, "last sync", "")
+
+
+class Variant(NamedTuple):
+    name: str
+    breaks: str = ""  # what the search must find; nothing: the protocol holds
+    why: str = ""
+    int3: Way | None = TWO_SYNCS
+    words: Way | None = None
+    failing: tuple[str, ...] = ()  # syncs that may fail, or not, each time
+    in_order: bool = True
+    whole_words: bool = True
+    trap_serializes: bool = True
+    knows: tuple[str, ...] = ("previous", "stale")  # traps that the handler sends back to the site
+    record_first: bool = False  # the handler's loads in the other order
+    blocks: str = ""  # when a thread may block SIGTRAP: never, "between" int3 batches, or at "any" time
+    callers: int = 1
+    called: tuple[int, ...] = (0,)
+    batches: int = 3
+
+
+class Thread(NamedTuple):
+    at: str = "outside"  # or "door", "loaded" (between the handler's loads), "back" (at the site, for another try)
+    site: int = 0
+    may: frozenset = frozenset()  # the paths that this call may take
+    loaded: tuple = ()
+    backs: int = 0  # how often it was sent back since the last batch
+    blocked: bool = False
+    views: tuple = ()  # for each site its bytes since this core last serialized, oldest first
+
+
+class State(NamedTuple):
+    left: int  # batches
+    running: tuple | None  # way, sites, the sync that failed, the number of the next step
+    batch: tuple  # its number, and whether it is active
+    records: tuple  # for each site slot->poke: the number of the batch, and the path
+    now: tuple  # for each site slot->displacement, as a path
+    may: tuple  # for each site the paths that a call may take that begins now
+    bytes: tuple  # for each site first byte, tail, and whether one store wrote both
+    threads: tuple
+
+
+class Result(NamedTuple):
+    states: dict  # each with the one before it, and the step between
+    broken: str
+    trace: list[str]
+
+
+def put(items, index, item):
+    return (*items[:index], item, *items[index + 1 :])
+
+
+@cache
+def fetches(view, in_order, whole_words):
+    """What a core with this view may take for the site: first byte and tail."""
+    found = set()
+    for i, j in product(range(len(view)), repeat=2):
+        torn_word = whole_words and any(view[k][2] for k in range(min(i, j) + 1, max(i, j) + 1))
+        if not torn_word and (i <= j or not in_order):
+            found.add((view[i][0], view[j][1]))
+    return sorted(found)
+
+
+# ---- the patcher ----
+
+
+@cache
+def program(way_steps, sites):
+    """The steps of a batch one by one, and the site of each; None: the batch."""
+    done = []
+    for step in way_steps:
+        if step.startswith(EACH):
+            done += [(part, site) for site in sites for part in step.removeprefix(EACH).split(", ")]
+        else:
+            done.append((step, None))
+    return done
+
+
+def store(variant, state, site, written):
+    threads = []
+    for thread in state.threads:
+        seen = thread.views[site] if site in variant.called else ()
+        threads.append(thread._replace(views=put(thread.views, site, (*seen, written))))
+    return state._replace(bytes=put(state.bytes, site, written), threads=tuple(threads))
+
+
+def serialize(thread):
+    return thread._replace(views=tuple(view[-1:] for view in thread.views))
+
+
+def allow(state, sites, paths):
+    """From now on a call of these sites may take these paths; one that has begun, also those that it might before."""
+    may = state.may
+    for site in sites:
+        may = put(may, site, frozenset(paths[site]))
+    threads = tuple(
+        thread._replace(may=thread.may | may[thread.site]) if thread.at != "outside" else thread
+        for thread in state.threads
+    )
+    return state._replace(may=may, threads=threads)
+
+
+def patch(variant, state, step, site, sites):
+    """One step of a batch; the next state, or what is wrong."""
+    number, _ = state.batch
+    new = [1 - path for path in state.now]
+    if step == "begin":
+        return state._replace(batch=(number + 1, True))
+    if step in ("first sync", "no first sync"):
+        # Until here the batch may fail, and nobody must have seen it.
+        state = allow(state, sites, {s: {state.now[s], new[s]} for s in sites})
+    if step == "no first sync":
+        return state
+    if step.endswith("sync"):
+        return state._replace(threads=tuple(map(serialize, state.threads)))
+    if step.startswith("end"):
+        if step == "end":
+            state = state._replace(now=tuple(new[s] if s in sites else now for s, now in enumerate(state.now)))
+        for s in sites:
+            if state.bytes[s][:2] != (state.now[s], state.now[s]):
+                return LEFT.format(FIRST_BYTES[state.bytes[s][0]])
+        state = allow(state, sites, {s: {state.now[s]} for s in sites})
+        return state._replace(batch=(number, False), running=None)
+    first, tail, _ = state.bytes[site]
+    path = state.now[site] if step.startswith("old ") else new[site]
+    what = step.removeprefix("old ").removeprefix("new ")
+    if what == "record":
+        return state._replace(records=put(state.records, site, (number, path)))
+    if what == "word":
+        return store(variant, state, site, (path, path, True))
+    if what == "tail":
+        return store(variant, state, site, (first, path, False))
+    return store(variant, state, site, (INT3 if what == "int3" else path, tail, False))
+
+
+def patcher_steps(variant, state):
+    if state.running is None:
+        for name, way in (("int3", variant.int3), ("words", variant.words)):
+            # This is the look for threads that have SIGTRAP blocked; one that blocks it later is the known window.
+            if not state.left or not way or (name == "int3" and any(thread.blocked for thread in state.threads)):
+                continue
+            for sites in ((0,), (1,), (0, 1)):
+                chosen = state._replace(left=state.left - 1, running=(name, sites, "", 0))
+                yield f"patcher: a toggle of {' and '.join(SITES[s] for s in sites)}, by {name}", chosen
+        return
+    name, sites, failed, index = state.running
+    way = variant.int3 if name == "int3" else variant.words
+    step, site = program(way.where_it_fails[failed] if failed else way.steps, sites)[index]
+    moved = state._replace(running=(name, sites, failed, index + 1))
+    text = f"patcher: {step}" if site is None else f"patcher: {step} of {SITES[site]}"
+    yield text, patch(variant, moved, step, site, sites)
+    if step in variant.failing:
+        after = (name, sites, step, 0) if step in way.where_it_fails else moved.running
+        yield f"{text} fails", moved._replace(running=after)
+
+
+# ---- a caller ----
+
+
+def execute(variant, thread, site, may):
+    """All that may come of executing a site."""
+    for first, tail in fetches(thread.views[site], variant.in_order, variant.whole_words):
+        text = f"{'executes' if thread.at == 'back' else 'calls'} {SITES[site]} and finds {FIRST_BYTES[first]}"
+        if first == INT3 and thread.blocked:
+            yield text, KILLED
+        elif first == INT3:
+            trapped = thread._replace(at="door", site=site, may=may)
+            yield text, serialize(trapped) if variant.trap_serializes else trapped
+        elif first != tail:
+            yield f"{text} with the tail of {FIRST_BYTES[tail]}", TORN
+        elif first not in may:
+            yield text, WRONG.format(PATHS[first])
+        elif thread.at == "back":
+            yield text, leave(thread)
+
+
+def leave(thread):
+    return Thread(blocked=thread.blocked, views=thread.views)
+
+
+def decide(variant, state, thread, batch, record):
+    """The end of handler()."""
+    (number, active), (poked, path) = batch, record
+    if active and poked == number:
+        if path not in thread.may:
+            return "goes on", WRONG.format(PATHS[path])
+        return f"current: goes the {PATHS[path]} way", leave(thread)
+    age = "previous" if (poked + 1 if active else poked) == number else "stale"
+    if age not in variant.knows:
+        return "chained", NOT_OURS.format(age)
+    over = not state.left and state.running is None
+    if over and thread.backs == 2:
+        return age, FOR_EVER
+    return f"{age}: back to the site", thread._replace(at="back", loaded=(), backs=thread.backs + over)
+
+
+def caller_steps(variant, state, thread):
+    if thread.at == "outside":
+        for site in variant.called:
+            yield from execute(variant, thread, site, state.may[site])
+        window = state.running is not None and state.running[0] == "int3"
+        if variant.blocks == "any" or (variant.blocks == "between" and not window):
+            yield f"{'un' * thread.blocked}blocks SIGTRAP", thread._replace(blocked=not thread.blocked)
+    elif thread.at == "back":
+        yield from execute(variant, thread, thread.site, thread.may)
+    elif thread.at == "door":
+        loaded = state.records[thread.site] if variant.record_first else state.batch
+        yield (
+            f"handler loads the {'record' if variant.record_first else 'batch'}: {loaded}",
+            thread._replace(at="loaded", loaded=loaded),
+        )
+    else:
+        if variant.record_first:
+            text, after = decide(variant, state, thread, state.batch, thread.loaded)
+        else:
+            text, after = decide(variant, state, thread, thread.loaded, state.records[thread.site])
+        yield f"handler: {text}", after
+
+
+# ---- the search ----
+
+
+def steps(variant, state):
+    """Everything that may happen next: a text, and the next state or, a string, what is wrong."""
+    yield from patcher_steps(variant, state)
+    for i, thread in enumerate(state.threads):
+        for text, after in caller_steps(variant, state, thread):
+            if not isinstance(after, str):
+                after = state._replace(threads=put(state.threads, i, after))
+            yield f"caller {i + 1}: {text}", after
+
+
+def first_state(variant):
+    nop = (OFF, OFF, False)
+    return State(
+        left=variant.batches,
+        running=None,
+        batch=(0, False),
+        records=((0, OFF),) * len(SITES),
+        now=(OFF,) * len(SITES),
+        may=(frozenset({OFF}),) * len(SITES),
+        bytes=(nop,) * len(SITES),
+        threads=(Thread(views=((nop,),) * len(SITES)),) * variant.callers,
+    )
+
+
+def search(variant):
+    """Every state that can be reached, breadth first, up to the first that is wrong."""
+    start = first_state(variant)
+    came_from = {start: None}
+    queue = deque([start])
+    while queue:
+        state = queue.popleft()
+        for text, after in steps(variant, state):
+            if isinstance(after, str):
+                return Result(came_from, after, [*way_to(came_from, state), text])
+            if after not in came_from:
+                came_from[after] = (state, text)
+                queue.append(after)
+    return Result(came_from, "", [])
+
+
+def way_to(came_from, state):
+    texts = []
+    while came_from[state]:
+        state, text = came_from[state]
+        texts.append(text)
+    return texts[::-1]
+
+
+# ---- the variants ----
+
+WRONG_WAY = WRONG.format("on")
+STALE_KILLS, PREVIOUS_KILLS = NOT_OURS.format("stale"), NOT_OURS.format("previous")
+ANY_SYNC = ("first sync", "middle sync", "last sync")
+
+VARIANTS = [
+    # As it is.
+    Variant("two syncs"),
+    Variant("two syncs, the first may fail", failing=("first sync",)),
+    Variant("two syncs, the last may fail", failing=("last sync",)),
+    Variant("two syncs, two callers of two sites", callers=2, called=(0, 1), batches=2),
+    Variant("three syncs", int3=THREE_SYNCS),
+    Variant("three syncs, any may fail", int3=THREE_SYNCS, failing=ANY_SYNC),
+    Variant("words and int3 in turns", words=WORDS),
+    Variant("words and int3 in turns, the first sync may fail", words=WORDS, failing=("first sync",)),
+    Variant(
+        "words where a thread blocks SIGTRAP, which it does between batches",
+        words=WORDS,
+        blocks="between",
+        callers=2,
+        batches=2,
+    ),
+    Variant("nothing but words, a thread blocks SIGTRAP at any time", int3=None, words=WORDS, blocks="any"),
+    # What the machine must give.
+    Variant(
+        "three syncs, bytes are seen in any order",
+        why="the sync between tails and first bytes makes good what the machine does not promise",
+        int3=THREE_SYNCS,
+        in_order=False,
+    ),
+    Variant(
+        "two syncs, bytes are seen in any order",
+        TORN,
+        "so two syncs need the promise that a new first byte is not seen before its tail",
+        in_order=False,
+    ),
+    Variant(
+        "three syncs, bytes are seen in any order, the middle sync may fail",
+        TORN,
+        "then there are two syncs",
+        int3=THREE_SYNCS,
+        in_order=False,
+        failing=("middle sync",),
+    ),
+    Variant("words are not seen whole", TORN, words=WORDS, whole_words=False),
+    Variant("words, and three syncs whose bytes are seen in any order", int3=THREE_SYNCS, words=WORDS, in_order=False),
+    Variant("a trap does not serialize", why="the last sync is enough", trap_serializes=False),
+    Variant(
+        "a trap does not serialize, the last sync may fail",
+        FOR_EVER,
+        "one of the two must take the int3 out of sight",
+        trap_serializes=False,
+        failing=("last sync",),
+    ),
+    # The handler.
+    Variant(
+        "no stale rule",
+        STALE_KILLS,
+        knows=("previous",),
+    ),
+    Variant(
+        "no stale rule, and the loads in the other order",
+        STALE_KILLS,
+        "a trap two batches old, without the help of a batch that begins between the loads",
+        knows=("previous",),
+        record_first=True,
+    ),
+    Variant(
+        "no previous rule either",
+        PREVIOUS_KILLS,
+        knows=(),
+    ),
+    Variant(
+        "the handler's loads in the other order",
+        why="numbers only grow, so that it is current in either order only if the batch was active at both loads, or "
+        "has ended just now; what else it may be is sent back anyway, and only counted under another name",
+        failing=("first sync", "last sync"),
+        record_first=True,
+    ),
+    # The steps of a batch.
+    Variant(
+        "overwritten without int3, first byte first",
+        TORN,
+        int3=Way(("begin", "first sync", "each: first byte, tail", "last sync", "end"), {}),
+    ),
+    Variant(
+        "overwritten without int3, tail first",
+        TORN,
+        int3=Way(("begin", "first sync", "each: tail, first byte", "last sync", "end"), {}),
+    ),
+    Variant("no sync after the int3", TORN, int3=change(TWO_SYNCS, "first sync", "no first sync")),
+    Variant(
+        "the new record before the first sync",
+        WRONG_WAY,
+        "the batch can still fail, and was seen",
+        int3=change(TWO_SYNCS, "first sync; each: new record", "each: new record; first sync"),
+        failing=("first sync",),
+    ),
+    Variant(
+        "tails before the first sync",
+        TORN,
+        int3=change(TWO_SYNCS, "first sync; each: new record; each: tail", "each: tail; first sync; each: new record"),
+    ),
+    Variant(
+        "first bytes before tails",
+        TORN,
+        int3=change(TWO_SYNCS, "each: tail; each: first byte", "each: first byte; each: tail"),
+    ),
+    Variant(
+        "the first bytes are not put back where the first sync fails",
+        LEFT.format("int3"),
+        int3=TWO_SYNCS._replace(where_it_fails={"first sync": ("end of a failure",)}),
+        failing=("first sync",),
+    ),
+    Variant(
+        "no last sync",
+        why="who still sees an int3 traps, and that serializes: sent back, they find the new instruction",
+        int3=NO_LAST_SYNC,
+    ),
+    Variant(
+        "no last sync, a thread blocks SIGTRAP after the batch",
+        KILLED,
+        "that is what the last sync is for",
+        int3=NO_LAST_SYNC,
+        words=WORDS,
+        blocks="between",
+    ),
+    Variant(
+        "the last sync fails, and a thread blocks SIGTRAP after the batch",
+        KILLED,
+        "part of the known window",
+        blocks="between",
+        failing=("last sync",),
+    ),
+    Variant(
+        "the first sync fails, and a thread blocks SIGTRAP after the batch",
+        KILLED,
+        "part of the known window",
+        words=WORDS,
+        blocks="between",
+        failing=("first sync",),
+    ),
+    Variant(
+        "a thread blocks SIGTRAP between the look for such threads and the end of the batch",
+        KILLED,
+        "the known window",
+        words=WORDS,
+        blocks="any",
+    ),
+    # Words.
+    Variant(
+        "words, the record before the word",
+        why="either order will do: only a late trap of a batch by int3 looks at the record, and it may go either way",
+        words=change(WORDS, "word, new record", "new record, word"),
+        failing=("first sync",),
+    ),
+    Variant(
+        "words without a record",
+        why="nor any: a late trap then goes by the record of its own batch, and its call is as old as that",
+        words=change(WORDS, "word, new record", "word"),
+        failing=("first sync",),
+    ),
+    Variant(
+        "words, the record before the first sync",
+        WRONG_WAY,
+        "a late trap goes by it, and the batch can still fail",
+        words=change(WORDS, "first sync; each: word, new record", "each: new record; first sync; each: word"),
+        failing=("first sync",),
+    ),
+    Variant(
+        "words without their first sync",
+        why="it only finds out whether syncs are refused, while nothing has been changed",
+        words=change(WORDS, "first sync", "no first sync"),
+    ),
+    Variant(
+        "words, the last sync fails",
+        WRONG_WAY,
+        "known: who has seen the new word may go on seeing it, though the toggle has failed and all is put back",
+        words=WORDS,
+        failing=("last sync",),
+    ),
+    Variant(
+        "words, the last sync fails and nothing is put back",
+        WRONG.format("off"),
+        "no better: who has seen the old word may go on seeing it, though the toggle has succeeded",
+        words=WORDS._replace(where_it_fails={"first sync": ("end of a failure",)}),
+        failing=("last sync",),
+    ),
+]
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Search all interleavings of the patching protocol and its variants.")
+    parser.add_argument("words", nargs="*", metavar="WORD", help="only the variants with all these words in the name")
+    parser.add_argument("--batches", type=int, help="batches in a row, where the variant names no number")
+    options = parser.parse_args()
+    n_wrong = 0
+    for variant in VARIANTS:
+        if not all(word in variant.name for word in options.words):
+            continue
+        if options.batches and variant.batches == Variant("").batches:
+            variant = variant._replace(batches=options.batches)
+        result = search(variant)
+        n_wrong += result.broken != variant.breaks
+        verdict = f"BREAKS: {result.broken}" if result.broken else "holds"
+        expected = "" if result.broken == variant.breaks else f"; EXPECTED: {variant.breaks or 'holds'}"
+        print(f"{variant.name}: {len(result.states):,} states, {verdict}{expected}", flush=True)
+        if variant.why:
+            print(f"    ({variant.why})")
+        for number, text in enumerate(result.trace, 1):
+            print(f"    {number:2}. {text}")
+    print("all as expected" if not n_wrong else f"{n_wrong} not as expected")
+    return n_wrong > 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,102 @@
+"""What the model of the protocol says of each variant, and that it is a model of this code; see protocol_model.py."""
+
+import re
+from pathlib import Path
+
+import protocol_model
+import pytest
+from protocol_model import EACH, THREE_SYNCS, TWO_SYNCS, VARIANTS, WORDS, Variant, search, steps
+
+CSRC = Path(__file__).parent.parent / "csrc"
+
+
+@pytest.mark.parametrize("variant", VARIANTS, ids=lambda variant: variant.name)
+def test_variant(variant):
+    result = search(variant)
+    assert result.broken == variant.breaks, "\n".join(result.trace)
+    assert bool(result.trace) == bool(variant.breaks)
+
+
+def test_every_outcome_of_the_handler_is_met():
+    """Else a variant without that outcome would hold for no reason."""
+    variant = Variant("all outcomes", words=WORDS)
+    met = {text for state in search(variant).states for text, _ in steps(variant, state)}
+    for outcome in ("current: goes the off way", "current: goes the on way", "previous: back", "stale: back"):
+        assert any(f"handler: {outcome}" in text for text in met)
+
+
+def test_callers_do_not_meet():
+    """Each of two callers goes through the states of a single one: so one is enough."""
+    two = Variant("two", callers=2, batches=2)
+    alone = set(search(two._replace(callers=1)).states)
+    together = search(two).states
+    for i in range(2):
+        assert {state._replace(threads=state.threads[i : i + 1]) for state in together} == alone
+
+
+def test_a_counterexample_is_printed_step_by_step(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["protocol_model.py", "no", "stale", "rule", "other", "order"])
+    assert protocol_model.main() == 0
+    printed = capsys.readouterr().out
+    assert "is taken for somebody else's, and kills" in printed
+    numbers = [int(number) for number in re.findall(r"^ +(\d+)\. (?:patcher|caller 1): ", printed, re.MULTILINE)]
+    assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 20
+
+
+def test_an_unexpected_verdict_is_told(capsys, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["protocol_model.py"])
+    monkeypatch.setattr(protocol_model, "VARIANTS", [Variant("not at all", breaks="something"), Variant("right")])
+    assert protocol_model.main() == 1
+    assert "holds; EXPECTED: something" in capsys.readouterr().out
+
+
+# ---- the model and the code ----
+
+IN_C = {  # what the model's steps are called there
+    "begin": "int3_batch_begin()",
+    "old record": "int3_poke(number, slot->displacement)",
+    "new record": "int3_poke(number, slot->next_displacement)",
+    "int3": "write_first(slot, INT3)",
+    "tail": "write_tail(slot, insn)",
+    "first byte": "write_first(slot, insn[0])",
+    "old first byte": "write_first(slot, insn[0])",
+    "first sync": "sync_core()",
+    "middle sync": "sync_core()",
+    "last sync": "sync_core()",
+    "end": "int3_batch_end()",
+    "end of a failure": "int3_batch_end()",
+    "word, new record": "write_word(slot, slot->next_displacement)",
+    "old word, old record": "write_word(slot, slot->displacement)",
+}
+
+
+def body(file, function):
+    code = re.sub(r"/\*.*?\*/", "", (CSRC / file).read_text(), flags=re.DOTALL)
+    return re.search(rf"^[^\n]*\b{function}\([^;{{]*\)\n{{\n(.*?)^}}$", code, re.DOTALL | re.MULTILINE)[1]
+
+
+def calls(code):
+    return re.findall("|".join(map(re.escape, sorted(set(IN_C.values())))), code)
+
+
+def in_c(way_steps):
+    return [IN_C[step.removeprefix(EACH)] for step in way_steps]
+
+
+def test_a_batch_by_int3_has_these_steps():
+    first, *others = (TWO_SYNCS.where_it_fails[step] for step in TWO_SYNCS.where_it_fails)
+    assert not others
+    at = THREE_SYNCS.steps.index("first sync") + 1
+    assert calls(body("text_poke.c", "poke_batch")) == in_c((*THREE_SYNCS.steps[:at], *first, *THREE_SYNCS.steps[at:]))
+
+
+def test_a_batch_by_words_has_these_steps():
+    inner = [step for step in (*WORDS.steps, *WORDS.where_it_fails["last sync"]) if not step.startswith("end")]
+    assert calls(body("text_poke.c", "poke_words")) == in_c(inner)
+    word, record = (body("text_poke.c", "write_word").index(f"store{what}") for what in ("_n(word", "(&slot->poke"))
+    assert word < record
+
+
+def test_the_handler_loads_in_this_order():
+    handler = body("int3.c", "handler")
+    assert 0 < handler.index("atomic_load(&batch)") < handler.index("atomic_load(&slot->poke)")
