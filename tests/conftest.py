@@ -1,8 +1,10 @@
-"""What several test files need: C programs of ours, how long a stress test runs, keys and decorators."""
+"""What several test files need: C programs of ours, how long a stress test runs, seccomp, keys and decorators."""
 
+import errno
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,17 @@ def build_c(tmp_path_factory):
         return folder / name
 
     return build
+
+
+@pytest.fixture(scope="session")
+def seccomp_filters():
+    """They are there."""
+    check = "import errno, seccomp\ntry: seccomp.refuse('membarrier')\nexcept OSError as e: print(e.errno)"
+    environment = os.environ | {"PYTHONPATH": str(ROOT / "tests")}
+    answer = subprocess.run([sys.executable, "-c", check], env=environment, capture_output=True, text=True, check=True)
+    if answer.stdout.strip() in (str(errno.EINVAL), str(errno.ENOSYS)):
+        pytest.skip("this kernel has no seccomp filters")
+    assert answer.stdout == ""
 
 
 @pytest.fixture
