@@ -23,10 +23,12 @@ struct code_record {
 
 /* ---- the record on the code object ---- */
 
-/* Called while the code object is deallocated, before its memory goes. */
+/* Called while a code object is deallocated, before its memory goes. NULL: the data on it is all other tools'. */
 static void code_dies(void *extra)
 {
     struct code_record *record = extra;
+    if (!record)
+        return;
     jump_entries_remove(record->entries, record->n, &record->poked);
     free(record);
 }
@@ -36,11 +38,13 @@ static Py_ssize_t extra_index(bool make)
 {
     static const char NAME[] = "jumplabel.code_extra";
     PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    PyObject *number = dict ? PyDict_GetItemString(dict, NAME) : NULL;
+    PyObject *name = dict ? PyUnicode_FromString(NAME) : NULL;
+    PyObject *number = name ? PyDict_GetItemWithError(dict, name) : NULL;
+    Py_XDECREF(name);
     if (number)
         return PyLong_AsSsize_t(number);
-    if (!dict || !make)
-        return -1;
+    if (!name || PyErr_Occurred() || !make)
+        return -1; /* no memory to look is no reason to take a second place */
     Py_ssize_t index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
     number = index < 0 ? NULL : PyLong_FromSsize_t(index);
     if (!number || PyDict_SetItemString(dict, NAME, number))
@@ -91,7 +95,11 @@ static bool enter(struct code_record *record, const struct branch *branches, siz
             PyErr_SetString(PyExc_RuntimeError, "other tools have taken all places for data on code objects");
         return false;
     }
-    return !PyUnstable_Code_SetExtra((PyObject *)record->code, index, record);
+    if (!PyUnstable_Code_SetExtra((PyObject *)record->code, index, record))
+        return true;
+    if (!PyErr_Occurred())
+        PyErr_NoMemory(); /* it does not say so itself */
+    return false;
 }
 
 static PyObject *make_branches(PyObject *self, PyObject *args)

@@ -21,7 +21,7 @@ ffi.cdef("""
 
     struct key_override;
     int static_key_override(struct static_key *key, int enabled, struct key_override **override);
-    int static_key_lift(struct static_key *key, struct key_override *override);
+    int static_key_lift(struct static_key *key, struct key_override **override);
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };

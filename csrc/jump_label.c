@@ -234,14 +234,17 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
     return error;
 }
 
-int static_key_lift(struct static_key *key, struct key_override *override)
+int static_key_lift(struct static_key *key, struct key_override **override)
 {
+    if (!*override)
+        return 0;
     lock();
     struct key_override **link = &key->overrides;
-    while (*link != override)
+    while (*link != *override)
         link = &(*link)->next;
-    *link = override->next;
-    free(override);
+    *link = (*override)->next;
+    free(*override);
+    *override = NULL;
     int error = update(touch(key, NULL), true);
     text_unlock();
     code_poke_settle();

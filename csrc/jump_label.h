@@ -107,10 +107,10 @@ int static_key_toggle(struct static_key *key, enum key_operation operation);
 /*
  * Hold the key on or off, over its count, until the override is lifted; the newest one counts. Returns 0, or -errno
  * with the sites as they were: *override is set only where it is in force. One that is lifted is gone in any case;
- * where the sites could not follow, the next transaction of the key makes up for it.
+ * where the sites could not follow, the next transaction of the key makes up for it. To lift NULL is to do nothing.
  */
 int static_key_override(struct static_key *key, int enabled, struct key_override **override);
-int static_key_lift(struct static_key *key, struct key_override *override);
+int static_key_lift(struct static_key *key, struct key_override **override);
 
 /* ---- entries ---- */
 

@@ -119,8 +119,8 @@ class StaticKey:
             _check(lib.static_key_override(self._key, enabled, override), self)
             yield self
         finally:
-            if override[0]:
-                _check(lib.static_key_lift(self._key, override[0]), self)
+            # The engine looks whether there is one: there may be no memory for us to do so.
+            _check(lib.static_key_lift(self._key, override), self)
 
     def __repr__(self) -> str:
         state = "on" if self else "off"
@@ -175,13 +175,13 @@ class _Batch:
 
 
 def _running() -> object:
-    """Who runs: the thread, and within it the asyncio task."""
+    """Who runs: the thread, and within it the asyncio task; of this process, not of one that forked it."""
     current_task = getattr(sys.modules.get("asyncio"), "current_task", None)  # None, too, while it is being imported
     try:
         task = current_task() if current_task else None
     except RuntimeError:  # no loop runs in this thread
         task = None
-    return threading.get_ident(), task
+    return os.getpid(), threading.get_ident(), task
 
 
 _batch: ContextVar[_Batch | None] = ContextVar("jumplabel.batch", default=None)

@@ -1,8 +1,10 @@
-"""What several test files need: C programs of ours, how long a stress test runs, keys and decorators."""
+"""What several test files need: C programs of ours, how long a stress test runs, seccomp, keys and decorators."""
 
+import errno
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -37,6 +39,22 @@ def build_c(tmp_path_factory):
         return folder / name
 
     return build
+
+
+@pytest.fixture(scope="session")
+def seccomp_filters():
+    """They are there."""
+    check = """
+from jumplabel import seccomp
+try:
+    seccomp.refuse("membarrier")
+except OSError as error:
+    print(error.errno)
+"""
+    answer = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True)
+    if answer.stdout.strip() in (str(errno.EINVAL), str(errno.ENOSYS)):
+        pytest.skip("this kernel has no seccomp filters")
+    assert answer.stdout == ""
 
 
 @pytest.fixture

@@ -65,6 +65,24 @@ def test_other_tools_have_taken_every_place_on_code_objects():
     run(TOGGLED_BESIDE_OTHER_TOOLS + textwrap.dedent(program))
 
 
+def test_another_tool_keeps_data_on_code_that_has_no_sites():
+    """When such code dies, every owner of a place on it is told, those that have nothing there too."""
+    program = """
+        from jumplabel import static_branches
+
+        @static_branches
+        def function():
+            return 1 if key else 2
+
+        def other():
+            pass
+
+        assert set_extra(other.__code__, new_index(None), 1) == 0
+        del other
+        """
+    run(TOGGLED_BESIDE_OTHER_TOOLS + textwrap.dedent(program))
+
+
 @pytest.mark.parametrize("what", ["plain", "copied", "traced"])
 def test_another_tool_lets_go_of_the_interpreter_while_code_dies(what):
     """Its free function is called before ours: a toggle meets code that is on its way out."""

@@ -1,8 +1,6 @@
 """The protocol under fire inside Python: C threads call trampolines while Python toggles, and Python threads do."""
 
-import ctypes
 import os
-import signal
 import subprocess
 import sys
 import threading
@@ -11,59 +9,6 @@ import time
 import pytest
 
 from jumplabel import StaticKey, batch, static_gate, static_switch
-
-
-class Callers(ctypes.Structure):
-    """struct callers in tests/c/callers.c."""
-
-    _fields_ = (
-        ("begun", ctypes.c_uint64),
-        ("done", ctypes.c_uint64),
-        ("objects", ctypes.c_void_p),
-        ("n_objects", ctypes.c_size_t),
-        ("vectorcall_offset", ctypes.c_size_t),
-        ("off", ctypes.c_void_p),
-        ("on", ctypes.c_void_p),
-        ("stop", ctypes.c_int),
-        ("calls", ctypes.c_uint64),
-        ("wrong", ctypes.c_uint64),
-        ("threads", ctypes.c_ulong * 2),
-        ("counts", ctypes.c_uint64 * 4),
-    )
-
-
-def constant(value):
-    """A callable that returns a value without the interpreter: a gate that stays off."""
-    return static_gate(StaticKey(f"under_fire.never.{value}"), default=value)(lambda: None)
-
-
-def hammer(library, seconds, sites, *, blocked=()):
-    """Toggle `sites` switches while two C threads call them, without the GIL and with these signals blocked."""
-    key = StaticKey("under_fire.hammer")
-    off, on = constant(False), constant(True)
-    switches = [static_switch(key, to=on)(off) for _ in range(sites)]
-    addresses = (ctypes.c_void_p * sites)(*map(id, switches))
-    callers = Callers(
-        objects=ctypes.addressof(addresses),
-        n_objects=sites,
-        vectorcall_offset=object.__basicsize__,
-        off=id(False),
-        on=id(True),
-    )
-    lib = ctypes.CDLL(str(library))
-    old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
-    lib.callers_start(ctypes.byref(callers))
-    signal.pthread_sigmask(signal.SIG_SETMASK, old)
-    end = time.monotonic() + seconds
-    try:
-        while time.monotonic() < end:
-            for toggle in (key.enable, key.disable):
-                callers.begun += 1
-                toggle()
-                callers.done += 1
-    finally:
-        lib.callers_stop(ctypes.byref(callers))
-    return callers
 
 
 @pytest.fixture(scope="module")
@@ -75,8 +20,8 @@ def hammer_elsewhere(library, seconds, expectation, sites=1, blocked="()", **set
     """In a process of its own: settings are read once, and it may die."""
     code = (
         f"import signal, sys; sys.path.insert(0, {os.path.dirname(__file__)!r})\n"
-        "import jumplabel, test_under_fire\n"
-        f"callers = test_under_fire.hammer({str(library)!r}, {seconds}, {sites}, blocked={blocked})\n"
+        "import callers, jumplabel\n"
+        f"callers = callers.hammer({str(library)!r}, {seconds}, {sites}, blocked={blocked})\n"
         "info = jumplabel.info()\n"
         "assert callers.wrong == 0 < callers.done, info\n"
         f"assert {expectation}, info\n"

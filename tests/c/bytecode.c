@@ -118,7 +118,7 @@ static void readers_are_told_of_overrides_and_of_batches(void)
     EXPECT(!static_key_override(key, 1, &override));
     EXPECT(settled[2] == 1);
     expect_all(9, OPCODE);
-    EXPECT(!static_key_lift(key, override));
+    EXPECT(!static_key_lift(key, &override));
     EXPECT(settled[2] == 2);
     expect_all(7, OPCODE);
     const struct key_step steps[] = {{key, KEY_INC}, {key, KEY_INC}};

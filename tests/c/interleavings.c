@@ -267,7 +267,7 @@ static void override_fails(void)
     EXPECT(static_key_override(key, 1, &override) == 0 && override);
     expect_override(true);
     sync_fails_at = 1;
-    EXPECT(static_key_lift(key, override) == -EIO);
+    EXPECT(static_key_lift(key, &override) == -EIO);
     expect_override(true);
     toggle(key, false);
     expect_override(false);

@@ -1,0 +1,78 @@
+"""The Python side of tests/c/callers.c: switches that may be called without the GIL, and who calls them meanwhile."""
+
+import contextlib
+import ctypes
+import signal
+import time
+
+from jumplabel import StaticKey, static_gate, static_switch
+
+
+class Callers(ctypes.Structure):
+    """struct callers in tests/c/callers.c."""
+
+    _fields_ = (
+        ("begun", ctypes.c_uint64),
+        ("done", ctypes.c_uint64),
+        ("objects", ctypes.c_void_p),
+        ("n_objects", ctypes.c_size_t),
+        ("vectorcall_offset", ctypes.c_size_t),
+        ("off", ctypes.c_void_p),
+        ("on", ctypes.c_void_p),
+        ("stop", ctypes.c_int),
+        ("calls", ctypes.c_uint64),
+        ("wrong", ctypes.c_uint64),
+        ("threads_ended", ctypes.c_uint64),
+        ("signals_handled", ctypes.c_uint64),
+        ("children", ctypes.c_uint64),
+        ("threads", ctypes.c_ulong * 2),
+    )
+
+
+def constant(value):
+    """A callable that returns a value without the interpreter: a gate that stays off."""
+    return static_gate(StaticKey(f"callers.never.{value}"), default=value)(lambda: None)
+
+
+@contextlib.contextmanager
+def calling(library, key, sites, start="callers_start", blocked=()):
+    """Two C threads call switches of the key for a block, or do what another start function has them do.
+
+    They, not who starts them, block these signals.
+    """
+    off, on = constant(False), constant(True)
+    switches = [static_switch(key, to=on)(off) for _ in range(sites)]
+    addresses = (ctypes.c_void_p * sites)(*map(id, switches))
+    callers = Callers(
+        objects=ctypes.addressof(addresses),
+        n_objects=sites,
+        vectorcall_offset=object.__basicsize__,
+        off=id(False),
+        on=id(True),
+    )
+    lib = ctypes.CDLL(str(library))
+    old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
+    getattr(lib, start)(ctypes.byref(callers))
+    signal.pthread_sigmask(signal.SIG_SETMASK, old)
+    try:
+        yield callers
+    finally:
+        lib.callers_stop(ctypes.byref(callers))
+
+
+def toggle_for(seconds, key, callers):
+    """Toggle the key, which is off, and tell the callers what they may see."""
+    end = time.monotonic() + seconds
+    while time.monotonic() < end:
+        for toggle in (key.enable, key.disable):
+            callers.begun += 1
+            toggle()
+            callers.done += 1
+
+
+def hammer(library, seconds, sites, start="callers_start", blocked=()):
+    """Toggle `sites` switches while C threads call them without the GIL; returns the callers and their counts."""
+    key = StaticKey("callers.hammer")
+    with calling(library, key, sites, start, blocked) as callers:
+        toggle_for(seconds, key, callers)
+    return callers
