@@ -135,6 +135,8 @@ def _rewritten(function: FunctionType, strict: bool) -> CodeType:
     """The function's code with sites in it; the very same code object where there is nothing to do."""
     code, scope = function.__code__, Scope.of(function)
     seen = _seen.get(id(code))
+    if seen and seen.code() is not code:  # a signal handler raised in the callback that says that the other one is gone
+        seen = None
     found = {path: scope.find(path) for path in seen.paths} if seen else {}
     if seen is None or _kinds(strict, found) not in seen.plans:
         planned, found = plan(code, scope, strict)

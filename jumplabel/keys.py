@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any, NoReturn
-from weakref import WeakValueDictionary
+from weakref import WeakValueDictionary, finalize
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
@@ -50,8 +50,11 @@ class StaticKey:
         key = lib.static_key_new(encoded, default)
         if not key:
             raise MemoryError
+        # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
+        # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
+        finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key)).atexit = False
         self._name = name
-        self._key = ffi.gc(key, lib.static_key_drop)
+        self._key = key
         with _registry_lock:
             if name in _registry:
                 raise StaticKeyError(f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r})")
@@ -164,7 +167,8 @@ def key(name: str) -> StaticKey:
 class _Batch:
     """The steps that the thread or task in a ``batch()`` block has collected so far."""
 
-    def __init__(self) -> None:
+    def __init__(self, outer: "_Batch | None") -> None:
+        self.outer = outer
         self.steps: list[tuple[StaticKey, int]] = []
         self.owner: object = _running()
         self.ended = False
@@ -189,7 +193,9 @@ _batch: ContextVar[_Batch | None] = ContextVar("jumplabel.batch", default=None)
 
 def _current_batch() -> _Batch | None:
     current = _batch.get()
-    return current if current is not None and current.is_ours() else None
+    while current is not None and not current.is_ours():
+        current = current.outer
+    return current
 
 
 @contextmanager
@@ -205,13 +211,14 @@ def batch() -> Iterator[None]:
     the outer one, or dropped alone when it raises.
     """
     outer = _current_batch()
-    ours = _Batch()
-    token = _batch.set(ours)
+    ours = _Batch(outer)
     try:
+        _batch.set(ours)  # within the try: a signal handler may raise right behind the call
         yield
     finally:
         ours.ended = True
-        _batch.reset(token)
+        if _batch.get() is ours:
+            _batch.set(outer)
     if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)
     elif ours.steps:

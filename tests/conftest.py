@@ -8,9 +8,18 @@ import sys
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, Phase, settings
 from tools import FORMS, pair
 
 from jumplabel import StaticKey, static_gate, static_switch
+
+# The same examples every time, and few; "deep" are new ones, and many: --hypothesis-profile=deep
+_common = settings(
+    database=None, deadline=None, suppress_health_check=list(HealthCheck), phases=set(Phase) - {Phase.explain}
+)
+settings.register_profile("usual", _common, derandomize=True, max_examples=20, stateful_step_count=40)
+settings.register_profile("deep", _common, max_examples=int(os.environ.get("JUMPLABEL_EXAMPLES", "1000")))
+settings.load_profile("usual")
 
 ROOT = Path(__file__).parent.parent
 ENGINE = [

@@ -2,6 +2,8 @@
 
 import contextlib
 import gc
+import os
+import warnings
 
 import jumplabel
 
@@ -39,3 +41,10 @@ def make(key):
         return "off"
 
     return function
+
+
+def fork_quietly():
+    """3.12 and later warn of a fork with threads, which is what some tests are about."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        return os.fork()

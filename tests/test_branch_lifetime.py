@@ -14,7 +14,7 @@ import types
 import weakref
 
 import pytest
-from sites import make, nothing_made, off_on_off
+from sites import fork_quietly, make, nothing_made, off_on_off
 
 import jumplabel
 from jumplabel import DecorationError, StaticKey, static_branches, static_gate
@@ -420,12 +420,3 @@ def test_a_fork_while_others_toggle_and_decorate(key, stress_seconds):
         stop.append(True)
         for thread in threads:
             thread.join()
-
-
-def fork_quietly():
-    """3.12 and later warn of a fork with threads, which is what this is about."""
-    import warnings
-
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)
-        return os.fork()
