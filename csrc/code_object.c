@@ -23,10 +23,15 @@ struct code_record {
 
 /* ---- the record on the code object ---- */
 
-/* Called while the code object is deallocated, before its memory goes. */
+/*
+ * Called while the code object is deallocated, before its memory goes. NULL: it has no sites, but data of another
+ * tool's.
+ */
 static void code_dies(void *extra)
 {
     struct code_record *record = extra;
+    if (!record)
+        return;
     jump_entries_remove(record->entries, record->n, &record->poked);
     free(record);
 }
@@ -36,16 +41,21 @@ static Py_ssize_t extra_index(bool make)
 {
     static const char NAME[] = "jumplabel.code_extra";
     PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    PyObject *number = dict ? PyDict_GetItemString(dict, NAME) : NULL;
-    if (number)
-        return PyLong_AsSsize_t(number);
-    if (!dict || !make)
-        return -1;
-    Py_ssize_t index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
-    number = index < 0 ? NULL : PyLong_FromSsize_t(index);
-    if (!number || PyDict_SetItemString(dict, NAME, number))
-        index = -1;
-    Py_XDECREF(number);
+    PyObject *name = dict ? PyUnicode_InternFromString(NAME) : NULL;
+    PyObject *number = name ? PyDict_GetItemWithError(dict, name) : NULL;
+    Py_ssize_t index = -1;
+    if (number) {
+        index = PyLong_AsSsize_t(number);
+    } else if (name && make && !PyErr_Occurred()) { /* with an error it may be there, and a second one must not be */
+        index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
+        number = index < 0 ? NULL : PyLong_FromSsize_t(index);
+        if (!number || PyDict_SetItem(dict, name, number))
+            index = -1;
+        Py_XDECREF(number);
+    }
+    Py_XDECREF(name);
+    if (!make)
+        PyErr_Clear();
     return index;
 }
 
@@ -91,7 +101,12 @@ static bool enter(struct code_record *record, const struct branch *branches, siz
             PyErr_SetString(PyExc_RuntimeError, "other tools have taken all places for data on code objects");
         return false;
     }
-    return !PyUnstable_Code_SetExtra((PyObject *)record->code, index, record);
+    if (PyUnstable_Code_SetExtra((PyObject *)record->code, index, record)) {
+        if (!PyErr_Occurred()) /* as it does for no memory */
+            PyErr_NoMemory();
+        return false;
+    }
+    return true;
 }
 
 static PyObject *make_branches(PyObject *self, PyObject *args)

@@ -206,12 +206,14 @@ def batch() -> Iterator[None]:
     """
     outer = _current_batch()
     ours = _Batch()
-    token = _batch.set(ours)
+    token = None
     try:
+        token = _batch.set(ours)  # within the try: a signal handler may raise right behind the call
         yield
     finally:
         ours.ended = True
-        _batch.reset(token)
+        if token is not None:
+            _batch.reset(token)
     if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)
     elif ours.steps:

@@ -96,6 +96,25 @@ def test_another_tool_lets_go_of_the_interpreter_while_code_dies(what):
     run(TOGGLED_BESIDE_OTHER_TOOLS + textwrap.dedent(program), what)
 
 
+def test_another_tool_has_data_on_code_without_sites():
+    """The interpreter frees what every tool has on code that dies, and nothing is there of ours."""
+    program = """
+        from jumplabel import jump_table, static_branches
+
+        @static_branches
+        def function():
+            return 1 if key else 2
+
+        index = new_index(None)
+        space = {}
+        exec("def f(): return 1", space)
+        set_extra(space["f"].__code__, index, 1)
+        del space["f"]
+        assert len(jump_table()) == 1
+        """
+    run(TOGGLED_BESIDE_OTHER_TOOLS + textwrap.dedent(program))
+
+
 def test_sub_interpreters_take_their_sites_along():
     program = """
         import sys

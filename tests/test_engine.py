@@ -2,38 +2,20 @@
 
 import re
 import subprocess
-from pathlib import Path
 
 import pytest
-
-C = Path(__file__).parent / "c"
-NOT_POSSIBLE_HERE = 77  # as in tests/c/expect.h
-
-
-def cases(program):
-    return re.findall(r"^ +TEST\((\w+)\),$", (C / f"{program}.c").read_text(), re.MULTILINE)
+from c_programs import cases, options, run_case
 
 
 @pytest.fixture(scope="module")
 def programs(build_c):
-    return {
-        "interleavings": build_c("interleavings", "-include", C / "hooks.h", "-Wl,--wrap=sync_core"),
-        "bytecode": build_c("bytecode", "-Wl,--wrap=sync_core"),
-        "synchronization": build_c("synchronization", "-Wl,--wrap=syscall", "-Wl,--wrap=readdir"),
-    }
+    return {name: build_c(name, *options(name)) for name in ("interleavings", "bytecode", "synchronization")}
 
 
 @pytest.mark.parametrize("program", ["bytecode", "interleavings", "synchronization"])
 def test_every_case_is_run(programs, program):
     listed = subprocess.run([programs[program]], capture_output=True, text=True, check=True).stdout.split()
     assert listed == cases(program)
-
-
-def run_case(program, case):
-    done = subprocess.run([program, case], capture_output=True, text=True)
-    if done.returncode == NOT_POSSIBLE_HERE:
-        pytest.skip("not possible here")
-    assert (done.returncode, done.stderr) == (0, "")
 
 
 @pytest.mark.parametrize("case", cases("interleavings"))
