@@ -190,7 +190,10 @@ void arena_fork_parent(void)
 
 static bool replace(uint8_t *old, uint8_t *new, size_t size)
 {
-    return mremap(new, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, old) != MAP_FAILED;
+    if (mremap(new, size, size, MREMAP_MAYMOVE | MREMAP_FIXED, old) != MAP_FAILED)
+        return true;
+    munmap(new, size);
+    return false;
 }
 
 void arena_fork_child(void)
@@ -202,8 +205,9 @@ void arena_fork_child(void)
     for (struct region *region = atomic_load(&regions); region; region = region->next) {
         struct mapping twin = region->twin;
         region->twin = (struct mapping){0};
-        if (!twin.exec || !replace(region->code.exec, twin.exec, region->size) ||
-            !replace(region->code.write, twin.write, region->size))
+        bool exec = twin.exec && replace(region->code.exec, twin.exec, region->size);
+        bool write = twin.write && replace(region->code.write, twin.write, region->size);
+        if (!exec || !write)
             shared = -ENOMEM;
     }
 }

@@ -38,18 +38,21 @@ static Py_ssize_t extra_index(bool make)
 {
     static const char NAME[] = "jumplabel.code_extra";
     PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    PyObject *name = dict ? PyUnicode_FromString(NAME) : NULL;
+    PyObject *name = dict ? PyUnicode_InternFromString(NAME) : NULL;
     PyObject *number = name ? PyDict_GetItemWithError(dict, name) : NULL;
+    Py_ssize_t index = -1;
+    if (number) {
+        index = PyLong_AsSsize_t(number);
+    } else if (name && make && !PyErr_Occurred()) { /* with an error it may be there, and a second one must not be */
+        index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
+        number = index < 0 ? NULL : PyLong_FromSsize_t(index);
+        if (!number || PyDict_SetItem(dict, name, number))
+            index = -1;
+        Py_XDECREF(number);
+    }
     Py_XDECREF(name);
-    if (number)
-        return PyLong_AsSsize_t(number);
-    if (!name || PyErr_Occurred() || !make)
-        return -1; /* no memory to look is no reason to take a second place */
-    Py_ssize_t index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
-    number = index < 0 ? NULL : PyLong_FromSsize_t(index);
-    if (!number || PyDict_SetItemString(dict, NAME, number))
-        index = -1;
-    Py_XDECREF(number);
+    if (!make)
+        PyErr_Clear();
     return index;
 }
 

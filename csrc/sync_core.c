@@ -187,7 +187,13 @@ static int add_new_threads(struct threads *threads)
         return -errno;
     pid_t self = (pid_t)syscall(SYS_gettid);
     int error = 0;
-    for (struct dirent *entry; !error && (entry = readdir(directory));) {
+    for (;;) {
+        errno = 0;
+        struct dirent *entry = readdir(directory);
+        if (!entry) {
+            error = -errno; /* a thread that is not listed is not asked */
+            break;
+        }
         pid_t tid = atoi(entry->d_name);
         if (tid <= 0 || tid == self || contains(threads, tid))
             continue;
@@ -214,15 +220,24 @@ static int add_new_threads(struct threads *threads)
 static int take_signal(void)
 {
     struct sigaction now;
-    if (sync_signal && !sigaction(sync_signal, NULL, &now) && now.sa_flags & SA_SIGINFO && now.sa_sigaction == answer)
+    if (sync_signal && sigaction(sync_signal, NULL, &now))
+        return -errno;
+    if (sync_signal && now.sa_flags & SA_SIGINFO && now.sa_sigaction == answer)
         return 0;
     sync_signal = 0; /* whoever took it since keeps it */
     for (int number = SIGRTMAX; number >= SIGRTMIN; number--) {
-        if (sigaction(number, NULL, &now) || now.sa_handler != SIG_DFL)
+        if (sigaction(number, NULL, &now)) {
+            if (errno == EINVAL) /* valgrind keeps the last one to itself */
+                continue;
+            return -errno;
+        }
+        if (now.sa_handler != SIG_DFL)
             continue;
-        /* SA_NODEFER: a thread within answer() must not look like one that blocks the signal. */
-        struct sigaction action = {.sa_sigaction = answer,
-                                   .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK | SA_NODEFER};
+        /*
+         * Not SA_NODEFER: a thread that has blocked it for long gets all that are pending at once, each on top of the
+         * one before, and its stack ends. Within answer() it looks like one that blocks it, but not for long.
+         */
+        struct sigaction action = {.sa_sigaction = answer, .sa_flags = SA_SIGINFO | SA_RESTART | SA_ONSTACK};
         if (sigaction(number, &action, NULL))
             return -errno;
         sync_signal = number;

@@ -105,11 +105,13 @@ static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
 
 static void write_first(struct slot *slot, uint8_t byte) { __atomic_store_n(slot->write, byte, __ATOMIC_RELEASE); }
 
+typedef uint32_t __attribute__((aligned(1))) unaligned_tail; /* in a cast the compilers take no notice of it */
+
 static void write_tail(struct slot *slot, const uint8_t insn[SITE_SIZE])
 {
     uint32_t tail;
     memcpy(&tail, insn + 1, sizeof(tail));
-    *(volatile uint32_t __attribute__((aligned(1))) *)(slot->write + 1) = tail; /* within a line: one store */
+    *(volatile unaligned_tail *)(slot->write + 1) = tail; /* within a line: one store */
 }
 
 void text_poke_site(struct slot *slot, int32_t displacement)

@@ -77,6 +77,8 @@ def read(code: CodeType) -> Reading:
     """Raises ValueError for what no compiler makes: unknown instructions, jumps to nowhere."""
     try:
         concrete = ConcreteBytecode.from_code(code)
+    except MemoryError:
+        raise
     except Exception as error:  # whatever it meets that it does not expect
         raise ValueError(f"its bytecode cannot be read: {error!r}") from error
     instructions = list(_instructions(concrete))

@@ -35,13 +35,13 @@ def stress_seconds():
 
 @pytest.fixture(scope="session")
 def build_c(tmp_path_factory):
-    """build_c(name, *options, engine=True): tests/c/<name>.c, linked with the engine; returns the file built."""
-    compiler = shutil.which(os.environ.get("CC", "cc"))
-    if compiler is None:
+    """build_c(name, *options, engine=True, compiler=cc): tests/c/<name>.c, linked with the engine; the file built."""
+    cc = shutil.which(os.environ.get("CC", "cc"))
+    if cc is None:
         pytest.skip("needs a C compiler")
-    folder = tmp_path_factory.mktemp("c")
 
-    def build(name, *options, engine=True):
+    def build(name, *options, engine=True, compiler=cc):
+        folder = tmp_path_factory.mktemp("c")
         sources = [ROOT / "tests" / "c" / f"{name}.c", *(ROOT / "csrc" / file for file in ENGINE if engine)]
         command = [compiler, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread", f"-I{ROOT / 'csrc'}"]
         subprocess.run([*command, *options, *sources, "-o", folder / name], check=True)

@@ -252,6 +252,36 @@ static void blocked(void)
     EXPECT(sync_core() == 0);
 }
 
+/* What a thread was asked while it blocked the signal it answers one by one: its stack may be small. */
+static void *block_and_unblock_on_a_small_stack(void *unused)
+{
+    static char stack[16 * 1024];
+    stack_t before; /* a sanitizer's own */
+    EXPECT(!sigaltstack(&(stack_t){.ss_sp = stack, .ss_size = sizeof(stack)}, &before));
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_BLOCK, &all, NULL);
+    __atomic_store_n(&blocking, 1, __ATOMIC_SEQ_CST);
+    stay(unused);
+    pthread_sigmask(SIG_UNBLOCK, &all, NULL);
+    EXPECT(!sigaltstack(&before, NULL));
+    return unused;
+}
+
+static void many_questions_at_once(void)
+{
+    EXPECT(sync_core_start(SYNC_SIGNAL) == 0);
+    pthread_t thread;
+    pthread_create(&thread, NULL, block_and_unblock_on_a_small_stack, NULL);
+    while (!__atomic_load_n(&blocking, __ATOMIC_SEQ_CST))
+        sched_yield();
+    for (int i = 0; i < 30; i++)
+        EXPECT(sync_core() == -EDEADLK);
+    __atomic_store_n(&leave, 1, __ATOMIC_SEQ_CST);
+    pthread_join(thread, NULL);
+    EXPECT(sync_core() == 0);
+}
+
 /*
  * A late answer to an old question does not wipe out a newer one. The thread that blocks its signals is second in the
  * first question's group, and first in the next one's, where another thread is second and has answered already.
@@ -330,6 +360,7 @@ int main(int argc, char **argv)
         TEST(signal_in_use),
         TEST(signal_taken),
         TEST(blocked),
+        TEST(many_questions_at_once),
         TEST(late_answer),
         TEST(threads_come_and_end),
         {0},

@@ -1,0 +1,564 @@
+/*
+ * What the engine does when a call that it makes is refused.
+ *
+ * Built with the linker's --wrap for every name in a WRAP() below. A life of some keys is lived once for each n, with
+ * the n-th call refused, and once more with all calls from the n-th on refused until the engine reports an error; each
+ * in a process of its own, until a life makes fewer than n calls. An operation that is refused says so with an errno
+ * that it was given, and has changed nothing; any other has done what it was asked for. Either way every site, called,
+ * shows what its key says, no mapping and no file is left behind, and once nothing is refused the same operation works.
+ */
+#define _GNU_SOURCE
+#include "expect.h"
+#include "jump_label.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <pthread.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+/* ---- the n-th call ---- */
+
+static int refused_call; /* 1 is the first, 0 none */
+static bool and_all_after;
+static int calls;       /* of this process, with those of its parent before the fork */
+static int *most;       /* of all processes of a life; shared by them */
+static bool given[200]; /* the errnos that the engine got since arm() */
+
+static _Thread_local bool armed; /* while this thread is in the engine */
+
+/* A sanitizer may call them too, before it is ready for its own instructions in them. */
+#if __has_attribute(disable_sanitizer_instrumentation)
+#define UNWATCHED __attribute__((disable_sanitizer_instrumentation))
+#else
+#define UNWATCHED
+#endif
+
+UNWATCHED static bool refuse(int error)
+{
+    if (!armed)
+        return false;
+    calls++;
+    if (*most < calls)
+        *most = calls;
+    if (!refused_call || (and_all_after ? calls < refused_call : calls != refused_call))
+        return false;
+    errno = error;
+    given[error] = true;
+    return true;
+}
+
+/* ---- the calls ---- */
+
+#define WRAP(type, name, parameters, arguments, refusal, error) \
+    type __real_##name parameters;                              \
+    type __wrap_##name parameters;                              \
+    UNWATCHED type __wrap_##name parameters { return refuse(error) ? refusal : __real_##name arguments; }
+
+WRAP(void *, malloc, (size_t size), (size), NULL, ENOMEM)
+WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL, ENOMEM)
+WRAP(void *, realloc, (void *old, size_t size), (old, size), NULL, ENOMEM)
+WRAP(char *, strdup, (const char *text), (text), NULL, ENOMEM)
+WRAP(int, pthread_atfork, (void (*a)(void), void (*b)(void), void (*c)(void)), (a, b, c), ENOMEM, ENOMEM)
+WRAP(void *, mmap, (void *p, size_t n, int a, int b, int fd, off_t o), (p, n, a, b, fd, o), MAP_FAILED, EPERM)
+WRAP(void *, mremap, (void *p, size_t n, size_t m, int a, void *q), (p, n, m, a, q), MAP_FAILED, EFAULT)
+WRAP(int, mprotect, (void *p, size_t n, int protection), (p, n, protection), -1, EACCES)
+WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, ENFILE)
+WRAP(int, ftruncate, (int fd, off_t size), (fd, size), -1, EFBIG)
+WRAP(int, sigaction, (int n, const struct sigaction *to, struct sigaction *was), (n, to, was), -1, ENOSYS)
+WRAP(DIR *, opendir, (const char *name), (name), NULL, EMFILE)
+WRAP(struct dirent *, readdir, (DIR * directory), (directory), NULL, EIO)
+WRAP(int, open, (const char *name, int flags, mode_t mode), (name, flags, mode), -1, EMFILE)
+WRAP(ssize_t, read, (int fd, void *text, size_t size), (fd, text, size), -1, EIO)
+WRAP(int, madvise, (void *p, size_t n, int advice), (p, n, advice), -1, EINVAL)
+
+static pid_t other_thread;
+static int asked; /* how often it was, to synchronize */
+
+long __real_syscall(long number, ...);
+long __wrap_syscall(long number, long a, long b, long c, long d);
+UNWATCHED long __wrap_syscall(long number, long a, long b, long c, long d)
+{
+    if (number != SYS_gettid && refuse(number == SYS_membarrier ? EPERM : EAGAIN))
+        return -1;
+    asked += number == SYS_rt_tgsigqueueinfo && b == other_thread && c;
+    return __real_syscall(number, a, b, c, d);
+}
+
+/* The file is closed whatever it answers: close(2). */
+int __real_close(int fd);
+int __wrap_close(int fd);
+UNWATCHED int __wrap_close(int fd) { return refuse(EIO) ? __real_close(fd), -1 : __real_close(fd); }
+
+/* The mapping stays: not the engine's fault, so it goes when the engine has returned. */
+static struct {
+    void *address;
+    size_t size;
+} left;
+int __real_munmap(void *address, size_t size);
+int __wrap_munmap(void *address, size_t size);
+UNWATCHED int __wrap_munmap(void *address, size_t size)
+{
+    if (!refuse(ENOBUFS))
+        return __real_munmap(address, size);
+    if (left.address)
+        __real_munmap(left.address, left.size);
+    left.address = address;
+    left.size = size;
+    return -1;
+}
+
+/* A synchronization by the signal has asked the other thread, and nobody else had SIGTRAP during a patch. */
+static int asked_before;
+static uint64_t synchronized_before, batches_before;
+static enum sync_method method_before;
+
+static int traps, traps_seen;
+
+static void note(int number) { traps_seen += number == SIGTRAP; }
+
+static void arm(void)
+{
+    memset(given, 0, sizeof(given));
+    asked_before = asked;
+    synchronized_before = sync_core_count();
+    batches_before = text_poke_counts().batches;
+    method_before = sync_core_method();
+    armed = true;
+}
+
+static void disarm(void)
+{
+    struct sigaction now;
+    armed = false;
+    EXPECT(!sigaction(SIGTRAP, NULL, &now));
+    EXPECT(text_poke_counts().batches == batches_before || (now.sa_handler != note && now.sa_handler != SIG_DFL));
+    if (other_thread && method_before == SYNC_SIGNAL && sync_core_method() == SYNC_SIGNAL)
+        EXPECT(asked - asked_before >= (int)(sync_core_count() - synchronized_before));
+    if (left.address)
+        munmap(left.address, left.size);
+    left.address = NULL;
+}
+
+/* Whether this is an error, of a refused call then, and the last one. */
+static bool failed(int error)
+{
+    disarm();
+    if (!error)
+        return false;
+    EXPECT(error < 0 && given[-error]);
+    refused_call = 0;
+    return true;
+}
+
+/* ---- what there is ---- */
+
+typedef void *function(void *argument);
+
+static uint64_t off_value, on_value; /* the first one is counted, too */
+
+static void *identity(void *argument) { return argument; }
+
+enum { CONSTANT, COUNTED, SWITCH, CODE, KINDS };
+enum { FIRST, SECOND, PLAIN, KEYS }; /* the last one has no site: it cannot be refused */
+
+static struct {
+    struct static_key *key;
+    int count, enabled;
+} keys[KEYS];
+
+static struct made {
+    struct jump_entry *entry;
+    int key;
+    uint8_t code[2 * CODE_UNIT];
+    struct poked_code poked;
+} sites[32];
+static size_t n_sites;
+
+static bool shows_on(struct made *site)
+{
+    void *result;
+    switch (site->entry->site) {
+    case SITE_NATIVE:
+        result = ((function *)(void *)site->entry->slot->exec)(NULL);
+        EXPECT(result == &on_value || result == &off_value);
+        return result == &on_value;
+    case SITE_BYTECODE:
+        EXPECT(site->code[0] == 42 && site->code[2] == 42 && site->code[3] == 42);
+        EXPECT(site->code[1] == 9 || site->code[1] == 7);
+        return site->code[1] == 9;
+    default:
+        return site->entry->enabled;
+    }
+}
+
+static bool displaced; /* somebody else has SIGTRAP, or had it before us */
+
+static long shared_memory(void)
+{
+    FILE *maps = fopen("/proc/self/maps", "re");
+    char line[512], flag;
+    unsigned long start, end;
+    long total = 0;
+    EXPECT(maps);
+    while (fgets(line, sizeof(line), maps))
+        if (sscanf(line, "%lx-%lx %*c%*c%*c%c", &start, &end, &flag) == 3 && flag == 's')
+            total += (long)(end - start);
+    fclose(maps);
+    return total;
+}
+
+static int open_files(void)
+{
+    int n = 0;
+    for (int fd = 0; fd < 64; fd++)
+        n += fcntl(fd, F_GETFD) >= 0;
+    return n;
+}
+
+static int signals_taken(void)
+{
+    int n = 0;
+    for (int number = SIGRTMIN; number <= SIGRTMAX; number++) {
+        struct sigaction now;
+        n += !sigaction(number, NULL, &now) && now.sa_handler != SIG_DFL;
+    }
+    return n;
+}
+
+static long memory_before;
+static int files_before;
+
+static void check(void)
+{
+    for (int i = 0; i < KEYS && keys[i].key; i++)
+        EXPECT(keys[i].key->count == keys[i].count && keys[i].key->enabled == keys[i].enabled);
+    for (size_t i = 0; i < n_sites; i++) {
+        int enabled = keys[sites[i].key].enabled;
+        EXPECT(sites[i].entry->enabled == enabled && shows_on(&sites[i]) == enabled);
+    }
+    EXPECT(shared_memory() == memory_before + 2 * (long)arena_size());
+    EXPECT(open_files() == files_before);
+    EXPECT(signals_taken() <= 1);
+    if (displaced) {
+        raise(SIGTRAP);
+        EXPECT(traps_seen == ++traps);
+    }
+}
+
+/* ---- what is done ---- */
+
+static void make_key(int i, int enabled)
+{
+    arm();
+    keys[i].key = static_key_new("key", enabled);
+    if (failed(keys[i].key ? 0 : -ENOMEM))
+        keys[i].key = static_key_new("key", enabled);
+    EXPECT(keys[i].key);
+    keys[i].count = keys[i].enabled = enabled;
+    check();
+}
+
+static struct jump_entry *enter(struct made *site, int kind)
+{
+    static const enum trampoline_kind kinds[] = {TRAMPOLINE_CONSTANT, TRAMPOLINE_COUNTED64, TRAMPOLINE_SWITCH};
+    struct trampoline_target off = {(void *)identity, &off_value}, on = {(void *)identity, &on_value};
+    struct code_site code = {site->code, {7, 9}, false, &site->poked};
+    return kind == CODE ? jump_entry_new_code(keys[site->key].key, "owner", &code)
+                        : jump_entry_new(keys[site->key].key, "test", "owner", kinds[kind], off, on);
+}
+
+static void make_site(int key, int kind)
+{
+    struct made *site = &sites[n_sites];
+    *site = (struct made){.key = key, .code = {42, 42, 42, 42}};
+    arm();
+    site->entry = enter(site, kind);
+    if (failed(site->entry ? 0 : -ENOMEM)) {
+        check();
+        site->entry = enter(site, kind);
+    }
+    EXPECT(site->entry);
+    n_sites++;
+    if (site->entry->site == SITE_PLAIN) {
+        struct jump_label_info info;
+        jump_label_info(&info);
+        EXPECT(given[info.refused] || info.refused == -arena_shared());
+        EXPECT(and_all_after || !(given[ENFILE] || given[EFBIG])); /* memory can be had without a file */
+    }
+    check();
+}
+
+/* One that is made when nothing is refused any more is native. */
+static void make_native_site(int key)
+{
+    refused_call = 0;
+    make_site(key, SWITCH);
+    EXPECT(sites[n_sites - 1].entry->site == SITE_NATIVE);
+}
+
+static void apply(const struct key_step *steps, const int *which, size_t n)
+{
+    size_t at;
+    arm();
+    if (failed(static_key_apply(steps, n, &at))) {
+        EXPECT(at == n);
+        check();
+        EXPECT(!static_key_apply(steps, n, &at));
+    }
+    for (size_t i = 0; i < n; i++) {
+        static const int steps_by[] = {[KEY_INC] = 1, [KEY_DEC] = -1};
+        int *count = &keys[which[i]].count;
+        if (steps[i].operation == KEY_ENABLE)
+            *count += !*count;
+        else if (steps[i].operation == KEY_DISABLE)
+            *count = 0;
+        else
+            *count += steps_by[steps[i].operation];
+        keys[which[i]].enabled = *count > 0;
+    }
+    check();
+}
+
+static void toggle(int key, enum key_operation operation)
+{
+    apply(&(struct key_step){keys[key].key, operation}, &key, 1);
+}
+
+static void toggle_all(enum key_operation operation)
+{
+    const int which[] = {FIRST, SECOND, PLAIN, SECOND};
+    struct key_step steps[4];
+    for (int i = 0; i < 4; i++)
+        steps[i] = (struct key_step){keys[which[i]].key, operation};
+    apply(steps, which, 4);
+}
+
+static void override(int i)
+{
+    struct key_override *made = NULL;
+    int was = keys[i].enabled;
+    arm();
+    if (failed(static_key_override(keys[i].key, !was, &made))) {
+        EXPECT(!made);
+        check();
+        EXPECT(!static_key_override(keys[i].key, !was, &made));
+    }
+    keys[i].enabled = !was;
+    check();
+    arm();
+    if (failed(static_key_lift(keys[i].key, &made))) { /* it is gone all the same, and the next toggle shows it */
+        check();
+        EXPECT(!static_key_toggle(keys[i].key, was ? KEY_ENABLE : KEY_DISABLE));
+    }
+    keys[i].enabled = was;
+    check();
+}
+
+static void read_table(void)
+{
+    arm();
+    struct jump_table *table = jump_table_read(NULL);
+    if (failed(table ? 0 : -ENOMEM))
+        table = jump_table_read(NULL);
+    EXPECT(table && table->n == n_sites);
+    free(table);
+}
+
+/* The next one but `room` that is made needs more executable memory. */
+static struct slot *fillers[2048];
+static size_t n_fillers;
+
+static void fill_arena(size_t room)
+{
+    struct jump_label_info info;
+    int error;
+    jump_label_info(&info); /* buries the retired, too */
+    text_lock();
+    for (size_t i = info.native_entries + room; i < arena_size() / SLOT_SIZE; i++)
+        EXPECT((fillers[n_fillers++] = arena_alloc(&error)));
+    text_unlock();
+}
+
+static void retire(size_t i)
+{
+    if (sites[i].entry->site == SITE_BYTECODE)
+        jump_entries_remove(&sites[i].entry, 1, &sites[i].poked);
+    else
+        jump_entry_retire(sites[i].entry);
+    sites[i] = sites[--n_sites];
+    if (sites[i].entry->site == SITE_BYTECODE)
+        abort(); /* it knows its own address */
+}
+
+static void fork_apart(void)
+{
+    int to_parent[2], to_child[2], status;
+    char byte;
+    EXPECT(!pipe(to_parent) && !pipe(to_child));
+    files_before += 4;
+    arm();
+    pid_t pid = fork();
+    other_thread = pid ? other_thread : 0; /* it is the parent's */
+    disarm();
+    EXPECT(pid >= 0);
+    close(pid ? to_parent[1] : to_parent[0]);
+    close(pid ? to_child[0] : to_child[1]);
+    files_before -= 2;
+    check();
+    if (!pid) {
+        alarm(60);
+        if (arena_shared()) {
+            refused_call = 0;
+            for (int i = 0; i < 2; i++)
+                EXPECT(static_key_toggle(keys[FIRST].key, KEY_DISABLE) == -ENOMEM);
+            make_site(SECOND, SWITCH);
+        } else {
+            make_site(SECOND, SWITCH);
+            toggle_all(KEY_INC);
+        }
+        EXPECT(write(to_parent[1], "x", 1) == 1 && read(to_child[0], &byte, 1) == 1);
+        check();
+        _exit(0);
+    }
+    EXPECT(read(to_parent[0], &byte, 1) == 1);
+    check();
+    toggle(FIRST, KEY_INC);
+    toggle(FIRST, KEY_DEC);
+    EXPECT(write(to_child[1], "x", 1) == 1 && waitpid(pid, &status, 0) == pid && !status);
+    close(to_parent[0]);
+    close(to_child[1]);
+    files_before -= 2;
+    check();
+}
+
+static int stop;
+
+/* Not in one long call: ThreadSanitizer may keep a signal until it returns. */
+static void *wait_for_the_end(void *unused)
+{
+    __atomic_store_n(&other_thread, (pid_t)__real_syscall(SYS_gettid), __ATOMIC_SEQ_CST);
+    while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
+        usleep(1000);
+    return unused;
+}
+
+static void live(enum sync_method method)
+{
+    pthread_t other;
+    memory_before = shared_memory();
+    files_before = open_files();
+    jump_label_configure((struct jump_label_settings){.native = 1, .method = method, .syncs = 2});
+
+    for (int i = 0; i < KEYS; i++)
+        make_key(i, i == SECOND);
+    make_site(FIRST, CONSTANT);
+    EXPECT(!pthread_create(&other, NULL, wait_for_the_end, NULL)); /* by now membarrier is quick to register */
+    while (!__atomic_load_n(&other_thread, __ATOMIC_SEQ_CST))
+        sched_yield();
+    for (int kind = COUNTED; kind < KINDS; kind++)
+        make_site(FIRST, kind);
+    make_site(SECOND, CODE);
+    make_site(SECOND, CONSTANT);
+    make_site(SECOND, SWITCH);
+    toggle(FIRST, KEY_ENABLE);
+    toggle(FIRST, KEY_DISABLE);
+    toggle_all(KEY_INC);
+    toggle_all(KEY_DEC);
+    signal(SIGTRAP, note);
+    displaced = true;
+    toggle(FIRST, KEY_ENABLE);
+    override(SECOND);
+    override(FIRST);
+    read_table();
+    make_site(FIRST, SWITCH);
+    fill_arena(1);
+    make_site(FIRST, SWITCH);
+    make_site(SECOND, COUNTED);
+    toggle_all(KEY_INC);
+    retire(0);
+    retire(5);
+    toggle_all(KEY_DEC);
+    make_site(SECOND, SWITCH);
+    fork_apart();
+    toggle_all(KEY_INC);
+    arm();
+    if (failed(jump_label_sync(1)))
+        EXPECT(!jump_label_sync(1));
+
+    int made = calls;
+    make_native_site(FIRST);
+    make_native_site(SECOND);
+    toggle_all(KEY_DEC);
+    toggle_all(KEY_INC);
+    *most = made > *most ? made : *most;
+
+    for (size_t i = 0; i < n_sites; i++) {
+        struct made *site = &sites[i];
+        if (site->entry->site == SITE_BYTECODE)
+            jump_entries_remove(&site->entry, 1, &site->poked);
+        else
+            jump_entry_retire(site->entry);
+    }
+    text_lock();
+    while (n_fillers)
+        arena_free(fillers[--n_fillers]);
+    text_unlock();
+    for (int i = 0; i < KEYS; i++)
+        static_key_drop(keys[i].key);
+    struct jump_label_info info;
+    jump_label_info(&info);
+    EXPECT(!info.keys && !info.native_entries && !info.plain_entries && !info.bytecode_entries);
+    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
+    EXPECT(!pthread_join(other, NULL));
+}
+
+static int stride = 1; /* from one n to the next */
+
+static void live_again_and_again(enum sync_method method)
+{
+    most = mmap(NULL, sizeof(*most), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+    EXPECT(most != MAP_FAILED);
+    for (int after = 0; after < 2; after++)
+        for (int n = 1, made = n; made >= n; n += stride) {
+            *most = 0;
+            fflush(NULL);
+            pid_t pid = fork();
+            if (!pid) {
+                alarm(60);
+                refused_call = n;
+                and_all_after = after;
+                live(method);
+                exit(0);
+            }
+            int status = 0;
+            EXPECT(pid > 0 && waitpid(pid, &status, 0) == pid);
+            if (status) {
+                fprintf(stderr, "status %#x where call %d%s is refused\n", status, n, after ? ", and all after," : "");
+                abort();
+            }
+            made = *most;
+        }
+}
+
+static void membarrier_alone(void) { live_again_and_again(SYNC_MEMBARRIER); }
+
+static void the_signal_alone(void) { live_again_and_again(SYNC_SIGNAL); }
+
+static void either(void) { live_again_and_again(SYNC_NONE); }
+
+int main(int argc, char **argv)
+{
+    static const struct test tests[] = {
+        TEST(membarrier_alone),
+        TEST(the_signal_alone),
+        TEST(either),
+        {0},
+    };
+    if (argc > 2)
+        stride = atoi(argv[2]);
+    return run_named(tests, argc, argv);
+}

@@ -1,0 +1,37 @@
+"""The C programs of tests/c that are lists of cases: how each is linked, which cases it has, how one is run."""
+
+import re
+import subprocess
+from pathlib import Path
+
+import pytest
+
+C = Path(__file__).parent / "c"
+NOT_POSSIBLE_HERE = 77  # as in tests/c/expect.h
+
+
+def _text(program):
+    return (C / f"{program}.c").read_text()
+
+
+def cases(program):
+    return re.findall(r"^ +TEST\((\w+)\),$", _text(program), re.MULTILINE)
+
+
+def options(program):
+    """Those of the linker for what the program wraps, and of the compiler for what it hooks."""
+    text = _text(program)
+    hooks = []
+    if '"scene.h"' in text:
+        text += (C / "scene.h").read_text()
+        hooks = ["-include", C / "hooks.h"]
+    wrapped = re.findall(r"\b__wrap_(\w+)\(|^WRAP\([^,]+, (\w+),", text, re.MULTILINE)
+    return [*hooks, *sorted({f"-Wl,--wrap={one or other}" for one, other in wrapped})]
+
+
+def run_case(program, *arguments, environment=None):
+    # The timeout: some of them hold back the signal of their own alarm().
+    done = subprocess.run([program, *arguments], capture_output=True, text=True, env=environment, timeout=300)
+    if done.returncode == NOT_POSSIBLE_HERE:
+        pytest.skip("not possible here")
+    assert (done.returncode, done.stderr) == (0, "")
