@@ -147,6 +147,14 @@ static void handler(int signal_number, siginfo_t *info, void *context)
      * sends at that instant takes the place of the trap's own (a signal is pending once), with its si_code.
      */
     struct slot *slot = arena_find(site);
+    /*
+     * A debugger puts the counter back to where it thinks its own breakpoint is, before it looks whose int3 it was. One
+     * that detaches then has the signal delivered there.
+     */
+    if ((!slot || slot->exec != site) && info->si_code == SI_KERNEL) {
+        site++;
+        slot = arena_find(site);
+    }
     /* In this order: a batch that ends or begins between the two loads makes the trap look older, never younger. */
     uint64_t now = atomic_load(&batch);
     uint64_t poke = slot && slot->exec == site ? atomic_load(&slot->poke) : 0;

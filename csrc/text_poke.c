@@ -13,7 +13,13 @@
 #define TEXT_POKE_STEP(number)
 #endif
 
-static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+/*
+ * Each does the same without its first byte, a prefix of no effect: where a tracer keeps a SIGTRAP to itself, or
+ * somebody has just taken it from us, the thread goes on there, behind the int3.
+ */
+static const uint8_t nop5[SITE_SIZE] = {0x66, 0x0f, 0x1f, 0x40, 0x00};
+static const uint8_t jump[SITE_SIZE] = {0x3e, 0xeb, 0x00, 0x0f, 0x1f}; /* jmp rel8, and two bytes that nobody runs */
+#define JUMP_SIZE 3
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sigset_t postponed;    /* signals that wait while the mutex is held */
@@ -98,8 +104,8 @@ static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
     if (displacement == NOP5) {
         memcpy(insn, nop5, SITE_SIZE);
     } else {
-        insn[0] = 0xe9; /* jmp rel32 */
-        memcpy(insn + 1, &displacement, sizeof(displacement));
+        memcpy(insn, jump, SITE_SIZE);
+        insn[JUMP_SIZE - 1] = (uint8_t)(displacement + SITE_SIZE - JUMP_SIZE); /* within a slot of 64 bytes */
     }
 }
 

@@ -22,7 +22,7 @@
         .globl  jumplabel_\name
         .hidden jumplabel_\name
 jumplabel_\name:
-        .byte   0x0f, 0x1f, 0x44, 0x00, 0x00    /* nop5 */
+        .byte   0x66, 0x0f, 0x1f, 0x40, 0x00    /* nop5 */
 .endm
 
 .macro  ON name, words
