@@ -42,6 +42,7 @@ static __thread struct chained {
     struct held *held; /* runs now, on this thread, called by chain(); NULL: none does */
     char *frame;
     void *context; /* that it got */
+    bool again;    /* it runs within itself */
 } chained __attribute__((tls_model("initial-exec")));
 
 /* Not 0, which is no batch. After 2^32 batches an old site may pass for a current one: with its own instruction. */
@@ -88,25 +89,28 @@ static bool same(const struct sigaction *a, const struct sigaction *b)
 
 /*
  * Who gets a trap that is not ours: who held SIGTRAP before us. But one that hands on to us what it does not know
- * (faulthandler's chain=True, another copy of this engine) gets it once; then it is the turn of who was before it.
+ * (faulthandler's chain=True, another copy of this engine) gets it once; then it is the turn of who was before it. The
+ * very first is asked again: it may have learnt of others since, as a copy of this engine does.
  */
-static struct held *next_in_turn(char *frame, siginfo_t *info, void *context)
+static struct chained next_in_turn(char *frame, siginfo_t *info, void *context)
 {
     /*
      * It calls us with what it got, or sends itself the signal. And as a handler may be left by longjmp, it runs only
      * while the stack (always one and the same here) is deeper.
      */
     bool handed_on = context == chained.context || info->si_code <= 0;
-    if (chained.held && handed_on && frame < chained.frame)
-        return chained.held->before;
-    return atomic_load(&before_us);
+    if (!chained.held || !handed_on || frame >= chained.frame)
+        return (struct chained){atomic_load(&before_us), frame, context, false};
+    if (chained.held->before || chained.again)
+        return (struct chained){chained.held->before, frame, context, false};
+    return (struct chained){chained.held, frame, context, true};
 }
 
 static void chain(int signal_number, siginfo_t *info, void *context)
 {
-    char *frame = __builtin_frame_address(0);
     static struct held nobody; /* all zero: SIG_DFL */
-    struct held *held = next_in_turn(frame, info, context);
+    struct chained next = next_in_turn(__builtin_frame_address(0), info, context);
+    struct held *held = next.held;
     struct sigaction *action = held ? &held->action : &nobody.action;
     bool forced = info->si_code > 0; /* by the kernel, for an instruction: it kills where the signal is ignored */
     if (action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && forced)) {
@@ -124,7 +128,7 @@ static void chain(int signal_number, siginfo_t *info, void *context)
         sigaddset(&mask, SIGTRAP);
     pthread_sigmask(SIG_BLOCK, &mask, NULL); /* the return from our handler restores it */
     struct chained outer = chained;
-    chained = (struct chained){held, frame, context};
+    chained = next;
     if (action->sa_flags & SA_SIGINFO)
         action->sa_sigaction(signal_number, info, context);
     else
@@ -143,10 +147,18 @@ static void handler(int signal_number, siginfo_t *info, void *context)
     greg_t *rip = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
     uint8_t *site = (uint8_t *)*rip - 1;
     /*
-     * Whatever si_code says: no thread is ever one byte into a site but after its int3. A SIGTRAP that another thread
+     * Whatever si_code says: no thread is ever one byte into a site but behind its int3. A SIGTRAP that another thread
      * sends at that instant takes the place of the trap's own (a signal is pending once), with its si_code.
      */
     struct slot *slot = arena_find(site);
+    /*
+     * A debugger puts the counter back to where it thinks its own breakpoint is, before it looks whose int3 it was. One
+     * that detaches then has the signal delivered there.
+     */
+    if ((!slot || slot->exec != site) && info->si_code == SI_KERNEL) {
+        site++;
+        slot = arena_find(site);
+    }
     /* In this order: a batch that ends or begins between the two loads makes the trap look older, never younger. */
     uint64_t now = atomic_load(&batch);
     uint64_t poke = slot && slot->exec == site ? atomic_load(&slot->poke) : 0;

@@ -20,7 +20,12 @@
 
 #include "arena.h"
 
-#define SITE_SIZE 5
+/*
+ * A site is a prefix without effect, and behind it nop5 or jmp rel32. Only the prefix ever gives way to an int3. So a
+ * thread that goes on behind the int3 (a tracer kept the SIGTRAP to itself, or somebody has just taken the signal, and
+ * returned) executes a whole instruction all the same: the one that was, or the one that will be.
+ */
+#define SITE_SIZE 6
 
 /*
  * slot->poke: the number of the batch that poked the site last, never 0, and the displacement of the instruction that

@@ -13,7 +13,8 @@
 #define TEXT_POKE_STEP(number)
 #endif
 
-static const uint8_t nop5[SITE_SIZE] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
+#define PREFIX 0x2e /* CS: without effect on both; gcc -mindirect-branch-cs-prefix puts it before such a jmp */
+static const uint8_t nop5[SITE_SIZE - 1] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static sigset_t postponed;    /* signals that wait while the mutex is held */
@@ -95,23 +96,36 @@ int text_poke_start(void) { return way == POKE_WORD ? 0 : int3_install(); }
 
 static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
 {
+    insn[0] = PREFIX;
     if (displacement == NOP5) {
-        memcpy(insn, nop5, SITE_SIZE);
+        memcpy(insn + 1, nop5, sizeof(nop5));
     } else {
-        insn[0] = 0xe9; /* jmp rel32 */
-        memcpy(insn + 1, &displacement, sizeof(displacement));
+        insn[1] = 0xe9; /* jmp rel32 */
+        memcpy(insn + 2, &displacement, sizeof(displacement));
     }
 }
 
 static void write_first(struct slot *slot, uint8_t byte) { __atomic_store_n(slot->write, byte, __ATOMIC_RELEASE); }
 
-typedef uint32_t __attribute__((aligned(1))) unaligned_tail; /* in a cast the compilers take no notice of it */
-
-static void write_tail(struct slot *slot, const uint8_t insn[SITE_SIZE])
+/* A whole site and what follows it in its word, which stays as it is, in one store. */
+static void write_site(struct slot *slot, const uint8_t insn[SITE_SIZE])
 {
-    uint32_t tail;
-    memcpy(&tail, insn + 1, sizeof(tail));
-    *(volatile unaligned_tail *)(slot->write + 1) = tail; /* within a line: one store */
+    uint64_t *word = (uint64_t *)(void *)slot->write; /* a slot is SLOT_SIZE aligned */
+    union {
+        uint64_t word;
+        uint8_t bytes[sizeof(uint64_t)];
+    } new = {.word = *word};
+    memcpy(new.bytes, insn, SITE_SIZE);
+    __atomic_store_n(word, new.word, __ATOMIC_SEQ_CST);
+}
+
+/* Behind an int3. Nobody looks, but a thread whose SIGTRAP did not reach us: it finds all of it, or nothing. */
+static void write_tail(struct slot *slot, int32_t displacement)
+{
+    uint8_t insn[SITE_SIZE];
+    encode(insn, displacement);
+    insn[0] = INT3;
+    write_site(slot, insn);
 }
 
 void text_poke_site(struct slot *slot, int32_t displacement)
@@ -136,7 +150,7 @@ void text_poke_queue(struct slot *slot, int32_t displacement)
  *                                                 fail any more: whoever traps is sent on the new way
  *  3. every tail                                  nobody looks at it
  *    (sync, where three are asked for)
- *  4. every new first byte
+ *  4. every first byte
  *  5. sync                                        nobody sees an int3 any more
  *
  * So a batch that fails was never seen, and when one has succeeded nobody goes the old way who comes by later.
@@ -144,7 +158,6 @@ void text_poke_queue(struct slot *slot, int32_t displacement)
 static int poke_batch(struct slot *batch)
 {
     uint32_t number = int3_batch_begin();
-    uint8_t insn[SITE_SIZE];
     int error;
 
     for (struct slot *slot = batch; slot; slot = slot->next)
@@ -156,10 +169,8 @@ static int poke_batch(struct slot *batch)
     error = sync_core();
     if (error) {
         /* No tail was touched: with its first byte back every site is the old instruction, whatever a core saw. */
-        for (struct slot *slot = batch; slot; slot = slot->next) {
-            encode(insn, slot->displacement);
-            write_first(slot, insn[0]);
-        }
+        for (struct slot *slot = batch; slot; slot = slot->next)
+            write_first(slot, PREFIX);
         int3_batch_end();
         return error;
     }
@@ -167,17 +178,14 @@ static int poke_batch(struct slot *batch)
         atomic_store(&slot->poke, int3_poke(number, slot->next_displacement));
     TEXT_POKE_STEP(2);
 
-    for (struct slot *slot = batch; slot; slot = slot->next) {
-        encode(insn, slot->next_displacement);
-        write_tail(slot, insn);
-    }
+    for (struct slot *slot = batch; slot; slot = slot->next)
+        write_tail(slot, slot->next_displacement);
     TEXT_POKE_STEP(3);
     if (syncs > 2)
         sync_core(); /* as below: what comes after it is sound without it */
 
     for (struct slot *slot = batch; slot; slot = slot->next) {
-        encode(insn, slot->next_displacement);
-        write_first(slot, insn[0]);
+        write_first(slot, PREFIX);
         slot->displacement = slot->next_displacement;
         counts.sites++;
     }
@@ -194,16 +202,11 @@ static int poke_batch(struct slot *batch)
     return 0;
 }
 
-/* The site and what follows it in its word, which stays as it is, in one store. */
 static void write_word(struct slot *slot, int32_t displacement)
 {
-    uint64_t *word = (uint64_t *)(void *)slot->write; /* a slot is SLOT_SIZE aligned */
-    union {
-        uint64_t word;
-        uint8_t bytes[sizeof(uint64_t)];
-    } new = {.word = *word};
-    encode(new.bytes, displacement);
-    __atomic_store_n(word, new.word, __ATOMIC_SEQ_CST);
+    uint8_t insn[SITE_SIZE];
+    encode(insn, displacement);
+    write_site(slot, insn);
     /* No int3 of this batch exists: whoever comes late, of an older one, is sent back to the site. */
     atomic_store(&slot->poke, int3_poke(int3_batch(), displacement));
 }

@@ -1,7 +1,7 @@
 /*
  * The trampolines, as trampoline.c copies them into slots of 64 bytes.
  *
- * Each begins with the site: nop5 here, falling into the off path; a jmp rel32 to the on path when it is enabled.
+ * Each begins with the site: a no-op here, falling into the off path; a jump to the on path when it is enabled.
  * Nothing here touches the stack, so a trampoline is invisible to backtraces and shadow stacks, and leaves every
  * argument but the first (rdi) where it was. Data is addressed relative to the code, from the slot's last words.
  */
@@ -22,7 +22,7 @@
         .globl  jumplabel_\name
         .hidden jumplabel_\name
 jumplabel_\name:
-        .byte   0x0f, 0x1f, 0x44, 0x00, 0x00    /* nop5 */
+        .byte   0x2e, 0x0f, 0x1f, 0x44, 0x00, 0x00    /* prefix, nop5: see text_poke.c */
 .endm
 
 .macro  ON name, words

@@ -17,9 +17,9 @@ from jumplabel.decorators import StaticCallable
 from jumplabel.table import JumpEntry, jump_table
 
 SLOT_SIZE = 64
-SITE_SIZE = 5
+SITE_SIZE = 6
 NOP5 = bytes.fromhex("0f1f440000")
-INT3, JMP = 0xCC, 0xE9
+PREFIX, INT3, JMP = 0x2E, 0xCC, 0xE9
 WORDS = {32: "off_entry", 40: "on_entry", 48: "on_argument", 56: "off_argument"}
 
 
@@ -72,15 +72,15 @@ def read(address: int, size: int = SLOT_SIZE) -> bytes:
 
 
 def name_site(code: bytes) -> str:
-    """What the five bytes of a site are, by the protocol that writes them."""
-    tail = int.from_bytes(code[1:SITE_SIZE], "little", signed=True)
-    if code[:SITE_SIZE] == NOP5:
-        return "nop5"
-    if code[0] == JMP:
-        return f"jmp {SITE_SIZE + tail}"
-    if code[0] == INT3:
-        return f"int3, tail of {'nop5' if code[1:SITE_SIZE] == NOP5[1:] else f'jmp {SITE_SIZE + tail}'}"
-    return "unknown"
+    """What the bytes of a site are, by the protocol that writes them: see csrc/text_poke.c."""
+    first, tail = code[0], code[1:SITE_SIZE]
+    if tail == NOP5:
+        name = "nop5"
+    elif tail[0] == JMP:
+        name = f"jmp {SITE_SIZE + int.from_bytes(tail[1:], 'little', signed=True)}"
+    else:
+        return "unknown"
+    return {PREFIX: name, INT3: f"int3, tail of {name}"}.get(first, "unknown")
 
 
 def report(site: Any) -> Iterator[str]:

@@ -48,7 +48,7 @@ class Traces:
 
 def code(key):
     '''The bytes that decide, of all its sites.'''
-    return [bytes(ffi.buffer(ffi.cast("char *", entry.address), 5)) for entry in key.entries]
+    return [bytes(ffi.buffer(ffi.cast("char *", entry.address), 6)) for entry in key.entries]
 
 
 def everything(native):

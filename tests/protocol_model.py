@@ -11,9 +11,10 @@ The machine:
     last serialized, and it may see it differently at every fetch. Two exceptions, which the protocol leans on and which
     can be switched off here to see why:
       in order      who sees a first byte sees a tail that was there when that byte was stored, or a later one
-      whole words   one aligned store of a whole site is seen whole
-    Three syncs need neither, two need the first (Intel's word, see text_poke.h), and patching by words the second.
-  - A tail is one byte here: with two tails in sight, one of them is the wrong one, and a mixture is no worse than that.
+      whole words   one aligned store of a whole site is seen whole; only where a variant says so
+    Three syncs need neither, two need the first (Intel's word, see text_poke.h). Patching by words needs the second,
+    and so does a thread that goes on behind an int3, because its SIGTRAP did not reach us.
+  - A tail is two bytes here: who sees one of the old tail and one of the new executes a torn instruction.
   - sync makes every core serialize, all as it returns; one that fails makes none. So does a trap (the kernel enters the
     handler by iret). A core that serializes earlier or more often sees less, and nothing new.
 
@@ -35,8 +36,10 @@ from functools import cache
 from itertools import product
 from typing import NamedTuple
 
-OFF, ON, INT3 = 0, 1, 2  # first bytes and, but for the last, tails; also what a call does: the off path or the on path
-FIRST_BYTES = ("nop", "jmp", "int3")
+OFF, ON = 0, 1  # tails; also what a call does: the off path or the on path
+PREFIX, INT3 = 0, 1
+FIRST_BYTES = ("the prefix", "int3")
+TAILS = ("nop", "jmp")
 PATHS = ("off", "on")
 SITES = ("A", "B")
 
@@ -98,7 +101,8 @@ class Variant(NamedTuple):
     words: Way | None = None
     failing: tuple[str, ...] = ()  # syncs that may fail, or not, each time
     in_order: bool = True
-    whole_words: bool = True
+    whole_words: bool = False
+    swallowed: bool = False  # a SIGTRAP may not reach our handler, and the thread goes on behind the int3
     trap_serializes: bool = True
     knows: tuple[str, ...] = ("previous", "stale")  # traps that the handler sends back to the site
     record_first: bool = False  # the handler's loads in the other order
@@ -109,7 +113,8 @@ class Variant(NamedTuple):
 
 
 class Thread(NamedTuple):
-    at: str = "outside"  # or "door", "loaded" (between the handler's loads), "back" (at the site, for another try)
+    # Or "door", "loaded" (between the handler's loads), "back" (at the site, for another try), "behind" (the int3).
+    at: str = "outside"
     site: int = 0
     may: frozenset = frozenset()  # the paths that this call may take
     loaded: tuple = ()
@@ -125,7 +130,7 @@ class State(NamedTuple):
     records: tuple  # for each site slot->poke: the number of the batch, and the path
     now: tuple  # for each site slot->displacement, as a path
     may: tuple  # for each site the paths that a call may take that begins now
-    bytes: tuple  # for each site first byte, tail, and whether one store wrote both
+    bytes: tuple  # for each site first byte, tail, and whether one aligned store wrote both
     threads: tuple
 
 
@@ -141,12 +146,12 @@ def put(items, index, item):
 
 @cache
 def fetches(view, in_order, whole_words):
-    """What a core with this view may take for the site: first byte and tail."""
+    """What a core with this view may take for the site: first byte, and the two of the tail."""
     found = set()
-    for i, j in product(range(len(view)), repeat=2):
-        torn_word = whole_words and any(view[k][2] for k in range(min(i, j) + 1, max(i, j) + 1))
-        if not torn_word and (i <= j or not in_order):
-            found.add((view[i][0], view[j][1]))
+    for i, j, k in product(range(len(view)), repeat=3):
+        torn_word = whole_words and any(view[n][2] for n in range(min(i, j, k) + 1, max(i, j, k) + 1))
+        if not torn_word and (i <= min(j, k) or not in_order):
+            found.add((view[i][0], view[j][1], view[k][1]))
     return sorted(found)
 
 
@@ -206,7 +211,7 @@ def patch(variant, state, step, site, sites):
         if step == "end":
             state = state._replace(now=tuple(new[s] if s in sites else now for s, now in enumerate(state.now)))
         for s in sites:
-            if state.bytes[s][:2] != (state.now[s], state.now[s]):
+            if state.bytes[s][:2] != (PREFIX, state.now[s]):
                 return LEFT.format(FIRST_BYTES[state.bytes[s][0]])
         state = allow(state, sites, {s: {state.now[s]} for s in sites})
         return state._replace(batch=(number, False), running=None)
@@ -216,10 +221,10 @@ def patch(variant, state, step, site, sites):
     if what == "record":
         return state._replace(records=put(state.records, site, (number, path)))
     if what == "word":
-        return store(variant, state, site, (path, path, True))
+        return store(variant, state, site, (PREFIX, path, True))
     if what == "tail":
-        return store(variant, state, site, (first, path, False))
-    return store(variant, state, site, (INT3 if what == "int3" else path, tail, False))
+        return store(variant, state, site, (first, path, True))
+    return store(variant, state, site, (INT3 if what == "int3" else PREFIX, tail, False))
 
 
 def patcher_steps(variant, state):
@@ -248,18 +253,20 @@ def patcher_steps(variant, state):
 
 def execute(variant, thread, site, may):
     """All that may come of executing a site."""
-    for first, tail in fetches(thread.views[site], variant.in_order, variant.whole_words):
-        text = f"{'executes' if thread.at == 'back' else 'calls'} {SITES[site]} and finds {FIRST_BYTES[first]}"
-        if first == INT3 and thread.blocked:
+    behind = thread.at == "behind"
+    for first, tail, tail_too in fetches(thread.views[site], variant.in_order, variant.whole_words):
+        what = FIRST_BYTES[INT3] if first == INT3 and not behind else TAILS[tail]
+        text = f"{'calls' if thread.at == 'outside' else 'executes'} {SITES[site]} and finds {what}"
+        if first == INT3 and thread.blocked and not behind:
             yield text, KILLED
-        elif first == INT3:
+        elif first == INT3 and not behind:
             trapped = thread._replace(at="door", site=site, may=may)
             yield text, serialize(trapped) if variant.trap_serializes else trapped
-        elif first != tail:
-            yield f"{text} with the tail of {FIRST_BYTES[tail]}", TORN
-        elif first not in may:
-            yield text, WRONG.format(PATHS[first])
-        elif thread.at == "back":
+        elif tail != tail_too:
+            yield f"{text} with half the tail of {TAILS[tail_too]}", TORN
+        elif tail not in may:
+            yield text, WRONG.format(PATHS[tail])
+        elif thread.at != "outside":
             yield text, leave(thread)
 
 
@@ -290,7 +297,7 @@ def caller_steps(variant, state, thread):
         window = state.running is not None and state.running[0] == "int3"
         if variant.blocks == "any" or (variant.blocks == "between" and not window):
             yield f"{'un' * thread.blocked}blocks SIGTRAP", thread._replace(blocked=not thread.blocked)
-    elif thread.at == "back":
+    elif thread.at in ("back", "behind"):
         yield from execute(variant, thread, thread.site, thread.may)
     elif thread.at == "door":
         loaded = state.records[thread.site] if variant.record_first else state.batch
@@ -298,6 +305,8 @@ def caller_steps(variant, state, thread):
             f"handler loads the {'record' if variant.record_first else 'batch'}: {loaded}",
             thread._replace(at="loaded", loaded=loaded),
         )
+        if variant.swallowed:
+            yield "its SIGTRAP does not reach the handler", thread._replace(at="behind")
     else:
         if variant.record_first:
             text, after = decide(variant, state, thread, state.batch, thread.loaded)
@@ -320,7 +329,7 @@ def steps(variant, state):
 
 
 def first_state(variant):
-    nop = (OFF, OFF, False)
+    nop = (PREFIX, OFF, False)
     return State(
         left=variant.batches,
         running=None,
@@ -371,16 +380,27 @@ VARIANTS = [
     Variant("two syncs, two callers of two sites", callers=2, called=(0, 1), batches=2),
     Variant("three syncs", int3=THREE_SYNCS),
     Variant("three syncs, any may fail", int3=THREE_SYNCS, failing=ANY_SYNC),
-    Variant("words and int3 in turns", words=WORDS),
-    Variant("words and int3 in turns, the first sync may fail", words=WORDS, failing=("first sync",)),
+    Variant(
+        "SIGTRAPs that do not reach the handler",
+        why="what stands behind the int3 is a whole instruction, the old one or the new one",
+        swallowed=True,
+        whole_words=True,
+        failing=("first sync",),
+    ),
+    Variant("SIGTRAPs that do not reach the handler, words are not seen whole", TORN, swallowed=True),
+    Variant("words and int3 in turns", words=WORDS, whole_words=True),
+    Variant("words and int3 in turns, the first sync may fail", words=WORDS, whole_words=True, failing=("first sync",)),
     Variant(
         "words where a thread blocks SIGTRAP, which it does between batches",
         words=WORDS,
+        whole_words=True,
         blocks="between",
         callers=2,
         batches=2,
     ),
-    Variant("nothing but words, a thread blocks SIGTRAP at any time", int3=None, words=WORDS, blocks="any"),
+    Variant(
+        "nothing but words, a thread blocks SIGTRAP at any time", int3=None, words=WORDS, whole_words=True, blocks="any"
+    ),
     # What the machine must give.
     Variant(
         "three syncs, bytes are seen in any order",
@@ -402,8 +422,14 @@ VARIANTS = [
         in_order=False,
         failing=("middle sync",),
     ),
-    Variant("words are not seen whole", TORN, words=WORDS, whole_words=False),
-    Variant("words, and three syncs whose bytes are seen in any order", int3=THREE_SYNCS, words=WORDS, in_order=False),
+    Variant("words are not seen whole", TORN, words=WORDS),
+    Variant(
+        "words, and three syncs whose bytes are seen in any order",
+        int3=THREE_SYNCS,
+        words=WORDS,
+        whole_words=True,
+        in_order=False,
+    ),
     Variant("a trap does not serialize", why="the last sync is enough", trap_serializes=False),
     Variant(
         "a trap does not serialize, the last sync may fail",
@@ -483,6 +509,7 @@ VARIANTS = [
         "that is what the last sync is for",
         int3=NO_LAST_SYNC,
         words=WORDS,
+        whole_words=True,
         blocks="between",
     ),
     Variant(
@@ -497,6 +524,7 @@ VARIANTS = [
         KILLED,
         "part of the known window",
         words=WORDS,
+        whole_words=True,
         blocks="between",
         failing=("first sync",),
     ),
@@ -505,6 +533,7 @@ VARIANTS = [
         KILLED,
         "the known window",
         words=WORDS,
+        whole_words=True,
         blocks="any",
     ),
     # Words.
@@ -512,12 +541,14 @@ VARIANTS = [
         "words, the record before the word",
         why="either order will do: only a late trap of a batch by int3 looks at the record, and it may go either way",
         words=change(WORDS, "word, new record", "new record, word"),
+        whole_words=True,
         failing=("first sync",),
     ),
     Variant(
         "words without a record",
         why="nor any: a late trap then goes by the record of its own batch, and its call is as old as that",
         words=change(WORDS, "word, new record", "word"),
+        whole_words=True,
         failing=("first sync",),
     ),
     Variant(
@@ -525,18 +556,21 @@ VARIANTS = [
         WRONG_WAY,
         "a late trap goes by it, and the batch can still fail",
         words=change(WORDS, "first sync; each: word, new record", "each: new record; first sync; each: word"),
+        whole_words=True,
         failing=("first sync",),
     ),
     Variant(
         "words without their first sync",
         why="it only finds out whether syncs are refused, while nothing has been changed",
         words=change(WORDS, "first sync", "no first sync"),
+        whole_words=True,
     ),
     Variant(
         "words, the last sync fails",
         WRONG_WAY,
         "known: who has seen the new word may go on seeing it, though the toggle has failed and all is put back",
         words=WORDS,
+        whole_words=True,
         failing=("last sync",),
     ),
     Variant(
@@ -544,6 +578,7 @@ VARIANTS = [
         WRONG.format("off"),
         "no better: who has seen the old word may go on seeing it, though the toggle has succeeded",
         words=WORDS._replace(where_it_fails={"first sync": ("end of a failure",)}),
+        whole_words=True,
         failing=("last sync",),
     ),
 ]

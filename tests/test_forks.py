@@ -18,7 +18,7 @@ FORK = """
     gates += [static_gate(other)(lambda n: n)]
     key.enable()
     key.disable()
-    OFF = bytes.fromhex("0f1f440000")
+    OFF = bytes.fromhex("2e0f1f440000")
 
     def all_are(state):
         assert key.enabled is state

@@ -19,7 +19,7 @@ def test_variant(variant):
 
 def test_every_outcome_of_the_handler_is_met():
     """Else a variant without that outcome would hold for no reason."""
-    variant = Variant("all outcomes", words=WORDS)
+    variant = Variant("all outcomes", words=WORDS, whole_words=True)
     met = {text for state in search(variant).states for text, _ in steps(variant, state)}
     for outcome in ("current: goes the off way", "current: goes the on way", "previous: back", "stale: back"):
         assert any(f"handler: {outcome}" in text for text in met)
@@ -57,9 +57,9 @@ IN_C = {  # what the model's steps are called there
     "old record": "int3_poke(number, slot->displacement)",
     "new record": "int3_poke(number, slot->next_displacement)",
     "int3": "write_first(slot, INT3)",
-    "tail": "write_tail(slot, insn)",
-    "first byte": "write_first(slot, insn[0])",
-    "old first byte": "write_first(slot, insn[0])",
+    "tail": "write_tail(slot, slot->next_displacement)",
+    "first byte": "write_first(slot, PREFIX)",
+    "old first byte": "write_first(slot, PREFIX)",
     "first sync": "sync_core()",
     "middle sync": "sync_core()",
     "last sync": "sync_core()",
@@ -93,7 +93,9 @@ def test_a_batch_by_int3_has_these_steps():
 def test_a_batch_by_words_has_these_steps():
     inner = [step for step in (*WORDS.steps, *WORDS.where_it_fails["last sync"]) if not step.startswith("end")]
     assert calls(body("text_poke.c", "poke_words")) == in_c(inner)
-    word, record = (body("text_poke.c", "write_word").index(f"store{what}") for what in ("_n(word", "(&slot->poke"))
+    word, record = (
+        body("text_poke.c", "write_word").index(what) for what in ("write_site(", "atomic_store(&slot->poke")
+    )
     assert word < record
 
 

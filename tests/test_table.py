@@ -14,7 +14,7 @@ import jumplabel
 from jumplabel import JumpEntry, SettingError, StaticKey, batch, static_gate, static_switch
 from jumplabel.settings import configure
 
-NOP5 = bytes.fromhex("0f1f440000")
+NOP = bytes.fromhex("2e0f1f440000")
 
 
 def run(script, *options, **settings):
@@ -124,8 +124,8 @@ def test_a_toggle_rewrites_the_instruction(key):
         assert [entry.state for entry in key.entries] == [enabled] * 3
         for gate in gates:
             code = ctypes.string_at(gate.__site__(), 64)
-            assert code[:5] != NOP5 and code[0] == 0xE9 if enabled else code[:5] == NOP5
-            assert not enabled or 0 < int.from_bytes(code[1:5], "little", signed=True) < 64 - 5
+            assert code[:2] == b"\x2e\xe9" if enabled else code[:6] == NOP
+            assert not enabled or 0 < int.from_bytes(code[2:6], "little", signed=True) < 64 - 6
 
 
 def test_the_table_is_every_entry_of_every_key(key, request):

@@ -42,7 +42,7 @@ static void *call(void) { return ((function *)(void *)entry->slot->exec)(NULL); 
 
 static void expect_whole(bool on)
 {
-    EXPECT(entry->slot->exec[0] == (on ? 0xe9 : 0x0f));
+    EXPECT(entry->slot->exec[1] == (on ? 0xe9 : 0x0f));
     EXPECT(key->enabled == on);
     EXPECT(call() == (on ? on_value : off_value));
 }

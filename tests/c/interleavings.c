@@ -173,7 +173,7 @@ static void retired_while_patched(void)
     step_hook = retire_in_the_middle;
     toggle(key, true);
     step_hook = NULL;
-    EXPECT(dying_slot[0] == 0xe9);
+    EXPECT(dying_slot[1] == 0xe9);
     toggle(key, false);
     EXPECT(dying_slot[0] == 0xcc); /* buried: whoever entered now would die */
     EXPECT(key->n_entries == 1);
@@ -230,7 +230,7 @@ static void last_sync_fails(void)
     sync_fails_at = 2;
     toggle(key, true);
     EXPECT(call(entry) == on_value);
-    EXPECT(entry->slot->exec[0] == 0xe9);
+    EXPECT(entry->slot->exec[1] == 0xe9);
 }
 
 /* No trampoline where its first sync fails, and its slot is free again. */

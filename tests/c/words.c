@@ -112,7 +112,7 @@ static void the_rest_of_the_slot_stays(void)
     memcpy(before, entry->slot->exec, SLOT_SIZE);
     pthread_t thread = thread_that_blocks(SIGTRAP);
     toggle(key, true);
-    EXPECT(entry->slot->exec[0] == 0xe9 && word_batches() == 1);
+    EXPECT(entry->slot->exec[1] == 0xe9 && word_batches() == 1);
     EXPECT(!memcmp(before + SITE_SIZE, entry->slot->exec + SITE_SIZE, SLOT_SIZE - SITE_SIZE));
     EXPECT((int32_t)atomic_load(&entry->slot->poke) == entry->slot->displacement);
     end(thread);
