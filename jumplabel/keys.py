@@ -149,7 +149,8 @@ os.register_at_fork(after_in_child=_new_registry_lock)
 def keys() -> list[StaticKey]:
     """All living keys, in the order of their names."""
     with _registry_lock:
-        return sorted(_registry.values(), key=lambda key: key.name)
+        found = list(_registry.values())
+    return sorted(found, key=lambda key: key.name)
 
 
 def key(name: str) -> StaticKey:
