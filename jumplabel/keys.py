@@ -52,7 +52,8 @@ class StaticKey:
             raise MemoryError
         # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
         # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
-        finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key)).atexit = False
+        finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))
+        finalizer.atexit = False  # type: ignore[misc]  # typeshed takes the property for a missing slot
         self._name = name
         self._key = key
         with _registry_lock:

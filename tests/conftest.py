@@ -30,7 +30,7 @@ ENGINE = [
 
 @pytest.fixture(scope="session")
 def stress_seconds():
-    return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "10"))
+    return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "5"))
 
 
 @pytest.fixture(scope="session")

@@ -204,7 +204,7 @@ def run(callers, script):
 
 
 def test_faulthandler_waits_to_dump(callers):
-    """Its thread blocks every signal. (Dumping is not tested: it reads the frames of running threads, and may crash.)"""
+    """Its thread blocks every signal. (Dumping is not tested: it reads frames of running threads, and may crash.)"""
     run(
         callers,
         """

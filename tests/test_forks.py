@@ -382,7 +382,7 @@ def test_a_server_with_eight_workers(stress_seconds):
         f"""
         import time
 
-        WORKERS, SECONDS = 8, {stress_seconds}
+        WORKERS, SECONDS = 8, {2 * stress_seconds}
         LIFE = SECONDS / 3
 
         def call_without_pause():
