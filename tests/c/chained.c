@@ -321,8 +321,10 @@ static __attribute__((noinline)) void trap_below(volatile int depth)
 
 static void left_by_longjmp_and_called_deeper(void)
 {
-    hold_sigtrap(leave, 0);
+    signal(SIGTRAP, SIG_DFL);
     make_keys();
+    hold_sigtrap(leave, 0);
+    toggle(key, true);
     trap_below(0);
     trap_below(100);
     EXPECT(seen_signals == 2);
