@@ -17,7 +17,8 @@ class PatchError(JumpLabelError, OSError):
     """The sites could not be rewritten; every one of them is as it was, and so is the state that their keys show.
 
     ``errno`` says why, ``membarrier(2)`` and ``rt_tgsigqueueinfo(2)`` what it means; ``EDEADLK`` is a thread that
-    blocks the signal which the process uses in place of ``membarrier``.
+    blocks the signal which the process uses in place of ``membarrier``, ``ENOTSUP`` a child that was made past
+    ``pthread_atfork(3)``, by a raw ``clone`` or ``_Fork``, and runs its parent's code.
     """
 
 

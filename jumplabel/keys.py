@@ -206,7 +206,7 @@ def batch() -> Iterator[None]:
 
     All sites of all its keys are rewritten together, with two synchronizations however many there are. Until then
     every key shows its old state. Belongs to the thread or asyncio task that opened it; the toggles of others, tasks
-    made within the block included, do not wait for its end.
+    and processes made within the block included, do not wait for its end.
 
     All or nothing: when the block raises, nothing is applied; and when a toggle turns out to be impossible at the end
     (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with
