@@ -226,10 +226,10 @@ def test_a_profiler_of_every_thread(callers, kind):
     run(
         callers,
         f"""
-        seen = {{}}
+        seen, main = {{}}, threading.get_ident()
 
         def profile(frame, event, arg):
-            name = threading.current_thread() is threading.main_thread(), frame.f_code.co_name
+            name = threading.get_ident() == main, frame.f_code.co_name
             seen[name] = seen.get(name, 0) + 1
             return profile
 
