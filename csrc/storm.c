@@ -95,8 +95,10 @@ int storm_toggle(struct storm *storm)
     uint64_t number = storm->oracle.begun + 1;
     __atomic_store_n(&storm->oracle.begun, number, __ATOMIC_SEQ_CST);
     int error = static_key_toggle(storm->key, number & 1 ? KEY_ENABLE : KEY_DISABLE);
-    /* After an error the key is as it was: the next toggle has the next number, and nobody sees one in between. */
-    __atomic_store_n(error ? &storm->oracle.begun : &storm->oracle.done, error ? number - 1 : number, __ATOMIC_SEQ_CST);
+    if (error) /* the key is as it was, and so is the number */
+        __atomic_store_n(&storm->oracle.begun, number - 1, __ATOMIC_SEQ_CST);
+    else
+        __atomic_store_n(&storm->oracle.done, number, __ATOMIC_SEQ_CST);
     return error;
 }
 

@@ -3,6 +3,7 @@
 import contextlib
 import gc
 import os
+import threading
 import warnings
 
 import jumplabel
@@ -48,3 +49,20 @@ def fork_quietly():
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()
+
+
+def in_thread(function, *args):
+    """Run it in another thread; raise here what it raises there."""
+    failed = []
+
+    def run():
+        try:
+            function(*args)
+        except BaseException as error:
+            failed.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    thread.join()
+    if failed:
+        raise failed[0]

@@ -13,6 +13,7 @@ import threading
 import types
 
 import pytest
+from sites import in_thread
 
 import jumplabel
 from jumplabel import StaticKey, StaticKeyError, batch, static_gate
@@ -25,23 +26,6 @@ def gated(key):
 @pytest.fixture
 def keys(request):
     return [StaticKey(f"{request.node.nodeid} {n}") for n in range(3)]
-
-
-def in_thread(function, *args):
-    """Run it in another thread; raise here what it raises there."""
-    failed = []
-
-    def run():
-        try:
-            function(*args)
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
 
 
 def assert_state(key, gate, count, enabled):

@@ -22,7 +22,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
 from interrupting import interrupted
-from sites import fork_quietly
+from sites import fork_quietly, in_thread
 
 import jumplabel
 from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
@@ -558,23 +558,6 @@ class Machine(RuleBasedStateMachine):
         if info.native:
             assert info.batches - before.batches == self.batches_done
             assert info.sites_patched - before.sites_patched == self.sites_patched
-
-
-def in_thread(function):
-    """Run it in another thread; raise here what it raises there."""
-    failed = []
-
-    def run():
-        try:
-            function()
-        except BaseException as error:
-            failed.append(error)
-
-    thread = threading.Thread(target=run)
-    thread.start()
-    thread.join()
-    if failed:
-        raise failed[0]
 
 
 def leave(manager, fails):

@@ -81,14 +81,6 @@ static void previous(void)
     expect_traps(0, 1, 0, 0);
 }
 
-static void *result_of_held;
-
-static void let_go_in_the_middle(int number)
-{
-    if (number == 2)
-        result_of_held = let_go();
-}
-
 /* The next batch, of another key, is being patched when the handler looks. */
 static void previous_during_another(void)
 {

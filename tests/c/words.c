@@ -137,21 +137,15 @@ static void an_old_trap(void)
     expect_traps(0, 1, 0, 0);
 }
 
-static void let_go_behind_the_words(int number)
-{
-    if (number == 2)
-        result = let_go();
-}
-
 static void an_old_trap_within_the_batch(void)
 {
     make_keys();
     hold_a_trap_of_the_next_batch();
     toggle(key, true);
     thread_that_blocks(0);
-    step_hook = let_go_behind_the_words;
+    step_hook = let_go_in_the_middle;
     toggle(key, false);
-    EXPECT(result == off_value);
+    EXPECT(result_of_held == off_value);
     expect_traps(0, 1, 0, 0);
 }
 
