@@ -12,6 +12,12 @@
 #define FIRST_REGION (64 * 1024)
 #define LARGEST_REGION (16 * 1024 * 1024)
 
+/*
+ * Addresses for the executable side of the regions, so that a jump from any slot reaches any other: rel32 goes 2 GiB.
+ * Where they are used up, or were refused, a region is where the kernel puts it.
+ */
+#define RESERVED (256 * 1024 * 1024)
+
 struct mapping {
     uint8_t *exec, *write;
 };
@@ -28,21 +34,47 @@ struct region {
 static struct region *_Atomic regions; /* newest first; only ever grows */
 static struct slot *free_slots;
 static uint64_t mapped;
+static uint8_t *reserved;     /* RESERVED bytes of addresses; NULL: none */
+static size_t taken;          /* of them */
 static int shared;            /* see arena_shared() */
 static volatile char *marker; /* NULL, or a page that the kernel zeroes in a child, however it is made; else not 0 */
 
+static void *reserve(void *where, size_t size)
+{
+    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (where ? MAP_FIXED : 0);
+    void *address = mmap(where, size, PROT_NONE, flags, -1, 0);
+    return address == MAP_FAILED ? NULL : address;
+}
+
+static bool is_reserved(const uint8_t *address)
+{
+    return reserved && (uintptr_t)address - (uintptr_t)reserved < RESERVED;
+}
+
+static void *take_reserved(size_t size)
+{
+    if (!reserved && !(reserved = reserve(NULL, RESERVED)))
+        return NULL;
+    if (size > RESERVED - taken)
+        return NULL;
+    taken += size;
+    return reserved + taken - size;
+}
+
 static void unmap_twice(struct mapping *mapping, size_t size)
 {
-    if (mapping->exec)
+    if (mapping->exec && is_reserved(mapping->exec))
+        reserve(mapping->exec, size); /* no hole, in which somebody else's mapping would be overwritten by our next */
+    else if (mapping->exec)
         munmap(mapping->exec, size);
     if (mapping->write)
         munmap(mapping->write, size);
     *mapping = (struct mapping){0};
 }
 
-static void *map(size_t size, int protection, int flags, int fd)
+static void *map(void *where, size_t size, int protection, int flags, int fd)
 {
-    void *address = mmap(NULL, size, protection, MAP_SHARED | flags, fd, 0);
+    void *address = mmap(where, size, protection, MAP_SHARED | (where ? MAP_FIXED : 0) | flags, fd, 0);
     return address == MAP_FAILED ? NULL : address;
 }
 
@@ -50,14 +82,14 @@ static void *map(size_t size, int protection, int flags, int fd)
  * The executable mapping is made executable from the start, and the writable one never is: under
  * prctl(PR_SET_MDWE) no mapping may gain PROT_EXEC later.
  */
-static int map_file_twice(struct mapping *mapping, size_t size)
+static int map_file_twice(struct mapping *mapping, size_t size, void *where)
 {
     int fd = memfd_create("jumplabel", MFD_CLOEXEC);
     if (fd < 0)
         return -errno;
     int error = 0;
-    if (ftruncate(fd, (off_t)size) || !(mapping->exec = map(size, PROT_READ | PROT_EXEC, 0, fd)) ||
-        !(mapping->write = map(size, PROT_READ | PROT_WRITE, 0, fd)))
+    if (ftruncate(fd, (off_t)size) || !(mapping->exec = map(where, size, PROT_READ | PROT_EXEC, 0, fd)) ||
+        !(mapping->write = map(NULL, size, PROT_READ | PROT_WRITE, 0, fd)))
         error = -errno;
     close(fd);
     return error;
@@ -66,7 +98,7 @@ static int map_file_twice(struct mapping *mapping, size_t size)
 /* Without a file: an old size of zero makes mremap(2) map the pages of a shared mapping a second time. */
 static int map_pages_twice(struct mapping *mapping, size_t size)
 {
-    mapping->exec = map(size, PROT_READ | PROT_EXEC, MAP_ANONYMOUS, -1);
+    mapping->exec = map(NULL, size, PROT_READ | PROT_EXEC, MAP_ANONYMOUS, -1);
     if (!mapping->exec)
         return -errno;
     void *again = mremap(mapping->exec, 0, size, MREMAP_MAYMOVE);
@@ -76,14 +108,14 @@ static int map_pages_twice(struct mapping *mapping, size_t size)
     return mprotect(again, size, PROT_READ | PROT_WRITE) ? -errno : 0;
 }
 
-static int map_twice(struct mapping *mapping, size_t size)
+static int map_twice(struct mapping *mapping, size_t size, void *where)
 {
     *mapping = (struct mapping){0};
-    int error = map_file_twice(mapping, size);
+    int error = map_file_twice(mapping, size, where);
     if (!error)
         return 0;
     unmap_twice(mapping, size);
-    if (!map_pages_twice(mapping, size))
+    if (!map_pages_twice(mapping, size)) /* not there: a mapping that was refused may have left a hole */
         return 0;
     unmap_twice(mapping, size);
     return error; /* the file is the usual way: its error is the one to explain */
@@ -112,7 +144,7 @@ static int add_region(void)
     struct region *region = calloc(1, sizeof(*region) + n * sizeof(region->slots[0]));
     if (!region)
         return -ENOMEM;
-    int error = map_twice(&region->code, size);
+    int error = map_twice(&region->code, size, take_reserved(size));
     if (error) {
         free(region);
         return error;
@@ -178,7 +210,7 @@ void arena_fork_prepare(void)
     if (arena_shared())
         return; /* it may be half a patch of the parent's right now */
     for (struct region *region = atomic_load(&regions); region; region = region->next)
-        if (!map_twice(&region->twin, region->size))
+        if (!map_twice(&region->twin, region->size, NULL))
             memcpy(region->twin.write, region->code.write, region->used);
 }
 

@@ -3,6 +3,7 @@
  *
  * Every page is mapped twice, once readable and executable, once readable and writable, so no address is ever both
  * (W^X). A slot never moves, and its description is never unmapped, so a signal handler may look slots up.
+ * As long as there are some of 256 MiB of addresses left, a jump from any slot reaches any other.
  * Memory is private to a process: a fork gives the child its own copy at the same addresses.
  *
  * The second layer: knows nothing of what the slots hold. Except for arena_find, the caller holds the text mutex.

@@ -9,6 +9,7 @@
 static struct jump_label_settings settings = {.native = 1, .method = SYNC_NONE, .syncs = 2};
 static struct static_key *keys;
 static struct jump_entry *_Atomic retired;
+static struct call_target *_Atomic retired_targets;
 
 static int refused;
 static const char *refused_what = "";
@@ -40,13 +41,28 @@ static void free_if_unused(struct static_key *key)
     free(key);
 }
 
+static void free_call(struct static_call *call)
+{
+    struct call_target *target = atomic_load(&call->targets);
+    while (target) {
+        struct call_target *next = atomic_load(&target->next);
+        call_target_free(target);
+        target = next;
+    }
+    if (call->slot)
+        trampoline_free(call->slot);
+    free(call);
+}
+
 static void bury(struct jump_entry *entry)
 {
     struct static_key *key = entry->key;
     struct jump_entry *last = key->entries[--key->n_entries];
     key->entries[entry->index] = last;
     last->index = entry->index;
-    if (entry->site == SITE_NATIVE)
+    if (entry->call && !--entry->call->n_entries)
+        free_call(entry->call);
+    if (!entry->call && entry->site == SITE_NATIVE)
         trampoline_free(entry->slot);
     free(entry->owner);
     free(entry);
@@ -61,6 +77,12 @@ static void lock(void)
         struct jump_entry *next = entry->next_retired;
         bury(entry);
         entry = next;
+    }
+    struct call_target *target = atomic_exchange(&retired_targets, NULL);
+    while (target) {
+        struct call_target *next = target->next_retired;
+        call_target_free(target);
+        target = next;
     }
 }
 
@@ -147,13 +169,19 @@ static struct static_key *touch(struct static_key *key, struct static_key *touch
     return key;
 }
 
-static void queue_entries(struct static_key *key)
+/* Calls are queued when all keys are known. */
+static struct static_call *queue_entries(struct static_key *key, struct static_call *calls)
 {
     for (size_t i = 0; i < key->n_entries; i++) {
         struct jump_entry *entry = key->entries[i];
-        if (entry->site == SITE_NATIVE)
+        if (entry->call) {
+            calls = static_call_touch(entry->call, calls);
+            entry->call->next_state ^= UINT64_C(1) << entry->bit;
+        } else if (entry->site == SITE_NATIVE) {
             text_poke_queue(entry->slot, trampoline_displacement(entry->trampoline, key->next_enabled));
+        }
     }
+    return calls;
 }
 
 static void commit(struct static_key *key)
@@ -170,17 +198,24 @@ static void commit(struct static_key *key)
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
 }
 
-/* Bring the touched keys to their next count, all or none, and forget that they were touched. */
-static int update(struct static_key *touched, bool valid)
+/*
+ * Bring the touched keys to their next count, and the touched calls to where they then lead, all or none; and forget
+ * that they were touched.
+ */
+static int update(struct static_key *touched, struct static_call *calls, bool valid)
 {
     int error = 0;
     for (struct static_key *key = touched; valid && key; key = key->next_touched) {
         key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0;
         if (key->next_enabled != key->enabled)
-            queue_entries(key);
+            calls = queue_entries(key, calls);
     }
+    for (struct static_call *call = calls; valid && call; call = call->next_touched)
+        static_call_queue(call);
     if (valid)
         error = text_poke_finish();
+    for (struct static_call *call = calls; call; call = call->next_touched)
+        static_call_finish(call, valid && !error);
     for (struct static_key *key = touched; key; key = key->next_touched) {
         key->touched = false;
         if (valid && !error)
@@ -201,7 +236,7 @@ int static_key_apply(const struct key_step *steps, size_t n, size_t *failed)
             break;
     }
     *failed = i;
-    int patch_error = update(touched, !error);
+    int patch_error = update(touched, NULL, !error);
     text_unlock();
     code_poke_settle();
     return error ? error : patch_error;
@@ -222,7 +257,7 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
     lock();
     *made = (struct key_override){.enabled = enabled, .next = key->overrides};
     key->overrides = made;
-    int error = update(touch(key, NULL), true);
+    int error = update(touch(key, NULL), NULL, true);
     if (error) {
         key->overrides = made->next;
         free(made);
@@ -245,7 +280,7 @@ int static_key_lift(struct static_key *key, struct key_override **override)
     *link = (*override)->next;
     free(*override);
     *override = NULL;
-    int error = update(touch(key, NULL), true);
+    int error = update(touch(key, NULL), NULL, true);
     text_unlock();
     code_poke_settle();
     return error;
@@ -304,6 +339,99 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
     }
     text_unlock();
     return entry;
+}
+
+static struct static_call *call_alloc(size_t n, enum trampoline_kind trampoline, struct trampoline_target off)
+{
+    struct static_call *call = calloc(1, sizeof(*call) + n * sizeof(call->entries[0]));
+    if (!call)
+        return NULL;
+    lock();
+    if (!start()) {
+        int error;
+        call->slot = trampoline_new(trampoline, off, (struct trampoline_target){0}, false, &error);
+        if (!call->slot)
+            refuse("a trampoline", error);
+    }
+    text_unlock();
+    return call;
+}
+
+static void give_up(struct static_call *call)
+{
+    if (call->n_entries) {
+        static_call_retire(call);
+        return;
+    }
+    lock();
+    free_call(call);
+    text_unlock();
+}
+
+struct static_call *static_call_new(struct static_key *const *keys, size_t n, const char *kind, const char *owner,
+                                    enum trampoline_kind trampoline, struct trampoline_target off)
+{
+    struct static_call *call = call_alloc(n, trampoline, off);
+    for (unsigned bit = 0; call && bit < n; bit++) {
+        struct jump_entry *entry = enter(keys[bit], kind, owner);
+        if (!entry) {
+            give_up(call);
+            return NULL;
+        }
+        entry->call = call;
+        entry->bit = bit;
+        entry->slot = call->slot;
+        entry->site = call->slot ? SITE_NATIVE : SITE_PLAIN;
+        call->entries[call->n_entries++] = entry;
+        atomic_fetch_or(&call->state, (uint64_t)!!keys[bit]->enabled << bit);
+        text_unlock();
+    }
+    return call;
+}
+
+void static_call_retire(struct static_call *call)
+{
+    size_t n = call->n_entries; /* once the last one is retired, the call may go at any moment */
+    for (size_t i = 0; i < n; i++)
+        jump_entry_retire(call->entries[i]);
+}
+
+static int change_target(struct static_call *call, const struct call_update *change, struct call_target **left)
+{
+    struct call_target *old = static_call_find(call, change->state), *new = NULL;
+    int error;
+    if (change->conditional && (old ? old->to.argument : NULL) != change->expected)
+        return -EAGAIN;
+    if (change->to.entry && !(new = call_target_new(call, change->state, change->to, &error)))
+        return error;
+    struct static_key *touched = change->follows ? touch(call->entries[0]->key, NULL) : NULL;
+    if (touched)
+        touched->next_count = new != NULL;
+    static_call_replace(call, change->state, new);
+    error = update(touched, static_call_touch(call, NULL), true);
+    if (error)
+        static_call_replace(call, change->state, old);
+    *left = error ? new : old;
+    return error;
+}
+
+int static_call_update(struct static_call *call, const struct call_update *change, struct call_target **left)
+{
+    *left = NULL;
+    lock();
+    int error = change_target(call, change, left);
+    text_unlock();
+    code_poke_settle();
+    return error;
+}
+
+void call_target_retire(struct call_target *target)
+{
+    if (!target)
+        return;
+    target->next_retired = atomic_load(&retired_targets);
+    while (!atomic_compare_exchange_weak(&retired_targets, &target->next_retired, target))
+        ;
 }
 
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site)

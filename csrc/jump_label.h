@@ -11,6 +11,7 @@
 #define JUMPLABEL_JUMP_LABEL_H
 
 #include "code_poke.h"
+#include "static_call.h"
 #include "trampoline.h"
 
 #include <stddef.h>
@@ -46,8 +47,10 @@ enum site {
 struct jump_entry {
     _Atomic int enabled;
     enum site site;
-    const char *kind; /* what its owner calls it; a static string */
-    char *owner;      /* "module.qualname:line" */
+    const char *kind;         /* what its owner calls it; a static string */
+    char *owner;              /* "module.qualname:line" */
+    struct static_call *call; /* whose site this is, with `bit` of its state; NULL: of no call */
+    unsigned bit;
     union {
         struct {
             struct slot *slot;
@@ -124,6 +127,35 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
  * it holds a lock that a thread in a transaction waits for; the next caller of this file does the work.
  */
 void jump_entry_retire(struct jump_entry *entry);
+
+/*
+ * A static call with an entry for each of n keys, at most CALL_KEYS, that shows their states; native where the process
+ * allows it. It has no target, so it goes to `off`, as a trampoline of this kind (not before static_call_goes_off(),
+ * where the argument is not known yet). NULL: no memory. Copies owner.
+ */
+struct static_call *static_call_new(struct static_key *const *keys, size_t n, const char *kind, const char *owner,
+                                    enum trampoline_kind trampoline, struct trampoline_target off);
+
+/* As jump_entry_retire(), for all its entries; targets that it still has go with it. */
+void static_call_retire(struct static_call *call);
+
+struct call_update {
+    uint64_t state;
+    struct trampoline_target to; /* entry NULL: none */
+    bool conditional;            /* only if the target for that state has this argument now, NULL: if there is none */
+    void *expected;
+    bool follows; /* its first key is to be on where there is a target, and off where there is none; else stays */
+};
+
+/*
+ * Replace the target for a state, in one transaction with what follows from it. Returns 0; -EAGAIN where it was not as
+ * expected, -errno where it could not be had or patched, and then nothing has changed. *left is the target that the
+ * call does not have (any more), if there is one: for call_target_retire(), when nobody can be in its trampoline.
+ */
+int static_call_update(struct static_call *call, const struct call_update *update, struct call_target **left);
+
+/* Lock-free, as jump_entry_retire(). NULL is nothing. */
+void call_target_retire(struct call_target *target);
 
 /* A new entry for a site in bytecode, which is brought to the key's state. NULL: no memory. Copies owner and site. */
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site);

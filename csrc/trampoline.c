@@ -18,6 +18,7 @@ TEMPLATE(constant);
 TEMPLATE(counted32);
 TEMPLATE(counted64);
 TEMPLATE(switch);
+extern const uint8_t jumplabel_target[], jumplabel_target_end[];
 
 static const struct {
     const uint8_t *start, *on, *end;
@@ -74,6 +75,22 @@ struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target 
         return NULL;
     }
     return slot;
+}
+
+struct slot *trampoline_target_new(struct trampoline_target target, int *error)
+{
+    struct slot *slot = arena_alloc(error);
+    if (!slot)
+        return NULL;
+    struct words words = {.on_entry = target.entry, .on_argument = target.argument};
+    memcpy(slot->write + WORDS, &words, sizeof(words));
+    memcpy(slot->write, jumplabel_target, (size_t)(jumplabel_target_end - jumplabel_target));
+    return slot;
+}
+
+void trampoline_set_off_argument(struct slot *slot, void *argument)
+{
+    memcpy(slot->write + WORDS + offsetof(struct words, off_argument), &argument, sizeof(argument));
 }
 
 void trampoline_free(struct slot *slot) { arena_free(slot); }

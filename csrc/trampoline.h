@@ -39,6 +39,15 @@ bool trampolines_started(void);
 struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target off, struct trampoline_target on,
                             bool enabled, int *error);
 
+/*
+ * Code that goes to a target, for a site of another trampoline to lead to; no site itself. Nobody may enter it before
+ * the next sync, which comes first in every batch. NULL with *error set to -errno.
+ */
+struct slot *trampoline_target_new(struct trampoline_target target, int *error);
+
+/* Of a trampoline of kind TRAMPOLINE_SWITCH that nobody calls yet. */
+void trampoline_set_off_argument(struct slot *slot, void *argument);
+
 /* See arena_free() for what the caller promises. */
 void trampoline_free(struct slot *slot);
 

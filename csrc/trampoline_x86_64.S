@@ -59,4 +59,14 @@ TRAMPOLINE switch
         jmp     *jumplabel_switch+OFF_ENTRY(%rip)
 ON switch, OFF_ENTRY
 
+/* No site: where those of static calls lead. */
+        .balign 64
+        .globl  jumplabel_target, jumplabel_target_end
+        .hidden jumplabel_target, jumplabel_target_end
+jumplabel_target:
+        mov     jumplabel_target+ON_ARGUMENT(%rip), %rdi
+        jmp     *jumplabel_target+ON_ENTRY(%rip)
+jumplabel_target_end:
+        .org    jumplabel_target+ON_ENTRY, 0xcc
+
         .section .note.GNU-stack, "", @progbits

@@ -22,6 +22,7 @@ from jumplabel.errors import DecorationError, JumpLabelError, PatchError, Settin
 from jumplabel.hints import likely, unlikely
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.settings import configure as _configure
+from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
 
 _configure()
@@ -33,6 +34,7 @@ __all__ = [
     "JumpLabelError",
     "PatchError",
     "SettingError",
+    "StaticCall",
     "StaticKey",
     "StaticKeyError",
     "batch",

@@ -237,8 +237,12 @@ _NOT_POSSIBLE = {
 def _fail(error: int, key: StaticKey | None) -> NoReturn:
     if error > 0:
         raise StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
-    what = f"{key!r}" if key is not None else "a batch"
-    raise PatchError(-error, f"{what} could not be patched and is as it was: {os.strerror(-error)}")
+    raise patch_error(error, f"{key!r}" if key is not None else "a batch")
+
+
+def patch_error(error: int, what: str) -> PatchError:
+    """Of an error of the engine's, which is negative."""
+    return PatchError(-error, f"{what} could not be patched and is as it was: {os.strerror(-error)}")
 
 
 def _check(error: int, key: StaticKey | None) -> None:

@@ -1,0 +1,38 @@
+/*
+ * What callables of ours have in common that stand for a function: methods, attributes, pickling by name. And what a
+ * trampoline needs to know of the Python objects that it leads to.
+ */
+#ifndef JUMPLABEL_FUNCTION_LIKE_H
+#define JUMPLABEL_FUNCTION_LIKE_H
+
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "trampoline.h"
+
+/* The start of every such object. */
+typedef struct {
+    PyObject_HEAD
+    vectorcallfunc vectorcall; /* the trampoline, or what takes its place */
+    PyObject *wrapped;         /* the function; NULL: it stands for none */
+    PyObject *dict, *weakrefs;
+} FunctionLike;
+
+/* Slots of its type. */
+PyObject *function_like_get(PyObject *self, PyObject *instance, PyObject *owner);
+PyObject *function_like_getattro(PyObject *self, PyObject *name);
+PyObject *function_like_reduce(PyObject *self, PyObject *unused);
+
+/*
+ * Where a trampoline goes to call this, which whoever calls the trampoline keeps alive. Objects of our_type are
+ * entered directly.
+ */
+struct trampoline_target function_like_target(PyTypeObject *our_type, PyObject *callable);
+
+/* The trampoline that returns this object, and what that is to have as its off target. */
+enum trampoline_kind function_like_return(PyObject *object, struct trampoline_target *off);
+
+/* Create a type from its spec and append it to the list at this address. 0, or -1 and then nothing was appended. */
+int function_like_publish(PyType_Spec *spec, uintptr_t list);
+
+#endif

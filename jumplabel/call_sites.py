@@ -1,0 +1,47 @@
+"""The callables of csrc/call_site.c, and what everybody does with them: lead a site to a target."""
+
+import errno
+from typing import Any, TypeVar
+
+from jumplabel._engine import lib
+from jumplabel.keys import patch_error
+
+T = TypeVar("T", bound=type)
+
+
+def _published_types() -> list[Any]:
+    published: list[Any] = []
+    if lib.call_site_types(id(published)):
+        raise MemoryError
+    return published
+
+
+CallSite, ObjectSite = _published_types()
+"""The second one is no method in a class."""
+
+
+def sealed(kind: T) -> T:
+    """A class decorator: a subclass of theirs, with methods of its own, is called as they are, and cannot be changed."""
+    lib.call_site_seal(id(kind))
+    return kind
+
+
+def lead(site: Any, state: int, target: Any, follows: bool = False) -> None:
+    """From now on calls in this state go to the target; None: they go the off way.
+
+    When it returns, no call that starts later goes to the old target. A state that is not the present one needs no
+    patch. With ``follows`` the site's first key is on while there is a target. Raises PatchError.
+    """
+    error = site.__lead__(state, target, follows)
+    if error:
+        raise patch_error(error, repr(site))
+
+
+def swap(site: Any, state: int, expected: Any, target: Any) -> bool:
+    """``lead()`` with ``follows``, if ``__target__(state)`` is what is expected. Whether it was."""
+    error = site.__lead__(state, target, True, expected)
+    if error == -errno.EAGAIN:
+        return False
+    if error:
+        raise patch_error(error, repr(site))
+    return True
