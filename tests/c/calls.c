@@ -192,6 +192,11 @@ static void one_site_for_two_keys(void)
     make_call((struct static_key *[]){key, other_key}, 2);
     for (int state = 0; state < 4; state++)
         lead((uint64_t)state, state);
+    lead(1, 0);
+    lead(1, -1);
+    lead(1, 1);
+    lead(2, 0); /* in the middle of the list */
+    lead(2, 2);
     EXPECT(result() == values[0]);
     struct text_poke_counts counts = text_poke_counts();
     before = values[0];
