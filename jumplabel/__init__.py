@@ -20,6 +20,7 @@ from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
 from jumplabel.hints import likely, unlikely
+from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.settings import configure as _configure
 from jumplabel.table import Info, JumpEntry, info, jump_table
@@ -34,6 +35,7 @@ __all__ = [
     "PatchError",
     "SettingError",
     "StaticKey",
+    "StaticKeyArray",
     "StaticKeyError",
     "batch",
     "info",
