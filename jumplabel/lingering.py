@@ -7,13 +7,12 @@ at any point: nothing here takes a lock that one thread could want twice.
 """
 
 import os
-import sys
 import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from functools import partial
 from queue import Empty, SimpleQueue
-from typing import Any
+from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError
@@ -67,8 +66,14 @@ def without_a_thread(error: Exception) -> None:
 
 
 def _report(error: PatchError) -> None:
-    arguments: Any = (type(error), error, error.__traceback__, None, without_a_thread)
-    sys.unraisablehook(sys.UnraisableHookArgs(arguments))  # type: ignore[call-arg, misc]  # not a protocol when it runs
+    """To sys.unraisablehook, which is told what a weak reference's callback raises."""
+
+    def callback(_: object) -> None:
+        raise error
+
+    nothing = partial(int)
+    reference = ref(nothing, callback)
+    del nothing, reference
 
 
 def _wake_safely() -> None:

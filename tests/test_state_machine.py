@@ -1,8 +1,8 @@
 """Random sequences of everything that one can do with keys and sites, against a model in pure Python.
 
-The model knows of each key its users, its overrides and whether it lingers, and of open batches their steps; it predicts what every call
-returns, which toggles are refused, and what ``info()``, ``jump_table()`` and ``key.entries`` say. Sites in bytecode are
-compared with the same function, undecorated, whose keys are the model's.
+The model knows of each key its users, its overrides and whether it lingers, and of open batches their steps; it
+predicts what every call returns, which toggles are refused, and what ``info()``, ``jump_table()`` and ``key.entries``
+say. Sites in bytecode are compared with the same function, undecorated, whose keys are the model's.
 
     python -m pytest tests/test_state_machine.py --hypothesis-profile=deep    many more sequences, new ones each time
 """
