@@ -58,7 +58,8 @@ def pass_time(seconds):
 
 
 def there_is_a_thread():
-    return any(frame.f_code is lingering._run.__code__ for frame in frames())
+    """How many there are."""
+    return sum(frame.f_code is lingering._run.__code__ for frame in frames())
 
 
 def frames():
@@ -216,6 +217,8 @@ def test_a_batch_that_fails_leaves_it_to_linger_as_it_did(deferred, gate, key):
         with pytest.raises(StaticKeyError), batch():
             step()
             key.dec()
+        with deferred.override(True):
+            pass
         assert (deferred.count, gate(), deferred._key.until) == (0, "on", until)
 
 
@@ -346,28 +349,35 @@ def test_a_key_that_is_used_between_the_threads_look_at_the_clock_and_its_patch(
     assert gate() == "on" and lingers(deferred)
 
 
-def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, monkeypatch):
-    """It is told that there is a thread, which is about to end; or it starts one before that one has ended."""
+@pytest.mark.parametrize("window", ["look", "release"])
+def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, monkeypatch, window):
+    """It wakes the thread that is about to end; or it starts one, which finds the first one still there, and ends."""
     key = StaticKey(request.node.nodeid, deferred=0.01)
-    windows = {"look": 0, "release": 0}
+    used, acquired = [], []
 
-    def use(window):
-        windows[window] += 1
-        if windows[window] == 1:
+    def use_once():
+        if not used:
+            used.append(key)
             in_thread(lambda: (key.inc(), key.dec()))
 
     def look(real=lingering._look):
         due = real()
-        if not due:
-            use("look")
+        if not due and window == "look":
+            use_once()
         return due
 
     class Lock:
         def __init__(self, lock):
-            self.acquire, self.lock = lock.acquire, lock
+            self.lock = lock
+
+        def acquire(self, blocking):
+            acquired.append(self.lock.acquire(blocking))
+            return acquired[-1]
 
         def release(self):
-            use("release")
+            if window == "release" and not used:
+                use_once()
+                wait_for(lambda: False in acquired)
             self.lock.release()
 
     wait_for(lambda: not there_is_a_thread())
@@ -375,8 +385,17 @@ def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, mon
     monkeypatch.setattr(lingering, "_only_one", Lock(lingering._only_one))
     key.inc()
     key.dec()
-    wait_for(lambda: windows["look"] > 1 and windows["release"] > 1 and not key.enabled)
+    wait_for(lambda: used and not key.enabled)
     wait_for(lambda: not there_is_a_thread())
+
+
+def test_there_is_one_thread(deferred):
+    deferred.inc()
+    deferred.dec()
+    wait_for(there_is_a_thread)
+    for _ in range(5):
+        lingering._start()
+    wait_for(lambda: there_is_a_thread() == 1)
 
 
 def test_keys_go_off_where_there_can_be_no_thread(deferred, gate, monkeypatch):
@@ -575,7 +594,9 @@ def test_a_patch_that_fails_where_there_can_be_no_thread_is_reported():
         lingering.wake = threading.Lock().release
         other.inc()
         blocking = BlockingThread()
+        began = time.monotonic_ns()
         other.dec()
+        assert other._key.until >= began + 10**9  # not again and again
         assert [report.exc_type for report in reports] == [PatchError] and other_gate() == "on" and other.count == 0
         blocking.end()
         """,
