@@ -610,6 +610,9 @@ def test_the_thread_lets_in_the_signals_that_patching_needs(method):
     run(
         DEFERRED,
         """
+        plain = StaticKey("plain")
+        plain_gate = static_gate(plain)(lambda: 1)
+
         def dec():
             signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
             key.dec()
@@ -628,8 +631,6 @@ def test_the_thread_lets_in_the_signals_that_patching_needs(method):
 
         wait_for(lambda: not blocks(signal.SIGTRAP))
         assert blocks(signal.SIGTERM)
-        plain = StaticKey("plain")
-        plain_gate = static_gate(plain)(lambda: 1)
         plain.enable()
         assert plain_gate() == 1 and info().word_batches == before
         """,
