@@ -9,11 +9,12 @@ HEADERS = ("call_site", "callable", "code_object", "code_poke", "jump_label", "s
 
 ffi = FFI()
 ffi.cdef("""
-    struct static_key { int count; int enabled; ...; };
+    struct static_key { int count; int enabled; int64_t until; ...; };
     struct static_key *static_key_new(const char *name, int enabled);
     void static_key_drop(struct static_key *key);
+    void static_key_defer(struct static_key *key, int64_t nanoseconds);
 
-    enum key_operation { KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC };
+    enum key_operation { KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC, KEY_FLUSH };
     enum key_error { KEY_SEVERAL_USERS, KEY_NO_USERS, KEY_TOO_MANY_USERS, ... };
     struct key_step { struct static_key *key; enum key_operation operation; };
     int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
@@ -22,6 +23,11 @@ ffi.cdef("""
     struct key_override;
     int static_key_override(struct static_key *key, int enabled, struct key_override **override);
     int static_key_lift(struct static_key *key, struct key_override **override);
+
+    struct key_expiry { int64_t next; size_t failed; char name[96]; };
+    int static_keys_expire(int64_t now, struct key_expiry *expiry);
+    int static_keys_wake;
+    void jump_label_unblock_signals(void);
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };

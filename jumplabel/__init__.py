@@ -20,6 +20,7 @@ from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
 from jumplabel.hints import likely, unlikely
+from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
@@ -36,6 +37,7 @@ __all__ = [
     "SettingError",
     "StaticCall",
     "StaticKey",
+    "StaticKeyArray",
     "StaticKeyError",
     "batch",
     "info",

@@ -38,6 +38,7 @@ ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other ro
 TOGGLES = {1: "toggle, sites: 1", 100: "toggle, sites: 100", 10_000: "toggle, sites: 10000"}
 BYTECODE_TOGGLES = {1: "toggle, bytecode sites: 1", 10_000: "toggle, bytecode sites: 10000"}
 BARE_SYNCS = "two bare syncs"
+USE, DEFERRED_USE = "inc, dec", "inc, dec of a deferred key"
 
 # Names of rows, what they are called here, and the most that they may take, in µs.
 DECORATIONS: dict[str, tuple[str, float | None]] = {
@@ -164,6 +165,7 @@ def _toggles(medians: dict[str, float]) -> Iterator[str]:
         for sites, name in toggles.items():
             ratio = medians[name] / medians[BARE_SYNCS]
             yield f"  of a key with {sites:>6,} {kind:<14}  {ratio:>8.2f}  {ratio / sites:>6.3f}"
+    yield f"{DEFERRED_USE} that lingers / of an ordinary one  {medians[DEFERRED_USE] / medians[USE]:.3f}"
 
 
 def _decorations(medians: dict[str, float]) -> Iterator[str]:

@@ -309,7 +309,7 @@ NAMES = [
     *bench_report.TOGGLES.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,
-    *(bench_report.BARE_SYNCS, "C built-in of a str"),
+    *(bench_report.BARE_SYNCS, bench_report.USE, bench_report.DEFERRED_USE, "C built-in of a str"),
 ]
 
 
@@ -350,7 +350,7 @@ def test_the_report_divides_the_right_medians():
     medians.update({"gate off": 1.0, "early return off": 4.0, "switch on": 10.0})
     medians.update({"loop off, static branch": 0.05, "function on, closure flag": 6.0})
     medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
-    medians.update({"decorate, tests of a key": 800e-6})
+    medians.update({"decorate, tests of a key": 800e-6, "inc, dec of a deferred key": 0.5})
     lines = list(bench_report.report(medians))
     rows = {line.split("  ")[0]: line.split()[-14:] for line in lines}
     assert rows["static_gate"][1:3] == ["0.25", "1.00"]
@@ -362,4 +362,5 @@ def test_the_report_divides_the_right_medians():
     assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]
     assert branches == ["pass", "FAIL", "FAIL", "FAIL"] and sites == ["pass", "pass"] and decorating == ["pass", "FAIL"]
     assert any("90.00 ns" in line for line in lines) and any("50.00 ns" in line for line in lines)
+    assert any("deferred" in line and line.endswith(" 0.250") for line in lines)
     assert sum("800.0" in line for line in lines) == 2
