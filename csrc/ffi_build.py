@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
+HEADERS = ("call_loop", "callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
 
 ffi = FFI()
 ffi.cdef("""
@@ -22,6 +22,14 @@ ffi.cdef("""
     struct key_override;
     int static_key_override(struct static_key *key, int enabled, struct key_override **override);
     int static_key_lift(struct static_key *key, struct key_override **override);
+
+    struct jump_entry;
+    struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on,
+                                             int *error);
+    void *jump_entry_function(struct jump_entry *entry);
+    void *jump_entry_address(struct jump_entry *entry);
+    void jump_entry_retire(struct jump_entry *entry);
+    #define PLAIN_BRANCHES ...
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };
@@ -51,6 +59,13 @@ ffi.cdef("""
     void jump_label_info(struct jump_label_info *info);
 
     size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    struct call_loop { int (*function)(int); int flag; };
+    int call_loop_off(int argument);
+    int call_loop_on(int argument);
+    int call_loop_pointer(int (*function)(int), size_t n);
+    int call_loop_struct(const struct call_loop *loop, size_t n);
+    int call_loop_flag(const struct call_loop *loop, size_t n);
 
     struct storm;
     struct storm_counts { uint64_t calls, toggles, wrong; };

@@ -21,6 +21,7 @@ from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
 from jumplabel.hints import likely, unlikely
 from jumplabel.keys import StaticKey, batch, key, keys
+from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
 from jumplabel.table import Info, JumpEntry, info, jump_table
 
@@ -31,6 +32,7 @@ __all__ = [
     "Info",
     "JumpEntry",
     "JumpLabelError",
+    "NativeBranch",
     "PatchError",
     "SettingError",
     "StaticKey",
@@ -41,6 +43,7 @@ __all__ = [
     "key",
     "keys",
     "likely",
+    "native_branch",
     "static_branches",
     "static_gate",
     "static_switch",
