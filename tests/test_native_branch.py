@@ -249,14 +249,14 @@ def test_pointers_and_key_live_as_long():
 
 
 def test_a_cycle_through_a_callback_is_collected(key):
-    made = []
+    def make_a_cycle():
+        def recurse(n):
+            return branch.cast(ffi, INT)(n - 1) + 1 if n else 0
 
-    def recurse(n):
-        return made[0].cast(ffi, INT)(n - 1) + 1 if n else 0
+        branch = native_branch(key, off=ffi.callback(INT, recurse), on=UPPER)
+        return branch.cast(ffi, INT)(5)
 
-    made.append(native_branch(key, off=ffi.callback(INT, recurse), on=UPPER))
-    assert made[0].cast(ffi, INT)(5) == 5 and len(key.entries) == 1
-    del made, recurse
+    assert make_a_cycle() == 5
     gc.collect()
     assert key.entries == ()
 
