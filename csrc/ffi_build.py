@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("call_site", "callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
+HEADERS = ("call_loop", "call_site", "callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
 
 ffi = FFI()
 ffi.cdef("""
@@ -28,6 +28,13 @@ ffi.cdef("""
     int static_keys_expire(int64_t now, struct key_expiry *expiry);
     int static_keys_wake;
     void jump_label_unblock_signals(void);
+    struct jump_entry;
+    struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on,
+                                             int *error);
+    void *jump_entry_function(struct jump_entry *entry);
+    void *jump_entry_address(struct jump_entry *entry);
+    void jump_entry_retire(struct jump_entry *entry);
+    #define PLAIN_BRANCHES ...
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };
@@ -57,6 +64,13 @@ ffi.cdef("""
     void jump_label_info(struct jump_label_info *info);
 
     size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    struct call_loop { int (*function)(int); int flag; };
+    int call_loop_off(int argument);
+    int call_loop_on(int argument);
+    int call_loop_pointer(int (*function)(int), size_t n);
+    int call_loop_struct(const struct call_loop *loop, size_t n);
+    int call_loop_flag(const struct call_loop *loop, size_t n);
 
     struct storm;
     struct storm_counts { uint64_t calls, toggles, wrong; };

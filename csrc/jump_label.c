@@ -65,10 +65,14 @@ static void bury(struct jump_entry *entry)
     struct jump_entry *last = key->entries[--key->n_entries];
     key->entries[entry->index] = last;
     last->index = entry->index;
-    if (entry->call && !--entry->call->n_entries)
-        free_call(entry->call);
-    if (!entry->call && entry->site == SITE_NATIVE)
+    if (entry->call) {
+        if (!--entry->call->n_entries)
+            free_call(entry->call);
+    } else if (entry->site == SITE_NATIVE) {
         trampoline_free(entry->slot);
+    } else if (entry->site == SITE_PLAIN && entry->stub) {
+        plain_branch_free(entry->stub);
+    }
     free(entry->owner);
     free(entry);
     free_if_unused(key);
@@ -343,7 +347,7 @@ int static_keys_expire(int64_t now, struct key_expiry *expiry)
             touched = touch(key, touched);
             key->next_until = 0;
         }
-    int error = update(touched, true);
+    int error = update(touched, NULL, true);
     looks_again = INT64_MAX;
     for (struct static_key *key = keys; key; key = key->next) {
         if (error && key->until && key->until <= now) {
@@ -411,6 +415,20 @@ static struct jump_entry *enter(struct static_key *key, const char *kind, const 
     return entry;
 }
 
+/* With the lock taken: the entry has a trampoline from now on, or is a plain branch. */
+static void go_native(struct jump_entry *entry, enum trampoline_kind trampoline, struct trampoline_target off,
+                      struct trampoline_target on)
+{
+    if (start())
+        return;
+    int error;
+    entry->slot = trampoline_new(trampoline, off, on, entry->key->enabled, &error);
+    entry->trampoline = trampoline;
+    entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
+    if (!entry->slot)
+        refuse("a trampoline", error);
+}
+
 struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
                                   enum trampoline_kind trampoline, struct trampoline_target off,
                                   struct trampoline_target on)
@@ -418,13 +436,22 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
     struct jump_entry *entry = enter(key, kind, owner);
     if (!entry)
         return NULL;
-    if (!start()) {
-        int error;
-        entry->slot = trampoline_new(trampoline, off, on, key->enabled, &error);
-        entry->trampoline = trampoline;
-        entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
-        if (!entry->slot)
-            refuse("a trampoline", error);
+    go_native(entry, trampoline, off, on);
+    text_unlock();
+    return entry;
+}
+
+struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on, int *error)
+{
+    struct jump_entry *entry = enter(key, "native_branch", owner);
+    *error = -ENOMEM;
+    if (!entry)
+        return NULL;
+    go_native(entry, TRAMPOLINE_BRANCH, (struct trampoline_target){off, NULL}, (struct trampoline_target){on, NULL});
+    if (entry->site == SITE_PLAIN && !(entry->stub = plain_branch_new(&entry->enabled, off, on))) {
+        *error = -EAGAIN;
+        bury(entry);
+        entry = NULL;
     }
     text_unlock();
     return entry;
@@ -521,6 +548,11 @@ void call_target_retire(struct call_target *target)
     target->next_retired = atomic_load(&retired_targets);
     while (!atomic_compare_exchange_weak(&retired_targets, &target->next_retired, target))
         ;
+}
+
+void *jump_entry_function(struct jump_entry *entry)
+{
+    return entry->site == SITE_NATIVE ? entry->slot->exec : entry->stub;
 }
 
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site)

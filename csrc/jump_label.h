@@ -3,7 +3,7 @@
  *
  * After Linux kernel/jump_label.c: keys count their users, entries join a site to a key, and a change of keys becomes
  * one batch for the text poke, and a store for each site in bytecode. An entry whose site no trampoline could be had
- * for is a plain branch: its owner reads entry->enabled.
+ * for is a plain branch: its owner reads entry->enabled, or a stub does (plain_branch.h).
  *
  * No Python here. Every function locks for itself and may be called from any thread, but not from a signal handler.
  */
@@ -11,6 +11,7 @@
 #define JUMPLABEL_JUMP_LABEL_H
 
 #include "code_poke.h"
+#include "plain_branch.h"
 #include "static_call.h"
 #include "trampoline.h"
 
@@ -60,6 +61,7 @@ struct jump_entry {
         struct {
             struct slot *slot;
             enum trampoline_kind trampoline;
+            void *stub; /* of a plain branch that is called as C functions are, see jump_entry_new_branch() */
         };
         struct code_site code;
     };
@@ -154,6 +156,16 @@ void jump_label_unblock_signals(void);
 struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
                                   enum trampoline_kind trampoline, struct trampoline_target off,
                                   struct trampoline_target on);
+
+/*
+ * The same for a function pointer: jump_entry_function() goes on to `off` or to `on`, whatever their arguments, as if
+ * the caller had called it. Where there is no trampoline it is a stub. NULL with *error set to -errno: -ENOMEM, or
+ * -EAGAIN, all stubs are taken.
+ */
+struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on, int *error);
+
+/* What to call. It keeps its address until the entry is retired; any thread may call it, a signal handler too. */
+void *jump_entry_function(struct jump_entry *entry);
 
 /*
  * The entry is gone, and so is whoever could enter its trampoline. Lock-free, so that a destructor may call it while

@@ -22,6 +22,7 @@ from jumplabel.errors import DecorationError, JumpLabelError, PatchError, Settin
 from jumplabel.hints import likely, unlikely
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
+from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
@@ -33,6 +34,7 @@ __all__ = [
     "Info",
     "JumpEntry",
     "JumpLabelError",
+    "NativeBranch",
     "PatchError",
     "SettingError",
     "StaticCall",
@@ -45,6 +47,7 @@ __all__ = [
     "key",
     "keys",
     "likely",
+    "native_branch",
     "static_branches",
     "static_gate",
     "static_switch",
