@@ -414,9 +414,12 @@ def test_a_cycle_through_it_is_collected():
         other.update(lambda: other)
         return weakref.ref(call), weakref.ref(other), call.__site__(), other.__site__()
 
+    gc.collect()
+    keys = jumplabel.info().keys
     *gone, first, second = make()
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
+    assert jumplabel.info().keys == keys
     assert not {first, second} & {entry.address for entry in jumplabel.jump_table()}
 
 
