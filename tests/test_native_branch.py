@@ -45,12 +45,14 @@ def test_a_call_goes_to_one_or_the_other(key, branch):
 
 def test_made_while_on_it_is_on(key):
     key.enable()
-    function = native_branch(key, off=LOWER, on=UPPER).cast(ffi, INT)
+    branch = native_branch(key, off=LOWER, on=UPPER)
+    function = branch.cast(ffi, INT)
     assert function(ord("x")) == ord("X")
     key.disable()
     assert function(ord("X")) == ord("x")
 
 
+ALWAYS_UPPER = native_branch(StaticKey("always", default=True), off=LOWER, on=UPPER)
 POINTERS = {
     "cffi pointer": UPPER,
     "cffi pointer of another type": ffi.cast("unsigned(*)(unsigned)", UPPER),
@@ -60,8 +62,8 @@ POINTERS = {
     "c_void_p": ctypes.c_void_p(UPPER_ADDRESS),
     "address": UPPER_ADDRESS,
     "cffi callback": ffi.callback(INT, lambda n: in_ctypes.toupper(n)),
-    "branch": native_branch(StaticKey("always", default=True), off=LOWER, on=UPPER),
-    "cast of a branch": native_branch(StaticKey("always too", default=True), off=LOWER, on=UPPER).cast(ffi, INT),
+    "branch": ALWAYS_UPPER,
+    "cast of a branch": ALWAYS_UPPER.cast(ffi, INT),
 }
 
 
@@ -73,9 +75,17 @@ def test_pointers_of_every_sort(key, pointer):
     assert branches.off is pointer and branches.on is in_ctypes.tolower and branches.key is key
 
 
+def test_a_void_pointer_goes_with_any_other(key):
+    for off, on in [(LOWER, ffi.cast("void *", UPPER)), (ffi.cast("void *", LOWER), UPPER)]:
+        branch = native_branch(key, off=off, on=on)
+        for enabled in off_on_off(key):
+            assert call(branch.address, ord("x")) == call(branch.address, ord("X")) == ord("X" if enabled else "x")
+
+
 def test_pointers_of_an_api_mode_library(key):
     off, on = (api_ffi.addressof(api_lib, name) for name in ("call_loop_off", "call_loop_on"))
-    function = native_branch(key, off=off, on=on).cast(api_ffi, INT)
+    branch = native_branch(key, off=off, on=on)
+    function = branch.cast(api_ffi, INT)
     for enabled in off_on_off(key):
         assert function(7) == (9 if enabled else 8)
 
@@ -228,6 +238,7 @@ def test_a_cast_of_a_branch_that_nobody_holds(key):
     function = make_here(key).cast(ffi, INT)
     gc.collect()
     again = make_here(key).cast(ffi, INT)  # not in the same place
+    assert len(key.entries) == 2
     key.enable()
     assert function(ord("x")) == again(ord("x")) == ord("X") and function != again
 
@@ -280,7 +291,7 @@ def test_slots_are_used_again(key):
     assert jumplabel.info().arena_bytes == before
 
 
-def test_nobody_makes_one_without_a_key(key):
+def test_only_the_function_makes_one(key):
     assert isinstance(make_here(key), NativeBranch)
     with pytest.raises(TypeError):
         NativeBranch(key, off=LOWER, on=UPPER)
