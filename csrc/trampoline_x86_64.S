@@ -3,7 +3,8 @@
  *
  * Each begins with the site: a no-op here, falling into the off path; a jump to the on path when it is enabled.
  * Nothing here touches the stack, so a trampoline is invisible to backtraces and shadow stacks, and leaves every
- * argument but the first (rdi) where it was; a branch leaves that one, too, and every other register. Data is addressed relative to the code, from the slot's last words.
+ * argument but the first (rdi) where it was; a branch leaves that one, too, and every other register. Data is
+ * addressed relative to the code, from the slot's last words.
  */
 #ifdef __CET__
 #include <cet.h> /* the note without which the linker takes the whole library for unfit for shadow stacks */

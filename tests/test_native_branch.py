@@ -289,7 +289,7 @@ def test_nobody_makes_one_without_a_key(key):
 # ---- a real library ----
 
 
-def test_the_readmes_example(tmp_path, capsys):
+def test_the_readmes_example(capsys):
     readme = (Path(__file__).parent.parent / "README.md").read_text()
     examples = re.findall(r"^```py\n(.*?)^```$", readme, re.MULTILINE | re.DOTALL)
     (example,) = [example for example in examples if "native_branch" in example]
