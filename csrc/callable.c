@@ -3,6 +3,7 @@
 #include <structmember.h>
 
 #include "callable.h"
+#include "empty.h"
 #include "jump_label.h"
 
 /*
@@ -17,6 +18,7 @@ typedef struct {
     PyObject *off, *on; /* the trampoline borrows them: set once, and kept until the end */
     PyObject *key;
     PyObject *dict, *weakrefs;
+    char calls_off; /* or else returns it */
 } StaticCallable;
 
 static const char GATE[] = "gate", SWITCH[] = "switch";
@@ -33,9 +35,9 @@ static PyObject *plain_branch(PyObject *object, PyObject *const *args, size_t na
     StaticCallable *self = (StaticCallable *)object;
     if (atomic_load_explicit(&self->entry->enabled, memory_order_acquire))
         return PyObject_Vectorcall(self->on, args, nargsf, kwnames);
-    if (self->kind == GATE)
-        return Py_NewRef(self->off);
-    return PyObject_Vectorcall(self->off, args, nargsf, kwnames);
+    if (self->calls_off)
+        return PyObject_Vectorcall(self->off, args, nargsf, kwnames);
+    return Py_NewRef(self->off);
 }
 
 /* ---- choosing the trampoline ---- */
@@ -46,7 +48,7 @@ static PyObject *plain_branch(PyObject *object, PyObject *const *args, size_t na
  */
 static struct trampoline_target target(PyTypeObject *our_type, PyObject *callable)
 {
-    vectorcallfunc entry = NULL;
+    vectorcallfunc entry = empty_maker_entry(callable);
     if (PyFunction_Check(callable) || PyCFunction_CheckExact(callable) || Py_IS_TYPE(callable, our_type))
         entry = PyVectorcall_Function(callable);
     return (struct trampoline_target){(void *)(entry ? entry : PyObject_Vectorcall), callable};
@@ -82,13 +84,15 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     const char *kind, *owner;
     PyObject *key, *off, *on;
     unsigned long long key_address;
-    static char *names[] = {"kind", "key", "key_address", "off", "on", "owner", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOKOOs:StaticCallable", names, &kind, &key, &key_address, &off, &on,
-                                     &owner))
+    int calls_off = 0;
+    static char *names[] = {"kind", "key", "key_address", "off", "on", "owner", "calls_off", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOKOOs|p:StaticCallable", names, &kind, &key, &key_address, &off,
+                                     &on, &owner, &calls_off))
         return NULL;
     int is_gate = !strcmp(kind, GATE);
+    calls_off |= !is_gate;
     struct trampoline_target off_target = target(type, off), on_target = target(type, on);
-    enum trampoline_kind trampoline = is_gate ? return_kind(off, &off_target) : TRAMPOLINE_SWITCH;
+    enum trampoline_kind trampoline = calls_off ? TRAMPOLINE_SWITCH : return_kind(off, &off_target);
     struct jump_entry *entry;
     /*
      * This waits for the lock, and then for every core: not with the GIL. And not with the object made already: the
@@ -107,6 +111,7 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     }
     self->entry = entry;
     self->kind = entry->kind;
+    self->calls_off = (char)calls_off;
     self->key = Py_NewRef(key);
     self->off = Py_NewRef(off);
     self->on = Py_NewRef(on);
@@ -201,6 +206,7 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"__kind__", T_STRING, offsetof(StaticCallable, kind), READONLY, "gate or switch"},
+    {"__calls_off__", T_BOOL, offsetof(StaticCallable, calls_off), READONLY, "Whether it calls what it has for off."},
     {"__static_key__", T_OBJECT, offsetof(StaticCallable, key), READONLY, "The key that decides."},
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(StaticCallable, vectorcall), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(StaticCallable, dict), READONLY, NULL},

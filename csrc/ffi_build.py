@@ -5,7 +5,7 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
+HEADERS = ("callable", "code_object", "code_poke", "empty", "jump_label", "site_watch", "storm")
 
 ffi = FFI()
 ffi.cdef("""
@@ -59,6 +59,7 @@ ffi.cdef("""
     struct storm_counts storm_stop(struct storm *storm);
 
     int callable_type(uintptr_t list);
+    int empty_types(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
     void code_poke_settle(void);

@@ -113,7 +113,7 @@ def _trampoline(site: Any) -> Iterator[str]:
     try:
         capstone = import_module("capstone")
     except ImportError:
-        words = [offset for offset in WORDS if offset > 32 or row.kind == "switch"]
+        words = [offset for offset in WORDS if offset > 32 or site.__calls_off__]
         for offset in range(SITE_SIZE, min(words), 16):
             yield _line(offset, slot[offset : min(offset + 16, *words)])
         yield "      (for instructions: pip install 'jumplabel[dis]')"
