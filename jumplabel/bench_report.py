@@ -21,6 +21,8 @@ CALLS = {
 }
 REFERENCES = ("early return", "wraps wrapper", "wrapt enabled=", "partial", "C built-in", "direct call")
 
+GATED = ("coroutine", "generator")
+
 STATES = ("off", "on")
 CHECKS = (
     "check deleted",
@@ -58,6 +60,8 @@ TARGETS: list[tuple[str, str, float | None]] = [
     ("toggle, sites: 1", BARE_SYNCS, 3),
     # {}.get computes the hash of its argument, but for a string, which has it stored: shown, so that nobody is misled.
     ("gate off", "C built-in of a str", None),
+    # Called, and awaited or iterated over.
+    *((f"{kind} gate {state}", f"early {kind} {state}", None) for state in STATES for kind in GATED),
 ]
 
 # What a static branch adds to a loop, of what a global flag adds.

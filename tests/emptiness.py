@@ -13,22 +13,26 @@ THROWN = [
     lambda: (ValueError, ValueError("instance")),
     lambda: (ValueError, ("two", "values"), None),
     lambda: (ValueError("thrown"), None, None),
-    lambda: (ValueError("thrown"), "value"),
-    lambda: (ValueError, None, "no traceback"),
-    lambda: (7,),
-    lambda: (int,),
     lambda: (),
     lambda: (ValueError, None, None, None),
 ]
 if sys.version_info >= (3, 12):  # before, it became a RuntimeError although the function had not begun
     THROWN.append(lambda: (StopIteration("thrown"),))
 
-OPERATIONS = [
-    lambda it: it.send(None),
-    lambda it: it.send(7),
-    lambda it: it.close(),
-    *((lambda it, thrown=thrown: it.throw(*thrown())) for thrown in THROWN),
+NOT_EXCEPTIONS = [
+    lambda: (ValueError("thrown"), "value"),
+    lambda: (ValueError, None, "no traceback"),
+    lambda: (7,),
+    lambda: (int,),
 ]
+
+
+def throwing(thrown):
+    return [(lambda it, each=each: it.throw(*each())) for each in thrown]
+
+
+OPERATIONS = [lambda it: it.send(None), lambda it: it.send(7), lambda it: it.close(), *throwing(THROWN)]
+MISTAKES = throwing(NOT_EXCEPTIONS)
 
 
 def outcome(function, *args):

@@ -13,7 +13,7 @@ import warnings
 import weakref
 
 import pytest
-from emptiness import OPERATIONS, after, compare, outcome
+from emptiness import MISTAKES, OPERATIONS, after, compare, outcome
 from processes import run
 from sites import fork_quietly, off_on_off
 
@@ -102,6 +102,7 @@ def test_an_exception_of_the_function_reaches_who_awaits(key):
 
 def test_an_off_call_runs_no_python_and_looks_at_no_argument(key, gate):
     events = []
+    gc.collect()  # so that no weak reference's callback runs meanwhile
 
     async def caller():
         sys.setprofile(lambda frame, event, argument: events.append((event, frame.f_code.co_name)))
@@ -133,8 +134,9 @@ def test_it_does_what_a_real_one_does_to_send_throw_and_close(key):
         return "off"
 
     gate = static_gate(key, default="off")(coroutine)
-    compare(real, gate)
-    compare(lambda: real().__await__(), lambda: gate().__await__(), next, lambda it: iter(it) is it)
+    mistakes = MISTAKES if sys.version_info < (3, 15) else []  # which looks first whether the coroutine has ended
+    compare(real, gate, *mistakes)
+    compare(lambda: real().__await__(), lambda: gate().__await__(), *mistakes, next, lambda it: iter(it) is it)
 
 
 def test_its_iterator_is_the_same_coroutine(key, gate):
@@ -271,7 +273,7 @@ def test_asyncio_shows_a_task_of_it(key, gate, debug, python_tasks):
         assert task.get_stack() == []
         task.print_stack(file=text)
         assert "No stack for" in text.getvalue()
-        if sys.version_info >= (3, 14):
+        if sys.version_info >= (3, 14) and not python_tasks:  # it looks at no others
             graph = asyncio.capture_call_graph(task)
             assert graph.future is task and graph.call_stack == ()
             asyncio.print_call_graph(task, file=text)
@@ -297,7 +299,7 @@ def test_references_are_counted_exactly(key):
     for _ in range(300):
         gate()
         empty = gate()
-        for operation in OPERATIONS:
+        for operation in OPERATIONS + MISTAKES:
             outcome(operation, empty)
             outcome(operation, empty.__await__())
             outcome(operation, gate())
