@@ -14,8 +14,8 @@
  *
  *     StaticCallable(kind, key, key_address, off, on, owner, calls_off=False)
  *
- * kind "gate":   a call returns `off` (calls_off: what `off` returns) while the key is off, and calls `on` while it is
- * on kind "switch": a call calls `off` or `on`
+ * kind "gate":   a call returns `off` while the key is off, or with calls_off what `off` returns; on, it calls `on`
+ * kind "switch": a call calls `off` or `on`
  */
 int callable_type(uintptr_t list);
 

@@ -139,38 +139,37 @@ static PySendResult generator_advance(PyObject *object, PyObject *value, PyObjec
     return PYGEN_RETURN;
 }
 
-/* NULL without an exception is StopIteration(None), here only. */
-static PyObject *advance(PyObject *self)
+static PyObject *stop(PyObject *value)
 {
-    PyObject *value;
-    if (Py_TYPE(self)->tp_as_async->am_send(self, Py_None, &value) == PYGEN_RETURN) {
-        if (value != Py_None) {
-            /* Made here: PyErr_SetObject() would take a tuple for the arguments, and an exception for the instance. */
-            PyObject *stop = PyObject_CallOneArg(PyExc_StopIteration, value);
-            if (stop)
-                PyErr_SetObject(PyExc_StopIteration, stop);
-            Py_XDECREF(stop);
-        }
-        Py_DECREF(value);
-    }
+    /* Made here: PyErr_SetObject() would take a tuple for the arguments, and an exception for the instance. */
+    PyObject *error =
+        value == Py_None ? PyObject_CallNoArgs(PyExc_StopIteration) : PyObject_CallOneArg(PyExc_StopIteration, value);
+    if (error)
+        PyErr_SetObject(PyExc_StopIteration, error);
+    Py_XDECREF(error);
+    Py_DECREF(value);
     return NULL;
 }
 
 static PyObject *send(PyObject *self, PyObject *argument)
 {
     PyObject *value;
-    if (Py_TYPE(self)->tp_as_async->am_send(self, argument, &value) == PYGEN_RETURN) {
-        PyObject *stop = value == Py_None ? PyObject_CallNoArgs(PyExc_StopIteration)
-                                          : PyObject_CallOneArg(PyExc_StopIteration, value);
-        if (stop)
-            PyErr_SetObject(PyExc_StopIteration, stop);
-        Py_XDECREF(stop);
-        Py_DECREF(value);
-    }
+    return Py_TYPE(self)->tp_as_async->am_send(self, argument, &value) == PYGEN_RETURN ? stop(value) : NULL;
+}
+
+/* As tp_iternext: NULL without an exception is the end, too. */
+static PyObject *advance(PyObject *self)
+{
+    PyObject *value;
+    if (Py_TYPE(self)->tp_as_async->am_send(self, Py_None, &value) != PYGEN_RETURN)
+        return NULL;
+    if (value != Py_None)
+        return stop(value);
+    Py_DECREF(value);
     return NULL;
 }
 
-/* Raise what throw() was given: true; or what is wrong with it. */
+/* Raises what throw() was given, and returns 1; 0: it raised what is wrong with that. */
 static int raise_given(PyObject *const *args, Py_ssize_t n)
 {
     if (n < 1 || n > 3) {

@@ -168,7 +168,7 @@ def test_each_call_gives_an_object_of_its_own(key, gate):
 def test_it_is_a_coroutine_to_those_who_ask(key, gate):
     empty = gate()
     assert isinstance(empty, collections.abc.Coroutine) and inspect.isawaitable(empty) and asyncio.iscoroutine(empty)
-    assert not isinstance(empty, collections.abc.Iterable)
+    assert not isinstance(empty, collections.abc.Iterable) and not inspect.iscoroutine(empty)
     assert (empty.__name__, empty.__qualname__) == ("coroutine", "coroutine")
     assert "EmptyCoroutine of coroutine" in repr(empty)
     for name in ("cr_frame", "cr_await", "cr_code"):  # tools look for the first one, and take it for one written in C
