@@ -48,7 +48,7 @@ static PyObject *plain_branch(PyObject *object, PyObject *const *args, size_t na
  */
 static struct trampoline_target target(PyTypeObject *our_type, PyObject *callable)
 {
-    vectorcallfunc entry = empty_maker_entry(callable);
+    vectorcallfunc entry = (vectorcallfunc)empty_maker_entry(callable);
     if (PyFunction_Check(callable) || PyCFunction_CheckExact(callable) || Py_IS_TYPE(callable, our_type))
         entry = PyVectorcall_Function(callable);
     return (struct trampoline_target){(void *)(entry ? entry : PyObject_Vectorcall), callable};

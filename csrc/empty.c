@@ -77,7 +77,10 @@ static PyObject *maker_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     return (PyObject *)self;
 }
 
-vectorcallfunc empty_maker_entry(PyObject *callable) { return Py_TYPE(callable)->tp_new == maker_new ? make : NULL; }
+void *empty_maker_entry(void *callable)
+{
+    return Py_TYPE((PyObject *)callable)->tp_new == maker_new ? (void *)make : NULL;
+}
 
 /* No tp_clear, here and below: a cycle runs through what was put into the default, or into a gate's attributes. */
 static int maker_traverse(PyObject *object, visitproc visit, void *arg)

@@ -5,12 +5,12 @@
  * Each call gets a fresh object, as each call of the function would: it can be used up, and be one of several in a set.
  * They run no Python, and have no code and no frame: to tools they are coroutines of C, as Cython's.
  *
- * Beside callable.h, and includes Python.h as it does.
+ * Beside callable.h: empty.c includes Python.h.
  */
 #ifndef JUMPLABEL_EMPTY_H
 #define JUMPLABEL_EMPTY_H
 
-#include <Python.h>
+#include <stdint.h>
 
 /*
  * Append to the list at this address, as callable_type() does: the maker's type; the types that it makes: coroutine,
@@ -23,7 +23,7 @@
  */
 int empty_types(uintptr_t list);
 
-/* What a maker's vectorcall is and remains; NULL: the object is no maker. */
-vectorcallfunc empty_maker_entry(PyObject *callable);
+/* What the vectorcall of a maker, a Python object, is and remains; NULL: the object is no maker. */
+void *empty_maker_entry(void *callable);
 
 #endif

@@ -190,7 +190,7 @@ async def other_async_generator(n=0):
 
 
 class CallsCoroutine:
-    async def __call__(self):
+    async def __call__(self, n=0):
         pass
 
 
@@ -221,6 +221,7 @@ FLAVOURED = [
     (functools.partial(CallsCoroutine()), "coroutine"),
     (functools.partial(HasCoroutine().method), "coroutine"),
     (types.MethodType(generator, 1), "generator"),
+    (types.MethodType(CallsCoroutine(), 1), "coroutine"),
     (types.coroutine(generator), "generator"),
     (classmethod(coroutine), "coroutine"),
     (staticmethod(generator), "generator"),

@@ -139,6 +139,19 @@ def test_it_does_what_a_real_one_does_to_send_throw_and_close(key):
     compare(lambda: real().__await__(), lambda: gate().__await__(), *mistakes, next, lambda it: iter(it) is it)
 
 
+def test_what_is_thrown_keeps_its_traceback_and_what_is_dropped_is_gone(key, gate):
+    try:
+        raise KeyError("thrown")
+    except KeyError as caught:
+        error, line = caught, caught.__traceback__.tb_lineno
+    with pytest.raises(KeyError) as thrown:
+        gate().throw(error)
+    assert line in [entry.lineno + 1 for entry in thrown.traceback]
+    died = []
+    reference = weakref.ref(gate(), died.append)
+    assert reference() is None and died == [reference]
+
+
 def test_its_iterator_is_the_same_coroutine(key, gate):
     empty = gate()
     iterator = empty.__await__()
