@@ -231,14 +231,13 @@ def test_a_bad_time_is_refused(request, value):
 
 
 @pytest.mark.parametrize("value", [1e-300, 1, 0.5, 1e300])
-def test_any_other_time_is_kept(request, value):
+def test_any_other_time_is_kept(request, value, monkeypatch):
+    monkeypatch.setattr(lingering, "wake", int)
     key = StaticKey(request.node.nodeid, deferred=value)
     assert key.deferred == value and type(key.deferred) is float
     key.inc()
     key.dec()
-    if value >= HOUR:
-        assert key.enabled
-        pass_time(HOUR)
+    assert key.enabled and lingers(key)
     key.flush()
     assert not key.enabled
 
@@ -387,6 +386,14 @@ def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, mon
     key.dec()
     wait_for(lambda: used and not key.enabled)
     wait_for(lambda: not there_is_a_thread())
+
+
+def test_one_look_is_enough_for_all_who_asked_for_one():
+    wait_for(lambda: not there_is_a_thread())
+    for _ in range(3):
+        lingering._looks.put(None)
+    lingering._look()
+    assert lingering._looks.empty()
 
 
 def test_there_is_one_thread(deferred):
@@ -642,6 +649,16 @@ def test_a_child_has_a_thread_of_its_own():
     run(
         DEFERRED,
         """
+        class Owned:
+            '''What another process has may be in any state.'''
+
+            owner, queue = os.getpid(), lingering._looks
+
+            def __getattr__(self, name):
+                assert os.getpid() == self.owner
+                return getattr(self.queue, name)
+
+        lingering._looks = Owned()
         slow = StaticKey("slow", deferred=0.5)
         slow_gate = static_gate(slow, default="off")(lambda: "on")
         use(key)
