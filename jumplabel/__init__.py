@@ -18,12 +18,20 @@ except ModuleNotFoundError as error:
 
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
-from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
+from jumplabel.errors import (
+    DecorationError,
+    JumpLabelError,
+    PatchError,
+    SettingError,
+    StaticKeyError,
+    TracepointError,
+)
 from jumplabel.hints import likely, unlikely
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
+from jumplabel.tracepoint import Tracepoint
 
 _configure()
 
@@ -37,6 +45,8 @@ __all__ = [
     "StaticCall",
     "StaticKey",
     "StaticKeyError",
+    "Tracepoint",
+    "TracepointError",
     "batch",
     "info",
     "jump_table",

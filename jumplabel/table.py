@@ -18,9 +18,9 @@ class JumpEntry:
     address: int
     """Of the site's instruction, in a trampoline or in a code object; of the word that a plain branch in C reads."""
     kind: str
-    """``gate``, ``switch``, or ``branch``: one in bytecode."""
+    """``gate``, ``switch``, ``call``, ``tracepoint``, ``snapshot``; or ``branch``: one in bytecode."""
     native: bool
-    """Whether the site is an instruction in a trampoline; otherwise a gate or switch is a plain branch in C."""
+    """Whether the site is an instruction in a trampoline; otherwise it is a plain branch in C, or ``branch``."""
     state: bool
     """Whether the site shows the key as on."""
     owner: str
