@@ -58,6 +58,12 @@ RATIOS: dict[str, tuple[str, tuple[str, ...]]] = {
             "call through StaticCall off",
         ),
     ),
+    "a place that others can watch, no one does": (
+        "callbacks, none registered",
+        ("tracepoint, none registered", "blinker, none registered", "gate off"),
+    ),
+    "one probe": ("callbacks, one registered", ("tracepoint, one registered", "blinker, one registered")),
+    "three probes": ("callbacks, three registered", ("tracepoint, three registered", "blinker, three registered")),
 }
 
 # The row, what it is divided by, and the most that is wanted.

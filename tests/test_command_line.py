@@ -192,6 +192,53 @@ class Counter:
 """
 
 
+PROBED = """from jumplabel import StaticCall, Tracepoint
+
+none, one, two = Tracepoint("probed.none"), Tracepoint("probed.one"), Tracepoint("probed.two")
+
+@one.register
+@two.register
+def probe(x): ...
+
+two.register(print)
+
+class Holder:
+    @StaticCall
+    def call(self): ...
+
+def target(self): ...
+
+Holder.call.update(target)
+off = StaticCall(probe)
+off.update(None)
+"""
+
+LEADS_TO = {"none": None, "one": "<function probe ", "two": "(<function probe ", "Holder.call": "<function target "}
+
+
+@pytest.mark.parametrize(("name", "target"), [*LEADS_TO.items(), ("off", None)])
+@pytest.mark.parametrize("extra", [True, False], ids=["capstone", "plain"])
+def test_dis_says_where_a_site_leads(run, native, tmp_path, name, target, extra):
+    if extra:
+        pytest.importorskip("capstone")
+    else:
+        (tmp_path / "capstone.py").write_text("raise ImportError\n")
+    (tmp_path / "probed.py").write_text(PROBED)
+    first, _, site, *output = run("dis", f"probed:{name}").splitlines()
+    kind = "call" if name in ("Holder.call", "off") else "tracepoint"
+    assert f": {kind} of probed." in first and f", {'on' if target else 'off'}, at 0x" in first
+    at = [line for line in output if line.startswith("the target's, at ")]
+    if not target:
+        assert "nop5" in site and at == []
+        return
+    address, leads_to = (int(re.search("0x[0-9a-f]{16}", line)[0], 16) for line in (first, at[0]))
+    assert f"the site, to {leads_to:#018x}" in site
+    assert int(re.search(r"jmp (-?\d+)", site)[1]) == leads_to - address
+    words = [line.split(maxsplit=3) for line in output[output.index(at[0]) :] if re.match(" +4[08]  [a-z_]+ +0x", line)]
+    assert [word[:2] for word in words] == [["40", "entry"], ["48", "argument"]]
+    assert words[1][3].startswith(target)
+
+
 def test_dis_of_a_plain_branch(run):
     assert "plain branch" in run("dis", "shop:parse", JUMPLABEL_NATIVE="0")
 
