@@ -21,21 +21,6 @@ CALLS = {
 }
 REFERENCES = ("early return", "wraps wrapper", "wrapt enabled=", "partial", "C built-in", "direct call")
 
-IN_C = {
-    "native branch": ("native branch off", "native branch on"),
-    "native branch in a struct": ("native branch in a struct off", "native branch in a struct on"),
-    "flag in C": ("flag in C off", "flag in C on"),
-    "pointer in a struct": ("pointer in a struct", "pointer in a struct"),
-    "constant pointer": ("constant pointer", "constant pointer"),
-}
-IN_C_REFERENCES = ("flag in C", "pointer in a struct", "constant pointer")
-IN_PYTHON = {
-    "native branch": ("native branch from Python off", "native branch from Python on"),
-    "pointer in a struct": ("pointer in a struct from Python", "pointer in a struct from Python"),
-    "pointer": ("pointer from Python", "pointer from Python"),
-}
-IN_PYTHON_REFERENCES = ("pointer in a struct", "pointer")
-
 STATES = ("off", "on")
 CHECKS = (
     "check deleted",
@@ -71,6 +56,23 @@ RATIOS: dict[str, list[tuple[str, str]]] = {
         (f"call through {what}", "call through rebound global")
         for what in ("StaticCall", "attribute", "dictionary", "wrapper", "StaticCall off")
     ],
+    "A C function that C calls": [
+        (row, "pointer in a struct")
+        for row in (
+            *("native branch off", "native branch on"),
+            *("native branch in a struct off", "native branch in a struct on"),
+            *("flag in C off", "flag in C on", "constant pointer"),
+        )
+    ],
+    "And that Python calls, through cffi": [
+        (row, "pointer in a struct from Python")
+        for row in ("native branch from Python off", "native branch from Python on", "pointer from Python")
+    ],
+    "A place that others can watch": [
+        (f"{what}, {number} registered", f"callbacks, {number} registered")
+        for number in ("none", "one", "three")
+        for what in ("tracepoint", "blinker")
+    ],
 }
 
 # The row, what it is divided by, and the most that is wanted.
@@ -98,17 +100,11 @@ def report(medians: dict[str, float]) -> Iterator[str]:
     yield ""
     yield "Ratios of medians: the row's time over the column's, both off or both on; below 1 the row is faster."
     yield ""
-    yield from _calls(medians, CALLS, REFERENCES)
+    yield from _calls(medians)
     yield ""
     yield from _checks(medians)
     yield ""
     yield from _ratios(medians)
-    yield "A C function that is called by C:"
-    yield from _calls(medians, IN_C, IN_C_REFERENCES)
-    yield ""
-    yield "And by Python, through cffi:"
-    yield from _calls(medians, IN_PYTHON, IN_PYTHON_REFERENCES)
-    yield ""
     yield from _toggles(medians)
     yield ""
     yield from _decorations(medians)
@@ -130,14 +126,14 @@ def _environment() -> Iterator[str]:
     yield f"jumplabel    {native}, sync method: {facts.sync_method or 'none'}, {facts.syncs_per_batch} syncs a batch"
 
 
-def _calls(medians: dict[str, float], calls: dict[str, tuple[str, str]], references: tuple[str, ...]) -> Iterator[str]:
-    first, width = max(map(len, calls)), max(11, *map(len, references))
-    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in references)
-    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(references)
-    for what, names in calls.items():
+def _calls(medians: dict[str, float]) -> Iterator[str]:
+    first, width = max(map(len, CALLS)), max(map(len, REFERENCES))
+    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in REFERENCES)
+    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(REFERENCES)
+    for what, names in CALLS.items():
         cells = ""
-        for reference in references:
-            off, on = (medians[a] / medians[b] for a, b in zip(names, calls[reference], strict=True))
+        for reference in REFERENCES:
+            off, on = (medians[a] / medians[b] for a, b in zip(names, CALLS[reference], strict=True))
             cells += f"  {'=' if what == reference else f'{off:.2f}  {on:.2f}':>{width + 1}}"
         yield f"{what:<{first}}{cells}"
 
