@@ -137,11 +137,12 @@ class _Variants:
         function = self.function
         code, name = self.template.variant(state), function.__name__
         variant = FunctionType(code, function.__globals__, name, function.__defaults__, function.__closure__)
-        for attribute in _SHARED:
+        # From 3.14 on annotations may be a function that has yet to be run.
+        annotations = "__annotate__" if getattr(function, "__annotate__", None) else "__annotations__"
+        for attribute in (*_SHARED, annotations):
             setattr(variant, attribute, getattr(function, attribute))
         return variant
 
 
 _SHARED = ["__module__", "__qualname__", "__doc__", "__kwdefaults__", "__dict__"]
-_SHARED += ["__annotations__"] if sys.version_info < (3, 14) else ["__annotate__"]  # which has yet to be run
 _SHARED += ["__type_params__"] if sys.version_info >= (3, 12) else []
