@@ -39,22 +39,15 @@ static size_t taken;          /* of them */
 static int shared;            /* see arena_shared() */
 static volatile char *marker; /* NULL, or a page that the kernel zeroes in a child, however it is made; else not 0 */
 
-static void *reserve(void *where, size_t size)
-{
-    int flags = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE | (where ? MAP_FIXED : 0);
-    void *address = mmap(where, size, PROT_NONE, flags, -1, 0);
-    return address == MAP_FAILED ? NULL : address;
-}
-
-static bool is_reserved(const uint8_t *address)
-{
-    return reserved && (uintptr_t)address - (uintptr_t)reserved < RESERVED;
-}
-
+/* So many of them, or NULL. They are never taken again: what becomes of a mapping there may leave a hole for others. */
 static void *take_reserved(size_t size)
 {
-    if (!reserved && !(reserved = reserve(NULL, RESERVED)))
-        return NULL;
+    if (!reserved) {
+        void *address = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+        if (address == MAP_FAILED)
+            return NULL;
+        reserved = address;
+    }
     if (size > RESERVED - taken)
         return NULL;
     taken += size;
@@ -63,9 +56,7 @@ static void *take_reserved(size_t size)
 
 static void unmap_twice(struct mapping *mapping, size_t size)
 {
-    if (mapping->exec && is_reserved(mapping->exec))
-        reserve(mapping->exec, size); /* no hole, in which somebody else's mapping would be overwritten by our next */
-    else if (mapping->exec)
+    if (mapping->exec)
         munmap(mapping->exec, size);
     if (mapping->write)
         munmap(mapping->write, size);
@@ -115,7 +106,7 @@ static int map_twice(struct mapping *mapping, size_t size, void *where)
     if (!error)
         return 0;
     unmap_twice(mapping, size);
-    if (!map_pages_twice(mapping, size)) /* not there: a mapping that was refused may have left a hole */
+    if (!map_pages_twice(mapping, size))
         return 0;
     unmap_twice(mapping, size);
     return error; /* the file is the usual way: its error is the one to explain */

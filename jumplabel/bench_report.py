@@ -46,6 +46,20 @@ DECORATIONS: dict[str, tuple[str, float | None]] = {
     "decorate, closure again": ("a closure again", None),
 }
 
+# What is asked, the row that the others are divided by, and these.
+RATIOS: dict[str, tuple[str, tuple[str, ...]]] = {
+    "a call whose target can be swapped": (
+        "call through rebound global",
+        (
+            "call through StaticCall",
+            "call through attribute",
+            "call through dictionary",
+            "call through wrapper",
+            "call through StaticCall off",
+        ),
+    ),
+}
+
 # The row, what it is divided by, and the most that is wanted.
 TARGETS: list[tuple[str, str, float | None]] = [
     ("gate off", "early return off", 0.6),
@@ -74,6 +88,7 @@ def report(medians: dict[str, float]) -> Iterator[str]:
     yield ""
     yield from _checks(medians)
     yield ""
+    yield from _ratios(medians)
     yield from _toggles(medians)
     yield ""
     yield from _decorations(medians)
@@ -132,6 +147,15 @@ def _added(medians: dict[str, float], loop: str, check: str) -> tuple[float, flo
 def _handling(medians: dict[str, float], check: str) -> tuple[float, float]:
     off, on = (medians[f"function {state}, {check}"] / medians[f"function {state}, check deleted"] for state in STATES)
     return off, on
+
+
+def _ratios(medians: dict[str, float]) -> Iterator[str]:
+    for what, (reference, names) in RATIOS.items():
+        yield f"{what}, over {reference}"
+        width = max(map(len, names))
+        for name in names:
+            yield f"  {name:<{width}}  {medians[name] / medians[reference]:.2f}"
+        yield ""
 
 
 def _toggles(medians: dict[str, float]) -> Iterator[str]:

@@ -21,7 +21,7 @@ CallSite, ObjectSite = _published_types()
 
 
 def sealed(kind: T) -> T:
-    """A class decorator: a subclass of theirs, with methods of its own, is called as they are, and cannot be changed."""
+    """A class decorator: a subclass of theirs that adds methods is called as quickly as they are, and cannot change."""
     lib.call_site_seal(id(kind))
     return kind
 

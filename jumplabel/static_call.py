@@ -43,7 +43,9 @@ class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is 
             raise MemoryError
         try:
             address = int(ffi.cast("uintptr_t", key))
-            made: StaticCall[P, R] = super().__new__(cls, "call", (), (address,), off, off_is, owner(function), function)
+            made: StaticCall[P, R] = super().__new__(
+                cls, "call", (), (address,), off, off_is, owner(function), function
+            )
         finally:
             lib.static_key_drop(key)  # from now on it is the site's alone
         update_wrapper(made, function)

@@ -305,6 +305,7 @@ NAMES = [
     *(name for pair in bench_report.CALLS.values() for name in pair),
     *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
     *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
+    *(name for reference, names in bench_report.RATIOS.values() for name in (reference, *names)),
     *bench_report.TOGGLES.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,

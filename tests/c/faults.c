@@ -195,6 +195,18 @@ static bool shows_on(struct made *site)
     }
 }
 
+/* A static call of both keys that have sites, with some targets. */
+static struct static_call *both;
+static void *targets[4]; /* by state */
+
+static void *shown_by_both(void)
+{
+    struct call_target *current = both->current;
+    if (both->slot)
+        return ((function *)(void *)both->slot->exec)(NULL);
+    return current ? current->to.argument : NULL;
+}
+
 static bool displaced; /* somebody else has SIGTRAP, or had it before us */
 
 static long shared_memory(void)
@@ -239,6 +251,10 @@ static void check(void)
     for (size_t i = 0; i < n_sites; i++) {
         int enabled = keys[sites[i].key].enabled;
         EXPECT(sites[i].entry->enabled == enabled && shows_on(&sites[i]) == enabled);
+    }
+    if (both) {
+        int state = keys[FIRST].enabled + 2 * keys[SECOND].enabled;
+        EXPECT(both->state == (uint64_t)state && shown_by_both() == targets[state]);
     }
     EXPECT(shared_memory() == memory_before + 2 * (long)arena_size());
     EXPECT(open_files() == files_before);
@@ -289,6 +305,36 @@ static void make_site(int key, int kind)
         EXPECT(given[info.refused] || info.refused == -arena_shared());
         EXPECT(and_all_after || !(given[ENFILE] || given[EFBIG])); /* memory can be had without a file */
     }
+    check();
+}
+
+static void make_call(void)
+{
+    struct static_key *both_keys[] = {keys[FIRST].key, keys[SECOND].key};
+    struct trampoline_target off = {(void *)identity, NULL};
+    arm();
+    both = static_call_new(both_keys, 2, "call", "owner", TRAMPOLINE_SWITCH, off);
+    if (failed(both ? 0 : -ENOMEM)) {
+        check();
+        both = static_call_new(both_keys, 2, "call", "owner", TRAMPOLINE_SWITCH, off);
+    }
+    EXPECT(both && both->n_entries == 2);
+    check();
+}
+
+static void lead(int state, void *value)
+{
+    struct trampoline_target to = {value ? (void *)identity : NULL, value};
+    struct call_update update = {.state = (uint64_t)state, .to = to};
+    struct call_target *left;
+    arm();
+    if (failed(static_call_update(both, &update, &left))) {
+        call_target_retire(left);
+        check();
+        EXPECT(!static_call_update(both, &update, &left));
+    }
+    call_target_retire(left);
+    targets[state] = value;
     check();
 }
 
@@ -364,8 +410,20 @@ static void read_table(void)
     struct jump_table *table = jump_table_read(NULL);
     if (failed(table ? 0 : -ENOMEM))
         table = jump_table_read(NULL);
-    EXPECT(table && table->n == n_sites);
+    EXPECT(table && table->n == n_sites + both->n_entries);
     free(table);
+}
+
+/* Slots that native entries are in; the static call's are in one, and its targets have theirs. */
+static size_t slots_used(size_t native_entries)
+{
+    size_t n = native_entries;
+    if (both->slot) {
+        n += 1 - both->n_entries;
+        for (struct call_target *target = both->targets; target; target = target->next)
+            n++;
+    }
+    return n;
 }
 
 /* The next one but `room` that is made needs more executable memory. */
@@ -378,7 +436,7 @@ static void fill_arena(size_t room)
     int error;
     jump_label_info(&info); /* buries the retired, too */
     text_lock();
-    for (size_t i = info.native_entries + room; i < arena_size() / SLOT_SIZE; i++)
+    for (size_t i = slots_used(info.native_entries) + room; i < arena_size() / SLOT_SIZE; i++)
         EXPECT((fillers[n_fillers++] = arena_alloc(&error)));
     text_unlock();
 }
@@ -466,7 +524,11 @@ static void live(enum sync_method method)
     make_site(SECOND, SWITCH);
     toggle(FIRST, KEY_ENABLE);
     toggle(FIRST, KEY_DISABLE);
+    make_call();
+    lead(0, &off_value);
     toggle_all(KEY_INC);
+    lead(3, &on_value);
+    lead(3, &off_value);
     toggle_all(KEY_DEC);
     signal(SIGTRAP, note);
     displaced = true;
@@ -483,6 +545,7 @@ static void live(enum sync_method method)
     retire(5);
     toggle_all(KEY_DEC);
     make_site(SECOND, SWITCH);
+    lead(0, NULL);
     fork_apart();
     toggle_all(KEY_INC);
     arm();
@@ -503,6 +566,7 @@ static void live(enum sync_method method)
         else
             jump_entry_retire(site->entry);
     }
+    static_call_retire(both);
     text_lock();
     while (n_fillers)
         arena_free(fillers[--n_fillers]);

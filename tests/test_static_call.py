@@ -1,0 +1,589 @@
+"""StaticCall: where its calls go, as a function and as a method, before, during and after an update."""
+
+import functools
+import gc
+import inspect
+import pickle
+import sys
+import threading
+import time
+import weakref
+
+import pytest
+from processes import SITES, run
+from sites import echo, in_thread, nothing_made, other_echo
+
+import jumplabel
+from jumplabel import DecorationError, StaticCall, StaticKey, batch, static_gate, static_switch
+
+CALLS = [
+    ((), {}),
+    ((1,), {}),
+    ((1, 2, 3), {"a": 1}),
+    (tuple(range(50)), {f"k{n}": n for n in range(50)}),
+]
+
+
+@StaticCall
+def at_module_level(x: int = 3) -> int:
+    """For pickle and inspect."""
+    return x
+
+
+class Callable:
+    def __call__(self, *args, **kwargs):
+        return self, args, kwargs
+
+    def method(self, *args, **kwargs):
+        return self, args, kwargs
+
+
+def ran(function):
+    """The names of the Python functions that a call of it enters."""
+    names = []
+
+    def profile(frame, event, _):
+        if event == "call":
+            names.append(frame.f_code.co_name)
+
+    sys.setprofile(profile)
+    try:
+        function()
+    finally:
+        sys.setprofile(None)
+    return names
+
+
+# ---- calls ----
+
+
+@pytest.mark.parametrize(("args", "kwargs"), CALLS)
+def test_calls_go_to_the_present_target(args, kwargs):
+    call = StaticCall(echo)
+    assert call.func is echo and call(*args, **kwargs) == (args, kwargs)
+    call.update(other_echo)
+    assert call.func is other_echo and call(*args, **kwargs) == ("other", args, kwargs)
+    call.update(None)
+    assert call.func is None and call(*args, **kwargs) is None
+    call.update(echo)
+    assert call.func is echo and call(*args, **kwargs) == (args, kwargs)
+
+
+def test_off_it_enters_no_python():
+    call = StaticCall(echo)
+    assert ran(call) == ["echo"]
+    call.update(None)
+    assert ran(call) == []
+
+
+TARGETS = {
+    "builtin": lambda: max,
+    "method of a builtin": lambda: {3: 4}.get,
+    "class": lambda: Callable,
+    "bound method": lambda: Callable().method,
+    "object": Callable,
+    "partial": lambda: functools.partial(echo, 1),
+    "gate": lambda: static_gate(StaticKey("test_static_call.gate", default=True))(echo),
+    "switch": lambda: static_switch(StaticKey("test_static_call.switch"), to=echo)(other_echo),
+    "static call": lambda: StaticCall(echo),
+}
+
+
+@pytest.mark.parametrize("make", TARGETS.values(), ids=list(TARGETS))
+def test_anything_that_can_be_called_is_a_target(make):
+    target = make()
+    arguments = (3, 4) if target is max else (3,) if inspect.isbuiltin(target) else () if target is Callable else (1, 2)
+    kind = type(target(*arguments)) if target is Callable else None
+    for call in (StaticCall(target), StaticCall(echo)):
+        call.update(target)
+        assert call.func is target
+        result = call(*arguments)
+        assert type(result) is kind if kind else result == target(*arguments)
+
+
+def test_exceptions_pass_through():
+    def fail(error):
+        raise error
+
+    call = StaticCall(echo)
+    for target in (fail, functools.partial(fail)):
+        call.update(target)
+        error = ZeroDivisionError()
+        with pytest.raises(ZeroDivisionError) as caught:
+            call(error)
+        assert caught.value is error
+        assert [entry.name for entry in caught.traceback] == ["test_exceptions_pass_through", "fail"]
+
+
+def test_arguments_are_checked_by_the_target():
+    call = StaticCall(lambda a, *, b: (a, b))
+    assert call(1, b=2) == (1, 2)
+    with pytest.raises(TypeError, match="missing 1 required keyword-only argument"):
+        call(1)
+
+
+def test_recursion_and_an_update_in_its_midst():
+    @StaticCall
+    def down(n):
+        if n == 5:
+            down.update(lambda n: "the other one")
+        return down(n - 1) if n else "the bottom"
+
+    assert down(4) == "the bottom"
+    assert down(9) == "the other one"
+
+
+def test_a_target_may_update_the_call_to_nothing():
+    @StaticCall
+    def once():
+        once.update(None)
+        gc.collect()
+        return "done"
+
+    assert once() == "done" and once() is None
+
+
+# ---- as a function ----
+
+
+class Thing:
+    @StaticCall
+    def method(self, x):
+        return "method", self, x
+
+    @classmethod
+    @StaticCall
+    def class_method(cls, x):
+        return "class", cls, x
+
+    @staticmethod
+    @StaticCall
+    def static_method(x):
+        return "static", x
+
+
+def test_methods():
+    thing = Thing()
+    assert thing.method(1) == Thing.method(thing, 1) == ("method", thing, 1)
+    assert thing.class_method(1) == Thing.class_method(1) == ("class", Thing, 1)
+    assert thing.static_method(1) == Thing.static_method(1) == ("static", 1)
+    bound = thing.method
+    Thing.method.update(lambda self, x: ("new", self, x))
+    try:
+        assert bound(1) == thing.method(1) == ("new", thing, 1)
+    finally:
+        Thing.method.update(Thing.method.__wrapped__)
+
+
+def test_a_method_is_called_without_a_bound_method():
+    assert type(Thing.method).__flags__ & (1 << 17)  # Py_TPFLAGS_METHOD_DESCRIPTOR
+    assert type(Thing.method).__flags__ & (1 << 11)  # Py_TPFLAGS_HAVE_VECTORCALL
+
+
+def test_its_type_is_as_quick_as_it_is_because_nobody_can_change_it():
+    with pytest.raises(TypeError, match="immutable type"):
+        StaticCall.__call__ = echo
+
+
+def test_it_stands_for_the_function():
+    call = at_module_level
+    assert (call.__name__, call.__qualname__, call.__module__) == ("at_module_level", "at_module_level", __name__)
+    assert call.__doc__ == "For pickle and inspect." and call.__wrapped__.__code__ is call.__code__
+    assert str(inspect.signature(call)) == "(x: int = 3) -> int"
+    assert weakref.ref(call)() is call
+    call.note = "settable"
+    assert call.note == "settable"
+    assert "<StaticCall " in repr(call) and "at_module_level to <function at_module_level" in repr(call)
+
+
+def test_it_is_pickled_by_name():
+    assert pickle.loads(pickle.dumps(at_module_level)) is at_module_level
+
+
+def test_the_jump_table_shows_it():
+    before = jumplabel.info().native_sites
+    call = StaticCall(echo)
+    address = call.__site__()
+
+    def row():
+        return next(entry for entry in jumplabel.jump_table() if entry.address == address)
+
+    assert (row().kind, row().native, row().state) == ("call", True, True)
+    assert row().key == "sites.echo" and row().owner == f"sites.echo:{echo.__code__.co_firstlineno}"
+    call.update(None)
+    assert row().state is False
+    assert jumplabel.info().native_sites == before + 1
+    assert not any(key.name == "sites.echo" for key in jumplabel.keys())
+
+
+# ---- refusals ----
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        (None, "needs a callable, not None"),
+        (7, "needs a callable, not 7"),
+        (property(lambda self: 1), "needs a callable"),
+        (classmethod(echo), "put @classmethod around the StaticCall"),
+        (staticmethod(echo), "put @staticmethod around the StaticCall"),
+    ],
+)
+def test_what_cannot_be_called_is_refused(function, message):
+    with nothing_made(), pytest.raises(DecorationError, match=message):
+        StaticCall(function)
+    call = StaticCall(echo)
+    if function is not None:
+        with nothing_made(), pytest.raises(DecorationError, match=message):
+            call.update(function)
+    assert call.func is echo and call(1) == ((1,), {})
+
+
+async def coroutine():
+    return "waited for"
+
+
+def test_a_coroutine_function_and_a_plain_one_do_not_take_each_others_place():
+    with nothing_made(), pytest.raises(DecorationError, match=r"a coroutine function, and .* is a plain callable"):
+        at_module_level.update(coroutine)
+    call = StaticCall(coroutine)
+    with nothing_made(), pytest.raises(DecorationError, match=r"is a plain callable, and .* is a coroutine function"):
+        call.update(echo)
+
+
+def test_it_cannot_be_made_halfway():
+    with pytest.raises(TypeError):
+        StaticCall()
+    with pytest.raises(TypeError):
+        StaticCall(echo, echo)
+
+
+# ---- batches and keys ----
+
+
+def test_an_update_does_not_wait_for_a_batch(key):
+    gate = static_gate(key, default="off")(lambda: "on")
+    call = StaticCall(echo)
+    with batch():
+        key.enable()
+        call.update(None)
+        assert call() is None and gate() == "off"
+    assert gate() == "on"
+
+
+# ---- lifetimes ----
+
+
+class Target:
+    """Not a Python function, and known when it goes."""
+
+    def __init__(self, body=lambda: None):
+        self.body = body
+
+    def __call__(self):
+        return self.body()
+
+
+def make_function():
+    return lambda: "made"
+
+
+@pytest.mark.parametrize("make", [Target, make_function])
+def test_a_target_goes_with_the_update_that_replaces_it(make):
+    call = StaticCall(echo)
+    for replacement in (other_echo, None, Target()):
+        target = make()
+        gone = weakref.ref(target)
+        call.update(target)
+        del target
+        gc.collect()
+        assert gone() is call.func is not None
+        call.update(replacement)
+        assert gone() is None
+        assert call.func is replacement
+
+
+def test_references_are_counted_exactly_over_many_updates():
+    first, second = Target(), make_function()
+    call = StaticCall(echo)
+    before = sys.getrefcount(first), sys.getrefcount(second), sys.getrefcount(None)
+    for _ in range(3000):
+        for target in (first, second, first, None):
+            call.update(target)
+            call()
+    after = sys.getrefcount(first), sys.getrefcount(second), sys.getrefcount(None)
+    assert after[:2] == before[:2] and abs(after[2] - before[2]) < 20
+
+
+def test_the_first_function_is_kept():
+    def function():
+        return "the first"
+
+    call = StaticCall(function)
+    gone = weakref.ref(function)
+    call.update(echo)
+    del function
+    assert gone()() == "the first"
+    del call
+    gc.collect()
+    assert gone() is None
+
+
+@pytest.mark.parametrize("make", [Target, lambda body: lambda: body()])
+def test_a_target_that_is_replaced_while_it_runs_lives_on(make):
+    """The thread is in the call when the update returns, and goes on with what it was called with."""
+    inside, go_on = threading.Event(), threading.Event()
+    results = []
+
+    def body():
+        inside.set()
+        assert go_on.wait(60)
+        return "whole"
+
+    target = make(body)
+    gone = weakref.ref(target)
+    call = StaticCall(echo)
+    call.update(target)
+    del target
+    thread = threading.Thread(target=lambda: results.append(call()))
+    thread.start()
+    assert inside.wait(60)
+    call.update(None)
+    gc.collect()
+    assert gone() is not None and call() is None
+    go_on.set()
+    thread.join()
+    assert results == ["whole"]
+    assert gone() is None
+
+
+def test_a_cycle_through_it_is_collected():
+    def make():
+        call = StaticCall(lambda: call)
+        other = StaticCall(echo)
+        other.update(lambda: other)
+        return weakref.ref(call), weakref.ref(other), call.__site__(), other.__site__()
+
+    *gone, first, second = make()
+    gc.collect()
+    assert [reference() for reference in gone] == [None, None]
+    assert not {first, second} & {entry.address for entry in jumplabel.jump_table()}
+
+
+def test_slots_are_used_again():
+    def churn():
+        for _ in range(3000):
+            call = StaticCall(echo)
+            call.update(other_echo)
+            call.update(None)
+
+    churn()
+    before = jumplabel.info().arena_bytes
+    churn()
+    assert jumplabel.info().arena_bytes == before
+
+
+# ---- threads ----
+
+
+def test_any_thread_may_make_call_and_update_it():
+    call = StaticCall(echo)
+    in_thread(call.update, other_echo)
+    assert call() == ("other", (), {})
+
+    def make():
+        made = StaticCall(echo)
+        made.update(None)
+        assert made() is None
+
+    in_thread(make)
+
+
+def test_threads_see_the_targets_of_their_time(stress_seconds):
+    """Each call goes to the target that the last update left, or to one of an update that overlaps it."""
+    kinds = [lambda n: (lambda: n), lambda n: Target(lambda: n), lambda n: functools.partial(int, n)]
+    state = {"begun": 0, "done": 0}
+    call = StaticCall(lambda: 0)
+    wrong, calls = [], [0, 0]
+    stop = threading.Event()
+
+    def call_without_pause(number):
+        while not stop.is_set():
+            done = state["done"]
+            result = call()
+            if not done <= result <= state["begun"]:
+                wrong.append((done, result, state["begun"]))
+            calls[number] += 1
+
+    threads = [threading.Thread(target=call_without_pause, args=(number,)) for number in range(2)]
+    old = sys.getswitchinterval()
+    sys.setswitchinterval(1e-5)
+    for thread in threads:
+        thread.start()
+    end = time.monotonic() + min(stress_seconds, 3)
+    while time.monotonic() < end or not all(calls):
+        number = state["begun"] + 1
+        state["begun"] = number
+        call.update(kinds[number % 3](number))
+        state["done"] = number
+    stop.set()
+    for thread in threads:
+        thread.join()
+    sys.setswitchinterval(old)
+    assert not wrong
+    assert state["done"] > 100
+
+
+def test_updates_from_several_threads(stress_seconds):
+    """One of the targets stays, the others go: what is called is what `func` says, and nothing else is kept."""
+    call = StaticCall(lambda: None)
+    alive = weakref.WeakSet()
+    end = time.monotonic() + min(stress_seconds, 2)
+
+    def update_without_pause(number):
+        while time.monotonic() < end:
+            target = Target(lambda: number)
+            alive.add(target)
+            call.update(target)
+            assert call() in range(3)
+
+    threads = [threading.Thread(target=in_thread, args=(update_without_pause, number)) for number in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    gc.collect()
+    assert list(alive) == [call.func]
+
+
+# ---- processes ----
+
+
+def test_a_child_has_its_own_target():
+    run("""
+        from jumplabel import StaticCall
+        call = StaticCall(lambda: "first")
+        call.update(lambda: "second")
+
+        def child():
+            assert call() == "second"
+            call.update(lambda: "the child's")
+            assert call() == "the child's"
+            os.write(updated, b"x")
+            os.read(look_again, 1)
+            assert call() == "the child's"
+
+        has_updated, updated = os.pipe()
+        look_again, look = os.pipe()
+        pid = fork(child)
+        os.close(updated)
+        assert os.read(has_updated, 1) == b"x"
+        assert call() == "second"
+        call.update(None)
+        os.write(look, b"x")
+        assert ended(pid) == 0
+        assert call() is None
+        """)
+
+
+def test_a_child_that_is_forked_in_mid_update():
+    """By another thread, while one updates without pause: the child finds one target or the other, and its own way."""
+    run("""
+        from jumplabel import StaticCall
+        values = ["a", "b", None]
+        targets = [lambda: "a", lambda: "b", None]
+        call = StaticCall(targets[0])
+        stop = threading.Event()
+
+        def update():
+            while not stop.is_set():
+                for target in targets:
+                    call.update(target)
+
+        thread = threading.Thread(target=update)
+        thread.start()
+
+        def child():
+            assert call() in values
+            for value, target in zip(values, targets):
+                call.update(target)
+                assert call() == value and call.func is target
+
+        for _ in range(20):
+            forked(child)
+        stop.set()
+        thread.join()
+        """)
+
+
+def test_a_refused_update_changes_nothing():
+    run(
+        """
+        from jumplabel import StaticCall
+        import weakref
+
+        class Target:
+            def __call__(self):
+                return "the new one"
+
+        call = StaticCall(lambda: "the old one")
+        kept = call.func
+        other = BlockingThread()  # which does not answer the signal
+        for _ in range(3):
+            target = Target()
+            gone = weakref.ref(target)
+            error = refused(errno.EDEADLK, call.update, target)
+            assert "StaticCall" in str(error) and "is as it was" in str(error)
+            del target, error
+            gc.collect()
+            assert gone() is None
+            assert call() == "the old one" and call.func is kept
+            refused(errno.EDEADLK, call.update, None)
+            assert call() == "the old one" and call.func is kept
+        other.unblock()
+        call.update(None)
+        assert call() is None
+        """,
+        JUMPLABEL_SYNC="signal",
+    )
+
+
+WAYS = [
+    {"JUMPLABEL_NATIVE": "0"},
+    {"JUMPLABEL_POKE": "word"},
+    {"JUMPLABEL_SYNC": "signal"},
+    {"JUMPLABEL_SYNCS": "3"},
+]
+
+
+@pytest.mark.parametrize("settings", WAYS, ids=lambda settings: next(iter(settings)))
+def test_every_way_of_the_engine(settings):
+    run(
+        SITES,
+        """
+        from jumplabel import StaticCall
+
+        class Target:
+            def __call__(self, *args, **kwargs):
+                return "object", args, kwargs
+
+        call = StaticCall(lambda *args, **kwargs: ("function", args, kwargs))
+        native = os.environ.get("JUMPLABEL_NATIVE") != "0"
+        assert [entry.native for entry in jumplabel.jump_table() if entry.kind == "call"] == [native]
+        first = call.func
+        for _ in range(3):
+            assert call(1, a=2) == ("function", (1,), {"a": 2})
+            call.update(Target())
+            assert call(1, a=2) == ("object", (1,), {"a": 2})
+            call.update(None)
+            assert call(1, a=2) is None and call.func is None
+            with OtherThread(call):
+                turn()
+                call.update(first)
+        batches = info().batches
+        call.update(None)
+        assert info().batches - batches == native
+        assert info().word_batches == (info().batches if os.environ.get("JUMPLABEL_POKE") else 0)
+        """,
+        **settings,
+    )
