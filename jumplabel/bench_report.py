@@ -35,6 +35,9 @@ CHECKS = (
 LOOPS = {"loop": "assigning None", "sum": "adding numbers"}
 ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other rows are measured beside these two
 
+SNAPSHOTS, SNAPSHOT_REFERENCE = ("snapshot", "in place"), "flag at entry"
+CALLERS = ("Python", "map", "sorted")
+
 TOGGLES = {1: "toggle, sites: 1", 100: "toggle, sites: 100", 10_000: "toggle, sites: 10000"}
 BYTECODE_TOGGLES = {1: "toggle, bytecode sites: 1", 10_000: "toggle, bytecode sites: 10000"}
 BARE_SYNCS = "two bare syncs"
@@ -89,6 +92,8 @@ def report(medians: dict[str, float]) -> Iterator[str]:
     yield from _checks(medians)
     yield ""
     yield from _ratios(medians)
+    yield from _snapshots(medians)
+    yield ""
     yield from _toggles(medians)
     yield ""
     yield from _decorations(medians)
@@ -156,6 +161,22 @@ def _ratios(medians: dict[str, float]) -> Iterator[str]:
         for name in names:
             yield f"  {name:<{width}}  {medians[name] / medians[reference]:.2f}"
         yield ""
+
+
+def _snapshots(medians: dict[str, float]) -> Iterator[str]:
+    first, width = max(map(len, SNAPSHOTS)), len("by sorted(key=)")
+    yield "a call of a function with three tests, over one that reads a global flag once"
+    yield f"  {'':<{first}}" + "".join(f"  {'by ' + c:>{width}}" for c in ("Python", "map", "sorted(key=)"))
+    yield f"  {'':<{first}}" + f"  {'off    on':>{width}}" * len(CALLERS)
+    for kind in SNAPSHOTS:
+        cells = ""
+        for caller in CALLERS:
+            rows = [
+                (f"{kind} {state}, called by {caller}", f"{SNAPSHOT_REFERENCE} {state}, called by {caller}")
+                for state in STATES
+            ]
+            cells += f"  {'  '.join(f'{medians[row] / medians[flag]:.2f}' for row, flag in rows):>{width}}"
+        yield f"  {kind:<{first}}{cells}"
 
 
 def _toggles(medians: dict[str, float]) -> Iterator[str]:

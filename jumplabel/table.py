@@ -18,7 +18,7 @@ class JumpEntry:
     address: int
     """Of the site's instruction, in a trampoline or in a code object; of the word that a plain branch in C reads."""
     kind: str
-    """``gate``, ``switch``, or ``branch``: one in bytecode."""
+    """``gate``, ``switch``, ``snapshot``, or ``branch``: one in bytecode."""
     native: bool
     """Whether the site is an instruction in a trampoline; otherwise a gate or switch is a plain branch in C."""
     state: bool

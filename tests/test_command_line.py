@@ -306,6 +306,12 @@ NAMES = [
     *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
     *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
     *(name for reference, names in bench_report.RATIOS.values() for name in (reference, *names)),
+    *(
+        f"{kind} {state}, called by {caller}"
+        for kind in (*bench_report.SNAPSHOTS, bench_report.SNAPSHOT_REFERENCE)
+        for state in bench_report.STATES
+        for caller in bench_report.CALLERS
+    ),
     *bench_report.TOGGLES.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,
@@ -349,6 +355,7 @@ def test_the_report_divides_the_right_medians():
     medians = dict.fromkeys(NAMES, 2.0)
     medians.update({"gate off": 1.0, "early return off": 4.0, "switch on": 10.0})
     medians.update({"loop off, static branch": 0.05, "function on, closure flag": 6.0})
+    medians.update({"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0})
     medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
     medians.update({"decorate, tests of a key": 800e-6})
     lines = list(bench_report.report(medians))
@@ -357,6 +364,8 @@ def test_the_report_divides_the_right_medians():
     assert rows["global flag"][-4:] == ["1.00", "1.00", "1.00", "1.00"]
     assert rows["static branch"][-6:] == ["0.05", "2.00", "2.00", "2.00", "1.00", "1.00"]
     assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
+    (snapshot,) = (line.split()[1:] for line in lines if line.startswith("  snapshot "))
+    assert snapshot == ["2.00", "1.00", "1.00", "2.50", "1.00", "1.00"]
     marks = [line.split()[-1] for line in lines if "wanted" in line]
     calls, branches, sites, decorating = marks[:8], marks[8:12], marks[12:14], marks[14:]
     assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]
