@@ -124,10 +124,13 @@ class _Variants:
         return variant
 
     def _make_room(self, site: Snapshot) -> None:
-        """Drop the variant that has not been needed for longest: whoever runs it, keeps it."""
+        """Drop the variant that has not been needed for longest: whoever runs it, keeps it.
+
+        The site, from now on, knows none: so it asks for those that are needed still, and they are seen to be.
+        """
+        for state in list(self.kept):
+            lead(site, state, None)
         while len(self.kept) >= MOST_VARIANTS:
-            for state in list(self.kept):  # so that the site, which knows none then, asks for those that are needed
-                lead(site, state, None)
             longest = min(list(self.kept), key=lambda state: self.needed.get(state, 0))
             self.kept.pop(longest, None)
             self.needed.pop(longest, None)
