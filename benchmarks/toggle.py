@@ -1,4 +1,7 @@
-"""What does a toggle cost, against the two synchronizations that it cannot do without, and what does each site add?"""
+"""What does a toggle cost, against the two synchronizations that it cannot do without, and what does each site add?
+
+And what does it cost to take and drop a key that lingers, which patches nothing?
+"""
 
 import time
 from collections.abc import Callable, Iterable
@@ -62,9 +65,25 @@ def toggles(
         )
 
 
+def uses(rows: Rows, name: str, deferred: float) -> None:
+    """A row for a key with one site that is taken and dropped, again and again."""
+    if not rows.wants(name):
+        return
+    key = StaticKey(f"benchmarks.{name}", deferred=deferred)
+    gate = static_gate(key)(lambda: 1)
+    key.inc()
+    key.dec()
+    if gate() != (1 if deferred else None):
+        raise AssertionError(f"{key!r}: its site is in the wrong state")
+    rows.runner.timeit(name, "inc(); dec()", globals={"inc": key.inc, "dec": key.dec}, duplicate=10)
+    key.flush()
+
+
 if __name__ == "__main__":
     rows = Rows()
     if rows.wants("two bare syncs"):
         rows.runner.bench_time_func("two bare syncs", bare_syncs, inner_loops=PAIRS)
     toggles(rows, "toggle, sites", SITES, gates)
     toggles(rows, "toggle, bytecode sites", BYTECODE_SITES, functions)
+    uses(rows, "inc, dec", deferred=0)
+    uses(rows, "inc, dec of a deferred key", deferred=1)

@@ -22,7 +22,8 @@
  * whatever they return or raise; the call returns None.
  *
  *     .__lead__(state, target, follows, [expected])    replaces the target for a state, None for none. See struct
- *                                                      call_update in jump_label.h; returns static_call_update()'s error
+ *                                                      call_update in jump_label.h; returns static_call_update()'s
+ * error
  *     .__target__(state)                               the callable, the only probe, or the tuple of probes; or None
  *     .__state__, .__kind__, .__static_keys__, .__site__()
  */

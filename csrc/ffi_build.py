@@ -5,15 +5,16 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("call_site", "callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
+HEADERS = ("call_loop", "call_site", "callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
 
 ffi = FFI()
 ffi.cdef("""
-    struct static_key { int count; int enabled; ...; };
+    struct static_key { int count; int enabled; int64_t until; ...; };
     struct static_key *static_key_new(const char *name, int enabled);
     void static_key_drop(struct static_key *key);
+    void static_key_defer(struct static_key *key, int64_t nanoseconds);
 
-    enum key_operation { KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC };
+    enum key_operation { KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC, KEY_FLUSH };
     enum key_error { KEY_SEVERAL_USERS, KEY_NO_USERS, KEY_TOO_MANY_USERS, ... };
     struct key_step { struct static_key *key; enum key_operation operation; };
     int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
@@ -22,6 +23,18 @@ ffi.cdef("""
     struct key_override;
     int static_key_override(struct static_key *key, int enabled, struct key_override **override);
     int static_key_lift(struct static_key *key, struct key_override **override);
+
+    struct key_expiry { int64_t next; size_t failed; char name[96]; };
+    int static_keys_expire(int64_t now, struct key_expiry *expiry);
+    int static_keys_wake;
+    void jump_label_unblock_signals(void);
+    struct jump_entry;
+    struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on,
+                                             int *error);
+    void *jump_entry_function(struct jump_entry *entry);
+    void *jump_entry_address(struct jump_entry *entry);
+    void jump_entry_retire(struct jump_entry *entry);
+    #define PLAIN_BRANCHES ...
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };
@@ -51,6 +64,13 @@ ffi.cdef("""
     void jump_label_info(struct jump_label_info *info);
 
     size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    struct call_loop { int (*function)(int); int flag; };
+    int call_loop_off(int argument);
+    int call_loop_on(int argument);
+    int call_loop_pointer(int (*function)(int), size_t n);
+    int call_loop_struct(const struct call_loop *loop, size_t n);
+    int call_loop_flag(const struct call_loop *loop, size_t n);
 
     struct storm;
     struct storm_counts { uint64_t calls, toggles, wrong; };

@@ -2,14 +2,19 @@
 
 #include <errno.h>
 #include <limits.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 static struct jump_label_settings settings = {.native = 1, .method = SYNC_NONE, .syncs = 2};
 static struct static_key *keys;
 static struct jump_entry *_Atomic retired;
 static struct call_target *_Atomic retired_targets;
+
+int static_keys_wake;
+static int64_t looks_again = INT64_MAX; /* when static_keys_expire() is called next, as far as we know */
 
 static int refused;
 static const char *refused_what = "";
@@ -60,10 +65,14 @@ static void bury(struct jump_entry *entry)
     struct jump_entry *last = key->entries[--key->n_entries];
     key->entries[entry->index] = last;
     last->index = entry->index;
-    if (entry->call && !--entry->call->n_entries)
-        free_call(entry->call);
-    if (!entry->call && entry->site == SITE_NATIVE)
+    if (entry->call) {
+        if (!--entry->call->n_entries)
+            free_call(entry->call);
+    } else if (entry->site == SITE_NATIVE) {
         trampoline_free(entry->slot);
+    } else if (entry->site == SITE_PLAIN && entry->stub) {
+        plain_branch_free(entry->stub);
+    }
     free(entry->owner);
     free(entry);
     free_if_unused(key);
@@ -133,27 +142,53 @@ void static_key_drop(struct static_key *key)
     text_unlock();
 }
 
+void static_key_defer(struct static_key *key, int64_t nanoseconds)
+{
+    lock();
+    key->deferred = nanoseconds;
+    text_unlock();
+}
+
+static const int64_t SECOND = 1000000000;
+
+static int64_t from_now(int64_t nanoseconds)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return now.tv_sec * SECOND + now.tv_nsec + nanoseconds;
+}
+
 static int take_step(struct static_key *key, enum key_operation operation)
 {
     switch (operation) {
     case KEY_ENABLE:
         if (!key->next_count)
             key->next_count = 1;
+        key->next_until = 0;
         return 0;
     case KEY_DISABLE:
         if (key->next_count > 1)
             return KEY_SEVERAL_USERS;
         key->next_count = 0;
+        key->next_until = 0;
         return 0;
     case KEY_INC:
         if (key->next_count == INT_MAX)
             return KEY_TOO_MANY_USERS;
         key->next_count++;
+        key->next_until = 0;
         return 0;
     case KEY_DEC:
         if (!key->next_count)
             return KEY_NO_USERS;
         key->next_count--;
+        /* To linger is to leave the sites as they are: what was off, before a batch that took and dropped it, stays
+         * off. */
+        if (!key->next_count && key->deferred && (key->count || key->until))
+            key->next_until = from_now(key->deferred);
+        return 0;
+    case KEY_FLUSH:
+        key->next_until = 0;
         return 0;
     }
     return -EINVAL;
@@ -165,6 +200,7 @@ static struct static_key *touch(struct static_key *key, struct static_key *touch
         return touched;
     key->touched = true;
     key->next_count = key->count;
+    key->next_until = key->until;
     key->next_touched = touched;
     return key;
 }
@@ -184,9 +220,22 @@ static struct static_call *queue_entries(struct static_key *key, struct static_c
     return calls;
 }
 
+/*
+ * Who calls static_keys_expire() is woken for what is due sooner, and for what goes off before its time, as it may be
+ * the last one. Not for a key that is used again, which happens often: nothing is due at the time, that is all.
+ */
+static void set_until(struct static_key *key)
+{
+    if (key->next_until ? key->next_until < looks_again : key->until && !key->next_count)
+        __atomic_store_n(&static_keys_wake, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&key->until, key->next_until, __ATOMIC_RELEASE);
+}
+
 static void commit(struct static_key *key)
 {
     __atomic_store_n(&key->count, key->next_count, __ATOMIC_RELEASE);
+    if (key->next_until != key->until)
+        set_until(key);
     if (key->next_enabled == key->enabled)
         return;
     for (size_t i = 0; i < key->n_entries; i++) {
@@ -206,7 +255,7 @@ static int update(struct static_key *touched, struct static_call *calls, bool va
 {
     int error = 0;
     for (struct static_key *key = touched; valid && key; key = key->next_touched) {
-        key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0;
+        key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0 || key->next_until;
         if (key->next_enabled != key->enabled)
             calls = queue_entries(key, calls);
     }
@@ -286,6 +335,50 @@ int static_key_lift(struct static_key *key, struct key_override **override)
     return error;
 }
 
+/* ---- keys that linger ---- */
+
+int static_keys_expire(int64_t now, struct key_expiry *expiry)
+{
+    struct static_key *touched = NULL;
+    memset(expiry, 0, sizeof(*expiry));
+    lock();
+    for (struct static_key *key = keys; key; key = key->next)
+        if (key->until && key->until <= now) {
+            touched = touch(key, touched);
+            key->next_until = 0;
+        }
+    int error = update(touched, NULL, true);
+    looks_again = INT64_MAX;
+    for (struct static_key *key = keys; key; key = key->next) {
+        if (error && key->until && key->until <= now) {
+            key->until = from_now(key->deferred < SECOND ? SECOND : key->deferred);
+            snprintf(expiry->name, sizeof(expiry->name), "%s", key->name);
+            expiry->failed++;
+        }
+        if (key->until && key->until < looks_again)
+            looks_again = key->until;
+    }
+    if (looks_again != INT64_MAX)
+        expiry->next = looks_again;
+    static_keys_wake = 0;
+    text_unlock();
+    code_poke_settle();
+    return error;
+}
+
+void jump_label_unblock_signals(void)
+{
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTRAP);
+    text_lock();
+    int sync_signal = sync_core_signal();
+    text_unlock();
+    if (sync_signal)
+        sigaddset(&ours, sync_signal);
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
+
 /* ---- entries ---- */
 
 static bool make_room(struct static_key *key)
@@ -322,6 +415,20 @@ static struct jump_entry *enter(struct static_key *key, const char *kind, const 
     return entry;
 }
 
+/* With the lock taken: the entry has a trampoline from now on, or is a plain branch. */
+static void go_native(struct jump_entry *entry, enum trampoline_kind trampoline, struct trampoline_target off,
+                      struct trampoline_target on)
+{
+    if (start())
+        return;
+    int error;
+    entry->slot = trampoline_new(trampoline, off, on, entry->key->enabled, &error);
+    entry->trampoline = trampoline;
+    entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
+    if (!entry->slot)
+        refuse("a trampoline", error);
+}
+
 struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
                                   enum trampoline_kind trampoline, struct trampoline_target off,
                                   struct trampoline_target on)
@@ -329,13 +436,22 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
     struct jump_entry *entry = enter(key, kind, owner);
     if (!entry)
         return NULL;
-    if (!start()) {
-        int error;
-        entry->slot = trampoline_new(trampoline, off, on, key->enabled, &error);
-        entry->trampoline = trampoline;
-        entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
-        if (!entry->slot)
-            refuse("a trampoline", error);
+    go_native(entry, trampoline, off, on);
+    text_unlock();
+    return entry;
+}
+
+struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on, int *error)
+{
+    struct jump_entry *entry = enter(key, "native_branch", owner);
+    *error = -ENOMEM;
+    if (!entry)
+        return NULL;
+    go_native(entry, TRAMPOLINE_BRANCH, (struct trampoline_target){off, NULL}, (struct trampoline_target){on, NULL});
+    if (entry->site == SITE_PLAIN && !(entry->stub = plain_branch_new(&entry->enabled, off, on))) {
+        *error = -EAGAIN;
+        bury(entry);
+        entry = NULL;
     }
     text_unlock();
     return entry;
@@ -432,6 +548,11 @@ void call_target_retire(struct call_target *target)
     target->next_retired = atomic_load(&retired_targets);
     while (!atomic_compare_exchange_weak(&retired_targets, &target->next_retired, target))
         ;
+}
+
+void *jump_entry_function(struct jump_entry *entry)
+{
+    return entry->site == SITE_NATIVE ? entry->slot->exec : entry->stub;
 }
 
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site)

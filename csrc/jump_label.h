@@ -3,7 +3,7 @@
  *
  * After Linux kernel/jump_label.c: keys count their users, entries join a site to a key, and a change of keys becomes
  * one batch for the text poke, and a store for each site in bytecode. An entry whose site no trampoline could be had
- * for is a plain branch: its owner reads entry->enabled.
+ * for is a plain branch: its owner reads entry->enabled, or a stub does (plain_branch.h).
  *
  * No Python here. Every function locks for itself and may be called from any thread, but not from a signal handler.
  */
@@ -11,6 +11,7 @@
 #define JUMPLABEL_JUMP_LABEL_H
 
 #include "code_poke.h"
+#include "plain_branch.h"
 #include "static_call.h"
 #include "trampoline.h"
 
@@ -23,7 +24,11 @@ struct key_override {
 
 struct static_key {
     int count;   /* users; read it from any thread, change it through static_key_apply */
-    int enabled; /* what the sites show: count > 0, unless an override says otherwise */
+    int enabled; /* what the sites show: count > 0 or until, unless an override says otherwise */
+
+    /* After Linux include/linux/jump_label_ratelimit.h, in nanoseconds of CLOCK_MONOTONIC. */
+    int64_t deferred; /* how long the key lingers, on, when its last user has gone; 0: it does not */
+    int64_t until;    /* it lingers, and goes off then unless somebody uses it again; 0: it does not linger */
 
     char *name;
     struct key_override *overrides; /* newest first */
@@ -35,6 +40,7 @@ struct static_key {
     /* Within a transaction: */
     bool touched;
     int next_count, next_enabled;
+    int64_t next_until;
     struct static_key *next_touched;
 };
 
@@ -55,6 +61,7 @@ struct jump_entry {
         struct {
             struct slot *slot;
             enum trampoline_kind trampoline;
+            void *stub; /* of a plain branch that is called as C functions are, see jump_entry_new_branch() */
         };
         struct code_site code;
     };
@@ -79,11 +86,15 @@ void jump_label_configure(struct jump_label_settings settings);
 struct static_key *static_key_new(const char *name, int enabled);
 void static_key_drop(struct static_key *key);
 
+/* Make a new key a deferred one, before its first toggle. */
+void static_key_defer(struct static_key *key, int64_t nanoseconds);
+
 enum key_operation {
     KEY_ENABLE,  /* one user, if it had none */
-    KEY_DISABLE, /* no user, if it had one */
+    KEY_DISABLE, /* no user, if it had one; and it does not linger */
     KEY_INC,
-    KEY_DEC,
+    KEY_DEC,   /* the last one: a deferred key that was on lingers from now on */
+    KEY_FLUSH, /* it does not linger */
 };
 
 struct key_step {
@@ -115,12 +126,46 @@ int static_key_toggle(struct static_key *key, enum key_operation operation);
 int static_key_override(struct static_key *key, int enabled, struct key_override **override);
 int static_key_lift(struct static_key *key, struct key_override **override);
 
+/* ---- keys that linger: somebody has to call, in a thread of its own, what switches them off ---- */
+
+struct key_expiry {
+    int64_t next;  /* when the first of those that still linger is due; 0: none does */
+    size_t failed; /* keys that were due and could not be switched off */
+    char name[96]; /* of one of them */
+};
+
+/*
+ * Switch off, in one transaction, the keys that are due at `now` (INT64_MAX: all that linger). Whoever was used again
+ * meanwhile is not due: this is looked at under the mutex. Returns 0 or -errno; those that were due then linger as
+ * long again, and a second at least.
+ */
+int static_keys_expire(int64_t now, struct key_expiry *expiry);
+
+/*
+ * Whether static_keys_expire() is to be called sooner than its last result says. Set before a toggle returns, reset by
+ * that call alone; read it from any thread.
+ */
+extern int static_keys_wake;
+
+/* The calling thread blocks none of the signals that a patch may send it (blocked.h): for a thread of the library. */
+void jump_label_unblock_signals(void);
+
 /* ---- entries ---- */
 
 /* A new entry in the key's state, native where the process allows it. NULL: no memory. Copies owner. */
 struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
                                   enum trampoline_kind trampoline, struct trampoline_target off,
                                   struct trampoline_target on);
+
+/*
+ * The same for a function pointer: jump_entry_function() goes on to `off` or to `on`, whatever their arguments, as if
+ * the caller had called it. Where there is no trampoline it is a stub. NULL with *error set to -errno: -ENOMEM, or
+ * -EAGAIN, all stubs are taken.
+ */
+struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on, int *error);
+
+/* What to call. It keeps its address until the entry is retired; any thread may call it, a signal handler too. */
+void *jump_entry_function(struct jump_entry *entry);
 
 /*
  * The entry is gone, and so is whoever could enter its trampoline. Lock-free, so that a destructor may call it while

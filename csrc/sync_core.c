@@ -330,4 +330,6 @@ void sync_core_forked(void)
 
 enum sync_method sync_core_method(void) { return method; }
 
+int sync_core_signal(void) { return sync_signal; }
+
 uint64_t sync_core_count(void) { return count; }

@@ -38,6 +38,9 @@ void sync_core_forked(void);
 
 enum sync_method sync_core_method(void);
 
+/* The signal that it uses, 0 while it uses none. */
+int sync_core_signal(void);
+
 /* How often sync_core() succeeded. */
 uint64_t sync_core_count(void);
 

@@ -6,7 +6,7 @@
 
 /* The last bytes of a slot, which its code reads; trampoline_x86_64.S knows the offsets. */
 struct words {
-    void *off_entry; /* TRAMPOLINE_SWITCH only: the others' code may need the room */
+    void *off_entry; /* of a switch or branch only: the others' code may need the room */
     void *on_entry;
     void *on_argument;
     void *off_argument;
@@ -18,6 +18,7 @@ TEMPLATE(constant);
 TEMPLATE(counted32);
 TEMPLATE(counted64);
 TEMPLATE(switch);
+TEMPLATE(branch);
 extern const uint8_t jumplabel_target[], jumplabel_target_end[];
 
 static const struct {
@@ -27,6 +28,7 @@ static const struct {
     [TRAMPOLINE_COUNTED32] = {jumplabel_counted32, jumplabel_counted32_on, jumplabel_counted32_end},
     [TRAMPOLINE_COUNTED64] = {jumplabel_counted64, jumplabel_counted64_on, jumplabel_counted64_end},
     [TRAMPOLINE_SWITCH] = {jumplabel_switch, jumplabel_switch_on, jumplabel_switch_end},
+    [TRAMPOLINE_BRANCH] = {jumplabel_branch, jumplabel_branch_on, jumplabel_branch_end},
 };
 
 static bool started;

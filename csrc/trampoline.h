@@ -2,7 +2,7 @@
  * Trampolines: a slot whose site decides where a call goes.
  *
  * The code is written in trampoline_x86_64.S and copied. Called with any arguments in the System V x86-64 convention,
- * a trampoline passes all of them on but the first, which it replaces by the target's own.
+ * a trampoline passes all of them on but the first, which it replaces by the target's own (a TRAMPOLINE_BRANCH: all).
  *
  * The fifth layer, and the last that a C program without Python needs below its keys (jump_label.h).
  */
@@ -20,6 +20,7 @@ enum trampoline_kind {
     TRAMPOLINE_COUNTED32, /* the same, a pointer to a 32-bit count that it increments unless negative */
     TRAMPOLINE_COUNTED64, /* the same, a pointer to a 64-bit count that it increments */
     TRAMPOLINE_SWITCH,    /* goes to the `off` target */
+    TRAMPOLINE_BRANCH,    /* the same, and either way every register is as the caller left it: no arguments of ours */
 };
 
 struct trampoline_target {

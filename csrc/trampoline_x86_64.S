@@ -3,7 +3,8 @@
  *
  * Each begins with the site: a no-op here, falling into the off path; a jump to the on path when it is enabled.
  * Nothing here touches the stack, so a trampoline is invisible to backtraces and shadow stacks, and leaves every
- * argument but the first (rdi) where it was. Data is addressed relative to the code, from the slot's last words.
+ * argument but the first (rdi) where it was; a branch leaves that one, too, and every other register. Data is
+ * addressed relative to the code, from the slot's last words.
  */
 #ifdef __CET__
 #include <cet.h> /* the note without which the linker takes the whole library for unfit for shadow stacks */
@@ -25,11 +26,13 @@ jumplabel_\name:
         .byte   0x2e, 0x0f, 0x1f, 0x44, 0x00, 0x00    /* prefix, nop5: see text_poke.c */
 .endm
 
-.macro  ON name, words
+.macro  ON name, words, argument=1
         .globl  jumplabel_\name\()_on, jumplabel_\name\()_end
         .hidden jumplabel_\name\()_on, jumplabel_\name\()_end
 jumplabel_\name\()_on:
+        .if     \argument
         mov     jumplabel_\name+ON_ARGUMENT(%rip), %rdi
+        .endif
         jmp     *jumplabel_\name+ON_ENTRY(%rip)
 jumplabel_\name\()_end:
         .org    jumplabel_\name+\words, 0xcc      /* an error where the code reaches into its words */
@@ -58,6 +61,10 @@ TRAMPOLINE switch
         mov     jumplabel_switch+OFF_ARGUMENT(%rip), %rdi
         jmp     *jumplabel_switch+OFF_ENTRY(%rip)
 ON switch, OFF_ENTRY
+
+TRAMPOLINE branch
+        jmp     *jumplabel_branch+OFF_ENTRY(%rip)
+ON branch, OFF_ENTRY, argument=0
 
 /* No site: where those of static calls lead. */
         .balign 64

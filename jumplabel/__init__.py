@@ -20,7 +20,9 @@ from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
 from jumplabel.hints import likely, unlikely
+from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
+from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
@@ -32,10 +34,12 @@ __all__ = [
     "Info",
     "JumpEntry",
     "JumpLabelError",
+    "NativeBranch",
     "PatchError",
     "SettingError",
     "StaticCall",
     "StaticKey",
+    "StaticKeyArray",
     "StaticKeyError",
     "batch",
     "info",
@@ -43,6 +47,7 @@ __all__ = [
     "key",
     "keys",
     "likely",
+    "native_branch",
     "static_branches",
     "static_gate",
     "static_switch",

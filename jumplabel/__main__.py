@@ -22,8 +22,8 @@ def main() -> int:
 
     command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
-        "Import a module and show what is in it as it is now: the trampoline of a static_gate or static_switch, or the "
-        "bytecode of a function with static_branches."
+        "Import a module and show what is in it as it is now: the trampoline of a static_gate, static_switch or "
+        "native_branch, or the bytecode of a function with static_branches."
     )
     command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
     command.set_defaults(run=_dis)
@@ -92,10 +92,10 @@ def _info(arguments: argparse.Namespace) -> int:
     if not table:
         print("no sites" if arguments.modules else "no sites: name the modules that make them")
         return 0
-    print(f"{'address':<18}  {'kind':<12}  {'state'}  key, owner")
+    print(f"{'address':<18}  {'kind':<13}  {'state'}  key, owner")
     for entry in table:
         print(
-            f"{entry.address:#018x}  {entry.what:<12}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
+            f"{entry.address:#018x}  {entry.what:<13}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
         )
     return 0
 

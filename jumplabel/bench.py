@@ -15,7 +15,16 @@ from typing import Any
 from jumplabel.bench_report import report
 
 EXTRA = ("pyperf", "wrapt")
-SCRIPTS = ("gate.py", "switch.py", "branch.py", "static_call.py", "snapshot.py", "toggle.py", "decorating.py")
+SCRIPTS = (
+    "gate.py",
+    "switch.py",
+    "branch.py",
+    "static_call.py",
+    "snapshot.py",
+    "native_branch.py",
+    "toggle.py",
+    "decorating.py",
+)
 ROUNDS, FAST_ROUNDS = 15, 5
 FAST_VALUES = 2
 

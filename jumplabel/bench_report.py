@@ -21,6 +21,21 @@ CALLS = {
 }
 REFERENCES = ("early return", "wraps wrapper", "wrapt enabled=", "partial", "C built-in", "direct call")
 
+IN_C = {
+    "native branch": ("native branch off", "native branch on"),
+    "native branch in a struct": ("native branch in a struct off", "native branch in a struct on"),
+    "flag in C": ("flag in C off", "flag in C on"),
+    "pointer in a struct": ("pointer in a struct", "pointer in a struct"),
+    "constant pointer": ("constant pointer", "constant pointer"),
+}
+IN_C_REFERENCES = ("flag in C", "pointer in a struct", "constant pointer")
+IN_PYTHON = {
+    "native branch": ("native branch from Python off", "native branch from Python on"),
+    "pointer in a struct": ("pointer in a struct from Python", "pointer in a struct from Python"),
+    "pointer": ("pointer from Python", "pointer from Python"),
+}
+IN_PYTHON_REFERENCES = ("pointer in a struct", "pointer")
+
 STATES = ("off", "on")
 CHECKS = (
     "check deleted",
@@ -41,6 +56,7 @@ CALLERS = ("Python", "map", "sorted")
 TOGGLES = {1: "toggle, sites: 1", 100: "toggle, sites: 100", 10_000: "toggle, sites: 10000"}
 BYTECODE_TOGGLES = {1: "toggle, bytecode sites: 1", 10_000: "toggle, bytecode sites: 10000"}
 BARE_SYNCS = "two bare syncs"
+USE, DEFERRED_USE = "inc, dec", "inc, dec of a deferred key"
 
 # Names of rows, what they are called here, and the most that they may take, in µs.
 DECORATIONS: dict[str, tuple[str, float | None]] = {
@@ -87,12 +103,18 @@ def report(medians: dict[str, float]) -> Iterator[str]:
     yield ""
     yield "Ratios of medians: the row's time over the column's, both off or both on; below 1 the row is faster."
     yield ""
-    yield from _calls(medians)
+    yield from _calls(medians, CALLS, REFERENCES)
     yield ""
     yield from _checks(medians)
     yield ""
     yield from _ratios(medians)
     yield from _snapshots(medians)
+    yield ""
+    yield "A C function that is called by C:"
+    yield from _calls(medians, IN_C, IN_C_REFERENCES)
+    yield ""
+    yield "And by Python, through cffi:"
+    yield from _calls(medians, IN_PYTHON, IN_PYTHON_REFERENCES)
     yield ""
     yield from _toggles(medians)
     yield ""
@@ -115,14 +137,14 @@ def _environment() -> Iterator[str]:
     yield f"jumplabel    {native}, sync method: {facts.sync_method or 'none'}, {facts.syncs_per_batch} syncs a batch"
 
 
-def _calls(medians: dict[str, float]) -> Iterator[str]:
-    first, width = max(map(len, CALLS)), max(map(len, REFERENCES))
-    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in REFERENCES)
-    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(REFERENCES)
-    for what, names in CALLS.items():
+def _calls(medians: dict[str, float], calls: dict[str, tuple[str, str]], references: tuple[str, ...]) -> Iterator[str]:
+    first, width = max(map(len, calls)), max(11, *map(len, references))
+    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in references)
+    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(references)
+    for what, names in calls.items():
         cells = ""
-        for reference in REFERENCES:
-            off, on = (medians[a] / medians[b] for a, b in zip(names, CALLS[reference], strict=True))
+        for reference in references:
+            off, on = (medians[a] / medians[b] for a, b in zip(names, calls[reference], strict=True))
             cells += f"  {'=' if what == reference else f'{off:.2f}  {on:.2f}':>{width + 1}}"
         yield f"{what:<{first}}{cells}"
 
@@ -185,6 +207,7 @@ def _toggles(medians: dict[str, float]) -> Iterator[str]:
         for sites, name in toggles.items():
             ratio = medians[name] / medians[BARE_SYNCS]
             yield f"  of a key with {sites:>6,} {kind:<14}  {ratio:>8.2f}  {ratio / sites:>6.3f}"
+    yield f"{DEFERRED_USE} that lingers / of an ordinary one  {medians[DEFERRED_USE] / medians[USE]:.3f}"
 
 
 def _decorations(medians: dict[str, float]) -> Iterator[str]:

@@ -35,8 +35,8 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
 
     Returns the same object; its functions have new code. ``if``, ``elif``, ``while``, conditional expressions, ``and``,
     ``or``, ``not``, ``assert`` and the conditions of comprehensions test a key that can be found now: as a global, a
-    closure variable, or an attribute of a module or a class. Tests of keys found elsewhere (``self.key``) and every
-    other use of a key work as before, and so does a call that is running already.
+    closure variable, an attribute of a module or a class, or in a StaticKeyArray that is found so. Tests of keys found
+    elsewhere (``self.key``) and every other use of a key work as before, and so does a call that is running already.
 
     With ``strict``, the test of a name that cannot be found now is refused, whatever it may turn out to be:
     ``self.key``, a global that is not defined yet; only a plain local variable is not. This is asked of the code of the

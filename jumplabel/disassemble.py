@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 
 from jumplabel._engine import ffi
 from jumplabel.decorators import StaticCallable
+from jumplabel.native import NativeBranch
 from jumplabel.table import JumpEntry, jump_table
 
 SLOT_SIZE = 64
@@ -21,6 +22,7 @@ SITE_SIZE = 6
 NOP5 = bytes.fromhex("0f1f440000")
 PREFIX, INT3, JMP = 0x2E, 0xCC, 0xE9
 WORDS = {32: "off_entry", 40: "on_entry", 48: "on_argument", 56: "off_argument"}
+USED = {"switch": list(WORDS), "native_branch": [32, 40]}
 
 
 class Instruction(NamedTuple):
@@ -32,7 +34,7 @@ class Instruction(NamedTuple):
 
 
 def find(module: Any, qualified_name: str) -> Any:
-    """The static callable of this name, or the function with branches.
+    """The static callable or native branch of this name, or the function with branches.
 
     LookupError: nothing has the name; TypeError: something else has.
     """
@@ -43,11 +45,12 @@ def find(module: Any, qualified_name: str) -> Any:
             found = inspect.getattr_static(found, name)
         except AttributeError:
             raise LookupError(f"{where}: there is no {name!r} in {found!r}") from None
-    while not isinstance(found, StaticCallable):
+    while not isinstance(found, StaticCallable | NativeBranch):
         if isinstance(found, FunctionType) and branches(found.__code__):
             return found
         if not isinstance(found, classmethod | staticmethod | MethodType):
-            raise TypeError(f"{where} has no site of static_gate, static_switch or static_branches; it is {found!r}")
+            sorts = "static_gate, static_switch, static_branches or native_branch"
+            raise TypeError(f"{where} has no site of {sorts}; it is {found!r}")
         found = found.__func__
     return found
 
@@ -60,9 +63,10 @@ def branches(code: CodeType) -> dict[int, JumpEntry]:
 
 
 def entry(site: Any) -> JumpEntry:
-    """The row of a static callable in the jump table."""
+    """The row of a static callable or native branch in the jump table."""
     address = site.__site__()
-    entries: tuple[JumpEntry, ...] = site.__static_key__.entries
+    key = site.key if isinstance(site, NativeBranch) else site.__static_key__
+    entries: tuple[JumpEntry, ...] = key.entries
     return next(entry for entry in entries if entry.address == address)
 
 
@@ -113,13 +117,13 @@ def _trampoline(site: Any) -> Iterator[str]:
     try:
         capstone = import_module("capstone")
     except ImportError:
-        words = [offset for offset in WORDS if offset > 32 or row.kind == "switch"]
+        words = USED.get(row.kind, [40, 48, 56])
         for offset in range(SITE_SIZE, min(words), 16):
             yield _line(offset, slot[offset : min(offset + 16, *words)])
         yield "      (for instructions: pip install 'jumplabel[dis]')"
     else:
         instructions = list(_instructions(capstone, slot))
-        on_path = next((each.offset for each in instructions if each.word == 48), None)
+        on_path = next((each.offset for each in instructions if each.word in (40, 48)), None)
         for each in instructions:
             notes = [WORDS[each.word]] if each.word in WORDS else []
             if each.offset == on_path:
@@ -127,7 +131,10 @@ def _trampoline(site: Any) -> Iterator[str]:
             yield _line(each.offset, each.code, each.text, ", ".join(notes))
         words = sorted({each.word for each in instructions if each.word in WORDS})
     yield ""
-    known = {id(site.__wrapped__): repr(site.__wrapped__), id(None): "None"}
+    if isinstance(site, NativeBranch):
+        known = dict(zip(site._targets, map(repr, (site.off, site.on)), strict=True))
+    else:
+        known = {id(site.__wrapped__): repr(site.__wrapped__), id(None): "None"}
     for offset in words:
         value = int.from_bytes(slot[offset : offset + 8], "little")
         yield f"{offset:4}  {WORDS[offset]:<12}  {value:#018x}  {known.get(value, '')}".rstrip()

@@ -10,7 +10,7 @@ class StaticKeyError(JumpLabelError):
 
 
 class DecorationError(JumpLabelError, TypeError):
-    """A decorator was given something that it cannot turn into a site."""
+    """A decorator, or native_branch, was given something that it cannot turn into a site."""
 
 
 class PatchError(JumpLabelError, OSError):
@@ -18,7 +18,8 @@ class PatchError(JumpLabelError, OSError):
 
     ``errno`` says why, ``membarrier(2)`` and ``rt_tgsigqueueinfo(2)`` what it means; ``EDEADLK`` is a thread that
     blocks the signal which the process uses in place of ``membarrier``, ``ENOTSUP`` a child that was made past
-    ``pthread_atfork(3)``, by a raw ``clone`` or ``_Fork``, and runs its parent's code.
+    ``pthread_atfork(3)``, by a raw ``clone`` or ``_Fork``, and runs its parent's code. ``EAGAIN`` is a native branch
+    that could not be made, see ``native_branch``.
     """
 
 

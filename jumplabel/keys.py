@@ -4,6 +4,7 @@ The state itself lives in the engine (csrc/jump_label.c), behind the one mutex t
 is its Python face. The semantics are those of the Linux kernel's static keys, Documentation/staging/static-keys.rst.
 """
 
+import math
 import os
 import sys
 import threading
@@ -13,6 +14,7 @@ from contextvars import ContextVar
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary, finalize
 
+from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
 from jumplabel.table import JumpEntry, read_entries
@@ -21,28 +23,38 @@ from jumplabel.table import JumpEntry, read_entries
 class StaticKey:
     """A switch whose state is written into the code that it decides about.
 
-    name     what ``jumplabel.key()`` finds it by; unique among the living keys of the process
-    default  whether the key starts on, with one user
+    name      what ``jumplabel.key()`` finds it by; unique among the living keys of the process
+    default   whether the key starts on, with one user
+    deferred  for how many seconds it lingers, still on, after ``dec`` has taken its last user away; 0: not at all
 
     A key is on while it has users: its count is above zero. ``enable`` and ``disable`` are for one owner who sets it,
     ``inc`` and ``dec`` for several who each want it on for a while. ``bool(key)`` is its state.
+
+    A deferred key that is dropped and taken again often is patched at most once in that time: it goes off when nobody
+    has used it for ``deferred`` seconds in a row, and whoever takes it before finds it on. That is what Linux
+    include/linux/jump_label_ratelimit.h is for. There, too, only ``dec`` is deferred: ``disable`` takes effect at once,
+    and so does ``flush``. While some key lingers the process has one more thread, which switches off what is due. It
+    reports a PatchError through ``sys.unraisablehook``, and tries again after as many seconds, one at least. The child
+    of a fork has its own. Where no thread can be had, as at the end of the interpreter, keys go off at once.
 
     Every method may be called from any thread. When a toggle returns, every call and every pass that starts later
     sees the new state, on every thread; several sites do not flip at one instant. Within ``batch()`` a toggle takes
     effect when the batch ends. A toggle that cannot be carried out raises PatchError and changes nothing.
 
-    Raises StaticKeyError for a name that is empty, not a string, contains a NUL, or is taken.
+    Raises StaticKeyError for a name that is empty, not a string, contains a NUL, or is taken, and for a time that is
+    not a number of seconds from 0 on.
     """
 
-    __slots__ = ("__weakref__", "_key", "_name")
+    __slots__ = ("__weakref__", "_deferred", "_key", "_name")
 
-    def __init__(self, name: str, default: bool = False) -> None:
+    def __init__(self, name: str, default: bool = False, deferred: float = 0) -> None:
         if hasattr(self, "_key"):
             raise StaticKeyError(f"{self!r} is a key already; make another one for {name!r}")
         if not isinstance(name, str) or not name or "\0" in name:
             raise StaticKeyError(f"a StaticKey needs a name, a string such as 'shop.tracing', not {name!r}")
         if not isinstance(default, bool):
             raise StaticKeyError(f"StaticKey {name!r}: default is True or False, not {default!r}")
+        nanoseconds = _nanoseconds(name, deferred)
         try:
             encoded = name.encode()
         except UnicodeEncodeError as error:
@@ -50,11 +62,14 @@ class StaticKey:
         key = lib.static_key_new(encoded, default)
         if not key:
             raise MemoryError
+        if nanoseconds:
+            lib.static_key_defer(key, nanoseconds)
         # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
         # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
         finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))
         finalizer.atexit = False  # type: ignore[misc]  # typeshed takes the property for a missing slot
         self._name = name
+        self._deferred = float(deferred)
         self._key = key
         with _registry_lock:
             if name in _registry:
@@ -67,7 +82,7 @@ class StaticKey:
 
     @property
     def enabled(self) -> bool:
-        """Whether the key is on: its count is above zero, unless an override says otherwise."""
+        """Whether the key is on: its count is above zero, or it lingers, unless an override says otherwise."""
         return bool(self._key.enabled)
 
     def __bool__(self) -> bool:
@@ -79,6 +94,11 @@ class StaticKey:
         return int(self._key.count)
 
     @property
+    def deferred(self) -> float:
+        """For how many seconds the key lingers, on, when its last user has gone; 0.0: it does not."""
+        return self._deferred
+
+    @property
     def entries(self) -> tuple[JumpEntry, ...]:
         """The key's living sites, in the order of their addresses."""
         return read_entries(self._key)
@@ -88,7 +108,7 @@ class StaticKey:
         _step(self, lib.KEY_ENABLE)
 
     def disable(self) -> None:
-        """Turn the key off; a key that is off already stays as it is.
+        """Turn the key off, at once if it is a deferred one, too; a key that is off already stays as it is.
 
         Raises StaticKeyError where it has several users: it would go off under the others.
         """
@@ -99,8 +119,15 @@ class StaticKey:
         _step(self, lib.KEY_INC)
 
     def dec(self) -> None:
-        """Remove a user. The last one turns the key off. Raises StaticKeyError where there is none."""
+        """Remove a user. The last one turns the key off, or leaves it to linger if it is a deferred one.
+
+        Raises StaticKeyError where there is none, as there is of a key that lingers.
+        """
         _step(self, lib.KEY_DEC)
+
+    def flush(self) -> None:
+        """If the key lingers, turn it off now. Any other key stays as it is."""
+        _step(self, lib.KEY_FLUSH)
 
     @contextmanager
     def override(self, enabled: bool) -> Iterator["StaticKey"]:
@@ -127,12 +154,25 @@ class StaticKey:
             _check(lib.static_key_lift(self._key, override), self)
 
     def __repr__(self) -> str:
-        state = "on" if self else "off"
+        state = ("on" if self else "off") + (", lingers" if self._key.until else "")
         counts = f"{_counted(self.count, 'user')}, {_counted(len(self.entries), 'site')}"
         return f"<StaticKey {self._name!r} {state}, {counts}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
         return key, (self._name,)
+
+
+def _nanoseconds(name: str, deferred: float) -> int:
+    """For the engine, which knows some hundred years."""
+    try:
+        if isinstance(deferred, int | float) and not isinstance(deferred, bool) and 0 <= deferred < math.inf:
+            return math.ceil(min(float(deferred) * 1e9, 2.0**62))
+    except OverflowError:
+        pass
+    raise StaticKeyError(
+        f"StaticKey {name!r}: deferred is for how many seconds the key lingers after its last user, a finite number "
+        f"such as 0.5, or 0 for a key that goes off at once; not {deferred!r}"
+    )
 
 
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
@@ -256,7 +296,14 @@ def _step(key: StaticKey, operation: int) -> None:
         if current is not None:
             current.steps.append((key, operation))
             return
-    error = lib.static_key_toggle(key._key, operation)
+    try:
+        error = lib.static_key_toggle(key._key, operation)
+    finally:  # a signal handler may raise right behind the call
+        if key._deferred and lib.static_keys_wake:
+            try:
+                lingering.wake()
+            except Exception as trouble:
+                lingering.without_a_thread(trouble)
     if error:
         _fail(error, key)
 
@@ -264,7 +311,14 @@ def _step(key: StaticKey, operation: int) -> None:
 def _apply(steps: list[tuple[StaticKey, int]]) -> None:
     failed = ffi.new("size_t *")
     native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
-    error = lib.static_key_apply(native, len(steps), failed)
+    try:
+        error = lib.static_key_apply(native, len(steps), failed)
+    finally:
+        if lib.static_keys_wake:
+            try:
+                lingering.wake()
+            except Exception as trouble:
+                lingering.without_a_thread(trouble)
     _check(error, steps[failed[0]][0] if failed[0] < len(steps) else None)
 
 

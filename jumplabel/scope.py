@@ -3,6 +3,7 @@
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey
 from jumplabel.reading import CLOSURE, GLOBAL, Path
 
@@ -56,7 +57,7 @@ class Scope(NamedTuple):
                 values += [space[name] for name in names if name in space]
         for value in values:  # which grows, by what is in the modules and classes among them
             kind = type(value)
-            if issubclass(kind, StaticKey):
+            if issubclass(kind, StaticKey | StaticKeyArray):
                 return True
             if issubclass(kind, _HOLDERS):
                 spaces = [vars(value)] if issubclass(kind, ModuleType) else [vars(base) for base in value.__mro__]
@@ -66,7 +67,7 @@ class Scope(NamedTuple):
 
 
 _HOLDERS = (ModuleType, type)
-_NAMED = (StaticKey, *_HOLDERS)
+_NAMED = (StaticKey, StaticKeyArray, *_HOLDERS)
 
 
 def _among(value: Any, values: list[Any]) -> bool:
@@ -80,8 +81,10 @@ def is_key(value: Any) -> bool:
 
 
 def _attribute(holder: Any, name: str) -> Any:
-    """An attribute of a module or a class; NOT_FOUND for anything else, and where code would decide."""
+    """An attribute of a module or a class, a key of an array; NOT_FOUND otherwise, and where code would decide."""
     kind: Any = type(holder)
+    if kind is StaticKeyArray:
+        return vars(holder)["_keys"].get(name, NOT_FOUND) if vars(holder) else NOT_FOUND
     if issubclass(kind, ModuleType):
         usual: Any = ModuleType
         spaces: Any = [vars(holder)]

@@ -18,21 +18,22 @@ class JumpEntry:
     address: int
     """Of the site's instruction, in a trampoline or in a code object; of the word that a plain branch in C reads."""
     kind: str
-    """``gate``, ``switch``, ``snapshot``, or ``branch``: one in bytecode."""
+    """``gate``, ``switch``, ``snapshot``, ``native_branch``, or ``branch``: one in bytecode."""
     native: bool
-    """Whether the site is an instruction in a trampoline; otherwise a gate or switch is a plain branch in C."""
+    """Whether the site is an instruction in a trampoline; otherwise all but a ``branch`` are plain branches in C."""
     state: bool
     """Whether the site shows the key as on."""
     owner: str
-    """``module.qualname:line``; without a line for what has no Python code."""
+    """``module.qualname:line``; without a line for what has no Python code. A native branch's: where it was made."""
 
     @property
     def what(self) -> str:
-        """The kind, ``plain`` where it could not be a native site."""
-        return self.kind if self.native or self.kind == "branch" else f"plain {self.kind}"
+        """The kind; ``plain gate``, ``plain switch`` or ``plain branch`` where it could not be a native site."""
+        plain = not self.native and self.kind != "branch"
+        return f"plain {self.kind.removeprefix('native_')}" if plain else self.kind
 
     def __str__(self) -> str:
-        return f"{self.address:#018x}  {self.what:<12}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
+        return f"{self.address:#018x}  {self.what:<13}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +43,7 @@ class Info:
     architecture: str
     """As the kernel names it, such as ``x86_64``."""
     native: bool | None
-    """Whether sites are native trampolines; None before the first gate or switch (or ``start()``)."""
+    """Whether sites are native trampolines; None before the first of them (or ``start()``)."""
     refusal: str | None
     """What was refused, and why, when a native site was last asked for in vain; None: nothing was."""
     sync_method: str | None
@@ -102,7 +103,7 @@ def jump_table() -> list[JumpEntry]:
 
 
 def start() -> None:
-    """Ready the process for native sites now, as the first gate or switch would; ``info()`` says whether it worked."""
+    """Ready the process for native sites now, as the first one would; ``info()`` says whether it worked."""
     lib.jump_label_start()
 
 

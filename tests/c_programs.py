@@ -15,7 +15,7 @@ def _text(program):
 
 
 def cases(program):
-    return re.findall(r"^ +TEST\((\w+)\),$", _text(program), re.MULTILINE)
+    return re.findall(r"\bTEST\((\w+)\),", _text(program))
 
 
 def options(program):

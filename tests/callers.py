@@ -34,22 +34,22 @@ def constant(value):
     return static_gate(StaticKey(f"callers.never.{value}"), default=value)(lambda: None)
 
 
+def switches(key, sites):
+    """Objects, where in them the pointer to be called is, and what a call returns, off and on; and who keeps them."""
+    off, on = constant(False), constant(True)
+    made = [static_switch(key, to=on)(off) for _ in range(sites)]
+    return [*map(id, made)], object.__basicsize__, id(False), id(True), made
+
+
 @contextlib.contextmanager
-def calling(library, key, sites, start="callers_start", blocked=()):
+def calling(library, key, sites, start="callers_start", blocked=(), make=switches):
     """Two C threads call switches of the key for a block, or do what another start function has them do.
 
     They, not who starts them, block these signals.
     """
-    off, on = constant(False), constant(True)
-    switches = [static_switch(key, to=on)(off) for _ in range(sites)]
-    addresses = (ctypes.c_void_p * sites)(*map(id, switches))
-    callers = Callers(
-        objects=ctypes.addressof(addresses),
-        n_objects=sites,
-        vectorcall_offset=object.__basicsize__,
-        off=id(False),
-        on=id(True),
-    )
+    objects, offset, off, on, _kept = make(key, sites)
+    addresses = (ctypes.c_void_p * sites)(*objects)
+    callers = Callers(objects=ctypes.addressof(addresses), n_objects=sites, vectorcall_offset=offset, off=off, on=on)
     lib = ctypes.CDLL(str(library))
     old = signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
     getattr(lib, start)(ctypes.byref(callers))
@@ -70,9 +70,9 @@ def toggle_for(seconds, key, callers):
             callers.done += 1
 
 
-def hammer(library, seconds, sites, start="callers_start", blocked=()):
+def hammer(library, seconds, sites, start="callers_start", blocked=(), make=switches):
     """Toggle `sites` switches while C threads call them without the GIL; returns the callers and their counts."""
     key = StaticKey("callers.hammer")
-    with calling(library, key, sites, start, blocked) as callers:
+    with calling(library, key, sites, start, blocked, make) as callers:
         toggle_for(seconds, key, callers)
     return callers

@@ -31,8 +31,12 @@ def _points(code):
     return frozenset(points)
 
 
-def interrupted(n, function):
-    """Call it, and raise Interrupt at the n-th point. Returns whether there was one."""
+def _raise():
+    raise Interrupt
+
+
+def interrupted(n, function, handler=_raise):
+    """Call it, and raise Interrupt at the n-th point, or do something else there. Returns whether there was one."""
     left = n
     struck = False
 
@@ -45,7 +49,7 @@ def interrupted(n, function):
             left -= 1
             if left < 0:
                 struck = True
-                raise Interrupt
+                handler()
         return trace
 
     before = sys.gettrace()

@@ -70,6 +70,11 @@ PLACES = {
     "module": ("flags = ModuleType('flags'); flags.tracing = key", "flags.tracing"),
     "class": ("class flags: tracing = key", "flags.tracing"),
     "base class": ("class base: tracing = key\nclass flags(base): pass", "flags.tracing"),
+    "array": ("flags = StaticKeyArray(key.name, ['tracing']); key = flags.tracing", "flags.tracing"),
+    "array in a class": (
+        "class flags: features = StaticKeyArray(key.name, ['search'])\nkey = flags.features.search",
+        "flags.features.search",
+    ),
     "module in a module": ("a = ModuleType('a'); a.b = ModuleType('b'); a.b.c = key", "a.b.c"),
 }
 
@@ -77,7 +82,7 @@ HEAD = """
 from contextlib import suppress
 from types import ModuleType
 import jumplabel
-from jumplabel import likely, unlikely
+from jumplabel import StaticKeyArray, likely, unlikely
 show = lambda *values: str(["key" if value is key else value for value in values])
 {define}
 def factory(local):
@@ -118,7 +123,7 @@ def is_short_of_room(form, place):
 def test_form(form, place, key, monkeypatch):
     define, name = PLACES[place]
     f, twin = build_test(FORMS[form].replace("KEY", name), define, key)
-    code = f.__code__
+    key, code = f.__globals__["key"], f.__code__
     expected = {}
     for enabled in off_on_off(key):
         expected[enabled] = [twin(x) for x in (0, 1)]
@@ -489,7 +494,7 @@ def test_strict_takes_what_can_be_decided(place, key):
     test = f"if {name} and x and not DEBUG and isinstance and len(out): out += 'a'"
     f, _ = build_test(test, f"{define}\nDEBUG = False", key)
     assert static_branches(strict=True)(f) is f
-    assert len(key.entries) == 1
+    assert len(f.__globals__["key"].entries) == 1
 
 
 def test_strict_on_a_class_that_has_one_test_too_many(key):

@@ -192,6 +192,40 @@ class Counter:
 """
 
 
+@pytest.mark.parametrize("extra", [True, False], ids=["capstone", "plain"])
+def test_dis_of_a_native_branch(run, native, tmp_path, extra):
+    if extra:
+        pytest.importorskip("capstone")
+    else:
+        (tmp_path / "capstone.py").write_text("raise ImportError\n")
+    (tmp_path / "letters.py").write_text(LETTERS)
+    lines = run("dis", "letters:branch").splitlines()
+    assert re.fullmatch("letters:8: native_branch of letters.upper, on, at 0x[0-9a-f]{16}", lines[0])
+    code = offsets_and_bytes(lines)
+    assert code[0] == (0, bytes.fromhex("2ee906000000"))  # the site: a jump to 12
+    assert b"".join(part for _, part in code)[6:18:6] == b"\xff\xff"  # jmp *off_entry; jmp *on_entry
+    words = [line.split(maxsplit=3) for line in lines if "_entry  " in line]
+    assert [(word[:2], re.search("calling <.*?(lambda|ord)>", word[3])[1]) for word in words] == [
+        (["32", "off_entry"], "lambda"),
+        (["40", "on_entry"], "ord"),
+    ]
+    if extra:
+        assert [line.rpartition("; ")[2] for line in lines[2:5]] == ["the site", "off_entry", "on_entry, the on path"]
+    assert "plain branch in C" in run("dis", "letters:branch", JUMPLABEL_NATIVE="0")
+    assert "  plain branch   on     letters.upper, letters:8\n" in run("info", "letters", JUMPLABEL_NATIVE="0")
+
+
+LETTERS = """import cffi
+from jumplabel import StaticKey, native_branch
+
+ffi = cffi.FFI()
+upper = StaticKey("letters.upper", default=True)
+callback = ffi.callback("int(int)")
+
+branch = native_branch(upper, off=callback(lambda n: n), on=callback(ord))
+"""
+
+
 def test_dis_of_a_plain_branch(run):
     assert "plain branch" in run("dis", "shop:parse", JUMPLABEL_NATIVE="0")
 
@@ -302,7 +336,12 @@ SMALLEST = ["--processes", "2", "--values", "1", "--warmups", "0", "--loops", "1
 
 BESIDE = [check for check in bench_report.CHECKS if check not in bench_report.ADDED_BY_DEFINITION]
 NAMES = [
-    *(name for pair in bench_report.CALLS.values() for name in pair),
+    *(
+        name
+        for table in (bench_report.CALLS, bench_report.IN_C, bench_report.IN_PYTHON)
+        for pair in table.values()
+        for name in pair
+    ),
     *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
     *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
     *(name for reference, names in bench_report.RATIOS.values() for name in (reference, *names)),
@@ -315,7 +354,7 @@ NAMES = [
     *bench_report.TOGGLES.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,
-    *(bench_report.BARE_SYNCS, "C built-in of a str"),
+    *(bench_report.BARE_SYNCS, bench_report.USE, bench_report.DEFERRED_USE, "C built-in of a str"),
 ]
 
 
@@ -325,6 +364,9 @@ def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     calls, _, checks = (part.splitlines()[2:] for part in output.split("\n\n")[2:5])
     assert [line.split("  ")[0] for line in calls] == list(bench_report.CALLS)
     assert [line.split("  ")[0] for line in checks] == list(bench_report.CHECKS)
+    in_c, in_python = (part.splitlines()[3:] for part in output.split("\n\n")[5:7])
+    assert [line.split("  ")[0] for line in in_c] == list(bench_report.IN_C)
+    assert [line.split("  ")[0] for line in in_python] == list(bench_report.IN_PYTHON)
     targets = output.split("\ntargets\n")[1].splitlines()
     assert sum("wanted: at most" in line for line in targets) == len(targets) - 1
     assert "interpreter  CPython" in output
@@ -357,7 +399,8 @@ def test_the_report_divides_the_right_medians():
     medians.update({"loop off, static branch": 0.05, "function on, closure flag": 6.0})
     medians.update({"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0})
     medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
-    medians.update({"decorate, tests of a key": 800e-6})
+    medians.update({"decorate, tests of a key": 800e-6, "inc, dec of a deferred key": 0.5})
+    medians.update({"native branch on": 3.0, "constant pointer": 1.0, "native branch from Python off": 5.0})
     lines = list(bench_report.report(medians))
     rows = {line.split("  ")[0]: line.split()[-14:] for line in lines}
     assert rows["static_gate"][1:3] == ["0.25", "1.00"]
@@ -366,9 +409,13 @@ def test_the_report_divides_the_right_medians():
     assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
     (snapshot,) = (line.split()[1:] for line in lines if line.startswith("  snapshot "))
     assert snapshot == ["2.00", "1.00", "1.00", "2.50", "1.00", "1.00"]
+    in_c, in_python = (lines.index(line) + 3 for line in lines if line.startswith(("A C function", "And by Python")))
+    assert lines[in_c].split()[-6:] == ["1.00", "1.50", "1.00", "1.50", "2.00", "3.00"]
+    assert lines[in_python].split()[-4:] == ["2.50", "1.00", "2.50", "1.00"]
     marks = [line.split()[-1] for line in lines if "wanted" in line]
     calls, branches, sites, decorating = marks[:8], marks[8:12], marks[12:14], marks[14:]
     assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]
     assert branches == ["pass", "FAIL", "FAIL", "FAIL"] and sites == ["pass", "pass"] and decorating == ["pass", "FAIL"]
     assert any("90.00 ns" in line for line in lines) and any("50.00 ns" in line for line in lines)
+    assert any("deferred" in line and line.endswith(" 0.250") for line in lines)
     assert sum("800.0" in line for line in lines) == 2

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 from c_programs import cases, options, run_case
 
-PROGRAMS = ["bytecode", "calls", "chained", "interleavings", "synchronization", "words"]
+PROGRAMS = ["bytecode", "calls", "chained", "interleavings", "native_branches", "synchronization", "words"]
 
 
 @pytest.fixture(scope="module")

@@ -42,7 +42,9 @@ def watched(request, build_c, tmp_path_factory):
     return program, request.param
 
 
-@pytest.mark.parametrize("name", ["bytecode", "chained", "interleavings", "synchronization", "words"])
+@pytest.mark.parametrize(
+    "name", ["bytecode", "chained", "interleavings", "native_branches", "synchronization", "words"]
+)
 def test_cases(watched, name):
     program, sanitizer = watched
     if sanitizer == "thread" and name in ("chained", "synchronization", "words"):

@@ -1,8 +1,8 @@
 """Random sequences of everything that one can do with keys and sites, against a model in pure Python.
 
-The model knows of each key its users and overrides, and of open batches their steps; it predicts what every call
-returns, which toggles are refused, and what ``info()``, ``jump_table()`` and ``key.entries`` say. Sites in bytecode are
-compared with the same function, undecorated, whose keys are the model's.
+The model knows of each key its users, its overrides and whether it lingers, and of open batches their steps; it
+predicts what every call returns, which toggles are refused, and what ``info()``, ``jump_table()`` and ``key.entries``
+say. Sites in bytecode are compared with the same function, undecorated, whose keys are the model's.
 
     python -m pytest tests/test_state_machine.py --hypothesis-profile=deep    many more sequences, new ones each time
 """
@@ -14,6 +14,7 @@ import itertools
 import os
 import pickle
 import threading
+import time
 import types
 import weakref
 
@@ -25,7 +26,7 @@ from interrupting import interrupted
 from sites import fork_quietly, in_thread
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
+from jumplabel import StaticKey, StaticKeyError, batch, lingering, static_branches, static_gate, static_switch
 
 # ---- functions ----
 
@@ -147,24 +148,32 @@ def where(code):
 class Key:
     def __init__(self, key, name, on):
         self.key, self.name = key, name
-        self.count = int(on)
+        self.count, self.lingers = int(on), False
         self.overrides = []  # (manager, enabled), newest first
 
     @property
     def enabled(self):
-        return self.overrides[0][1] if self.overrides else self.count > 0
+        return self.overrides[0][1] if self.overrides else self.count > 0 or self.lingers
 
-    def take(self, step):
-        """Whether the step is possible."""
-        if step == "enable":
-            self.count = self.count or 1
-        elif step == "inc":
-            self.count += 1
-        elif (step == "disable" and self.count > 1) or (step == "dec" and not self.count):
+    @property
+    def state(self):
+        return self.count, self.lingers
+
+    def take(self, step, was):
+        """Whether the step is possible, in a transaction that found the key in that state."""
+        if (step == "disable" and self.count > 1) or (step == "dec" and not self.count):
             return False
+        if step == "flush":
+            self.lingers = False
         else:
-            self.count = 0 if step == "disable" else self.count - 1
+            counts = {"enable": self.count or 1, "inc": self.count + 1, "dec": self.count - 1, "disable": 0}
+            self.count = counts[step]
+            self.lingers = step == "dec" and not self.count and any(was) and self.key.deferred > 0
         return True
+
+
+def state_of(key):
+    return key.count, key._key.until > 0
 
 
 class Batch:
@@ -182,16 +191,16 @@ class Site:
 
 def apply(steps):
     """All or nothing; the keys whose state changes, or None."""
-    touched = {key: (key.count, key.enabled) for key, _ in steps}
+    touched = {key: (key.state, key.enabled) for key, _ in steps}
     for key, step in steps:
-        if not key.take(step):
-            for each, (count, _) in touched.items():
-                each.count = count
+        if not key.take(step, touched[key][0]):
+            for each, (state, _) in touched.items():
+                each.count, each.lingers = state
             return None
     return [key for key, (_, enabled) in touched.items() if key.enabled != enabled]
 
 
-STEPS = st.sampled_from(["enable", "disable", "inc", "dec"])
+STEPS = st.sampled_from(["enable", "disable", "inc", "dec", "flush"])
 INDEX = st.integers(0, 1000)
 
 
@@ -231,15 +240,15 @@ class Machine(RuleBasedStateMachine):
 
     # ---- keys ----
 
-    @rule(on=st.booleans())
-    def make_key(self, on):
+    @rule(on=st.booleans(), deferred=st.sampled_from([0, 3600]))
+    def make_key(self, on, deferred):
         self.made += 1
         name = f"{self.name}.{self.made % 4}"
         if any(key.name == name for key in self.keys):
             with pytest.raises(StaticKeyError, match=r"get it with jumplabel\.key"):
-                StaticKey(name, default=on)
+                StaticKey(name, default=on, deferred=deferred)
         else:
-            self.keys.append(Key(StaticKey(name, default=on), name, on))
+            self.keys.append(Key(StaticKey(name, default=on, deferred=deferred), name, on))
 
     @precondition(lambda self: self.keys)
     @rule(i=INDEX, how=st.integers(0, 3))
@@ -305,8 +314,18 @@ class Machine(RuleBasedStateMachine):
         if self.batches or apply([(copy.copy(model), step)]) is None:
             return
         interrupted(n, getattr(model.key, step))
-        if model.key.count != model.count or step in ("enable", "disable"):
-            self.changed(apply([(model, step)]) if model.key.count != model.count else [])
+        if state_of(model.key) != model.state:
+            self.changed(apply([(model, step)]))
+
+    @rule()
+    def time_passes(self):
+        """Whatever lingers goes off, in one transaction."""
+        models = [key for key in self.keys if key.lingers]
+        before = [model.enabled for model in models]
+        lingering._expire(time.monotonic_ns() + 7200 * 10**9)
+        for model in models:
+            model.lingers = False
+        self.changed([model for model, enabled in zip(models, before, strict=True) if model.enabled != enabled])
 
     # ---- overrides ----
 
@@ -373,13 +392,13 @@ class Machine(RuleBasedStateMachine):
         with contextlib.suppress(StaticKeyError):
             in_thread(lambda: interrupted(n, act))
         models = dict.fromkeys(model for model, _ in steps)
-        before = {model: (model.count, model.enabled) for model in models}
+        before = {model: model.state for model in models}
         changed = apply(steps)
-        if any(model.key.count != model.count for model in models):
-            for model, (count, _) in before.items():
-                model.count = count
+        if any(state_of(model.key) != model.state for model in models):
+            for model, state in before.items():
+                model.count, model.lingers = state
             changed = []
-        elif all(model.count == count for model, (count, _) in before.items()):
+        elif all(model.state == state for model, state in before.items()):
             changed = []
         self.changed(changed or [])
 
@@ -497,6 +516,7 @@ class Machine(RuleBasedStateMachine):
         info = jumplabel.info()
         self.batches_done = info.batches - self.before.batches
         self.sites_patched = info.sites_patched - self.before.sites_patched
+        model.lingers = not model.count and model.key.deferred > 0
 
     @rule(i=INDEX)
     def fork(self, i):
@@ -510,7 +530,7 @@ class Machine(RuleBasedStateMachine):
                 self.check_calls()
                 for model in self.keys:
                     in_thread(model.key.inc)
-                    model.count += 1
+                    apply([(model, "inc")])
                 self.check_keys()
                 self.check_calls()
                 status = 0
@@ -529,6 +549,7 @@ class Machine(RuleBasedStateMachine):
         expected = set()
         for model in self.keys:
             assert (model.key.count, model.key.enabled, bool(model.key)) == (model.count, model.enabled, model.enabled)
+            assert state_of(model.key) == model.state
             entries = model.key.entries
             assert {entry.state for entry in entries} <= {model.enabled}
             assert {entry.key for entry in entries} <= {model.name}

@@ -1,5 +1,6 @@
 """StaticCall: where its calls go, as a function and as a method, before, during and after an update."""
 
+import errno
 import functools
 import gc
 import inspect
@@ -357,6 +358,55 @@ def test_a_target_that_is_replaced_while_it_runs_lives_on(make):
     assert gone() is None
 
 
+def test_what_is_no_python_function_is_held_while_it_runs():
+    """A method of a C object: nobody but the call has it, once another target has taken its place."""
+    inside, go_on = threading.Event(), threading.Event()
+
+    class Items(list):
+        pass
+
+    def more():
+        inside.set()
+        assert go_on.wait(60)
+        yield "more"
+
+    items = Items()
+    gone = weakref.ref(items)
+    call = StaticCall(len)
+    call.update(items.extend)
+    del items
+    thread = threading.Thread(target=call, args=(more(),))
+    thread.start()
+    assert inside.wait(60)
+    call.update(None)
+    gc.collect()
+    running = gone()
+    go_on.set()
+    thread.join()
+    assert running == ["more"]
+    del running
+    assert gone() is None
+
+
+def test_a_target_goes_with_the_call():
+    for make in (Target, make_function):
+        target = make()
+        gone = weakref.ref(target)
+        call = StaticCall(echo)
+        call.update(target)
+        del target
+        assert gone() is not None
+        del call
+        assert gone() is None
+
+
+def test_a_target_that_it_did_not_get_is_let_go():
+    call, target = StaticCall(echo), Target()
+    before = sys.getrefcount(target)
+    assert call.__lead__(1, target, True, other_echo) == -errno.EAGAIN
+    assert call.func is echo and sys.getrefcount(target) == before
+
+
 def test_a_cycle_through_it_is_collected():
     def make():
         call = StaticCall(lambda: call)
@@ -364,9 +414,12 @@ def test_a_cycle_through_it_is_collected():
         other.update(lambda: other)
         return weakref.ref(call), weakref.ref(other), call.__site__(), other.__site__()
 
+    gc.collect()
+    keys = jumplabel.info().keys
     *gone, first, second = make()
     gc.collect()
     assert [reference() for reference in gone] == [None, None]
+    assert jumplabel.info().keys == keys
     assert not {first, second} & {entry.address for entry in jumplabel.jump_table()}
 
 

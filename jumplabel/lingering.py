@@ -1,0 +1,115 @@
+"""The thread that switches off deferred keys that nobody uses any more.
+
+The engine knows which keys linger, how long, and whether the thread has to look sooner than it thinks
+(csrc/jump_label.h). The thread runs while some key lingers: it sleeps until the first one is due, and ends when it
+finds none. Toggles wake or start it. They are called from destructors and signal handlers too, which interrupt others
+at any point: nothing here takes a lock that one thread could want twice.
+"""
+
+import os
+import time
+from _thread import allocate_lock, start_new_thread
+from collections.abc import Callable
+from functools import partial
+from queue import Empty, SimpleQueue
+from weakref import ref
+
+from jumplabel._engine import ffi, lib
+from jumplabel.errors import PatchError
+
+_ALL = 2**63 - 1
+
+_only_one = allocate_lock()
+_looks: SimpleQueue[None] = SimpleQueue()
+
+wake: Callable[[], object]
+"""Call it behind a toggle that has set ``lib.static_keys_wake``, with nothing in between: a signal handler may raise
+behind any call, and this is one call of C. What it raises goes to ``without_a_thread()``."""
+
+
+def _run() -> None:
+    """Not a threading.Thread: to start one is to wait for it, and to take locks."""
+    global wake
+    if not _only_one.acquire(False):
+        return
+    failed = True
+    try:
+        wake = partial(_looks.put, None)
+        while due := _look():
+            try:
+                _looks.get(timeout=max(0, due - time.monotonic_ns()) / 1e9)
+            except Empty:
+                pass
+        failed = False
+    finally:
+        # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the
+        # flag before it looks whom to wake, and we look the other way around: one of us sees the other.
+        wake = _start
+        _only_one.release()
+        if failed or lib.static_keys_wake:
+            _wake_safely()
+
+
+_start = partial(start_new_thread, _run, ())
+
+wake = _start
+
+
+def without_a_thread(error: Exception) -> None:
+    """Where none can be had, nothing lingers: the process has too many, or the interpreter is ending."""
+    try:
+        _expire(_ALL)
+    except PatchError as patch_error:  # of a toggle that has taken place: not its caller's
+        _report(patch_error)
+    if not isinstance(error, RuntimeError) or (error.__traceback__ and error.__traceback__.tb_next):
+        raise error  # it is an audit hook's, or a signal handler's
+
+
+def _report(error: PatchError) -> None:
+    """To sys.unraisablehook, which is told what a weak reference's callback raises."""
+
+    def callback(_: object) -> None:
+        raise error
+
+    nothing = partial(int)
+    reference = ref(nothing, callback)
+    del nothing, reference
+
+
+def _wake_safely() -> None:
+    try:
+        wake()
+    except Exception as error:
+        without_a_thread(error)
+
+
+def _look() -> int:
+    """Switch off what is due. When to look again, in ns as of time.monotonic_ns(); 0: nothing lingers."""
+    lib.jump_label_unblock_signals()  # the mask is that of whoever started us
+    while not _looks.empty():
+        _looks.get()
+    return _expire(time.monotonic_ns())
+
+
+def _expire(now: int) -> int:
+    expiry = ffi.new("struct key_expiry *")
+    error = lib.static_keys_expire(now, expiry)
+    if error:
+        name = ffi.string(expiry.name).decode(errors="replace")
+        others = f" and {expiry.failed - 1} more" if expiry.failed > 1 else ""
+        raise PatchError(
+            -error, f"StaticKey {name!r}{others}, no longer used, could not be switched off yet: {os.strerror(-error)}"
+        )
+    return int(expiry.next)
+
+
+def _forked() -> None:
+    """A child has none of its parent's threads, and keys that linger in it, too."""
+    global wake, _only_one, _looks
+    had_a_thread = wake is not _start
+    wake, _only_one, _looks = _start, allocate_lock(), SimpleQueue()
+    if had_a_thread or lib.static_keys_wake:
+        _wake_safely()
+
+
+os.register_at_fork(after_in_child=_forked)
