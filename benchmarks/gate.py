@@ -1,8 +1,14 @@
-"""What does a gate cost, off and on, against a function that returns early, and against the least that a call costs?"""
+"""What does a gate cost, off and on, against a function that returns early, and against the least that a call costs?
+
+And a gate of a coroutine or generator function, against such a function that returns early: called, and run to its end.
+"""
 
 import functools
+import time
+from collections.abc import Callable, Iterator
+from typing import Any
 
-from rows import ARGUMENT, Call, Rows, passed_on
+from rows import ARGUMENT, DUPLICATES, Call, Rows, passed_on
 
 from jumplabel import StaticKey, static_gate
 
@@ -27,8 +33,66 @@ def early_return(on: bool) -> Call:
     return Call(call, ARGUMENT if on else None, call)
 
 
+async def coroutine(x: object) -> object:
+    return x
+
+
+async def early_coroutine(x: object) -> object:
+    if not FLAG:
+        return None
+    return x
+
+
+def generator(x: object) -> Iterator[object]:
+    yield x
+
+
+def early_generator(x: object) -> Iterator[object]:
+    if not FLAG:
+        return
+    yield x
+
+
+# What a caller does with what a call returns.
+RUN = {"coroutine": "await call(ARGUMENT)", "generator": "for _ in call(ARGUMENT): pass"}
+FUNCTIONS: dict[str, tuple[Any, Any]] = {
+    "coroutine": (coroutine, early_coroutine),
+    "generator": (generator, early_generator),
+}
+
+
+def running(kind: str, gated: bool, on: bool) -> Callable[[int], float]:
+    """Seconds for so many calls that are run to their end, DUPLICATES times."""
+    global FLAG
+    FLAG = on
+    function, early = FUNCTIONS[kind]
+    key = StaticKey(f"benchmarks.gate.{kind}", default=on)
+    call = static_gate(key)(function) if gated else early
+    if result_of(call(ARGUMENT)) != (ARGUMENT if on else None):
+        raise AssertionError(f"{call} gave the wrong thing")
+    names: dict[str, Any] = {"call": call, "ARGUMENT": ARGUMENT}
+    exec("async def run(passes):\n  for _ in range(passes):\n" + f"    {RUN[kind]}\n" * DUPLICATES, names)
+
+    def time_runs(passes: int) -> float:
+        run = names["run"](passes)
+        began = time.perf_counter()
+        result_of(run)
+        return time.perf_counter() - began
+
+    return time_runs
+
+
+def result_of(made: Any) -> object:
+    """What a coroutine returns, or a generator yields first."""
+    try:
+        return made.send(None)
+    except StopIteration as stopped:
+        return stopped.value
+
+
 if __name__ == "__main__":
-    Rows().calls(
+    rows = Rows()
+    rows.calls(
         [
             ("gate off", lambda: gate(on=False)),
             ("early return off", lambda: early_return(on=False)),
@@ -41,3 +105,8 @@ if __name__ == "__main__":
             ("direct call", lambda: Call(passed_on, ARGUMENT, passed_on)),
         ]
     )
+    for state in ("off", "on"):
+        for kind in RUN:
+            for name, gated in ((f"{kind} gate {state}", True), (f"early {kind} {state}", False)):
+                if rows.wants(name):
+                    rows.runner.bench_time_func(name, running(kind, gated, state == "on"), inner_loops=DUPLICATES)

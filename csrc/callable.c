@@ -14,6 +14,7 @@ typedef struct {
     const char *kind;   /* GATE or SWITCH */
     PyObject *off, *on; /* the trampoline borrows them: set once, and kept until the end */
     PyObject *key;
+    char calls_off; /* or else returns it */
 } StaticCallable;
 
 static const char GATE[] = "gate", SWITCH[] = "switch";
@@ -24,9 +25,9 @@ static PyObject *plain_branch(PyObject *object, PyObject *const *args, size_t na
     StaticCallable *self = (StaticCallable *)object;
     if (atomic_load_explicit(&self->entry->enabled, memory_order_acquire))
         return PyObject_Vectorcall(self->on, args, nargsf, kwnames);
-    if (self->kind == GATE)
-        return Py_NewRef(self->off);
-    return PyObject_Vectorcall(self->off, args, nargsf, kwnames);
+    if (self->calls_off)
+        return PyObject_Vectorcall(self->off, args, nargsf, kwnames);
+    return Py_NewRef(self->off);
 }
 
 static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
@@ -34,14 +35,16 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     const char *kind, *owner;
     PyObject *key, *off, *on;
     unsigned long long key_address;
-    static char *names[] = {"kind", "key", "key_address", "off", "on", "owner", NULL};
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOKOOs:StaticCallable", names, &kind, &key, &key_address, &off, &on,
-                                     &owner))
+    int calls_off = 0;
+    static char *names[] = {"kind", "key", "key_address", "off", "on", "owner", "calls_off", NULL};
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "sOKOOs|p:StaticCallable", names, &kind, &key, &key_address, &off,
+                                     &on, &owner, &calls_off))
         return NULL;
     int is_gate = !strcmp(kind, GATE);
+    calls_off |= !is_gate;
     struct trampoline_target off_target = function_like_target(type, off);
     struct trampoline_target on_target = function_like_target(type, on);
-    enum trampoline_kind trampoline = is_gate ? function_like_return(off, &off_target) : TRAMPOLINE_SWITCH;
+    enum trampoline_kind trampoline = calls_off ? TRAMPOLINE_SWITCH : function_like_return(off, &off_target);
     struct jump_entry *entry;
     /*
      * This waits for the lock, and then for every core: not with the GIL. And not with the object made already: the
@@ -60,6 +63,7 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     }
     self->entry = entry;
     self->kind = entry->kind;
+    self->calls_off = (char)calls_off;
     self->key = Py_NewRef(key);
     self->off = Py_NewRef(off);
     self->on = Py_NewRef(on);
@@ -131,6 +135,7 @@ static PyMethodDef methods[] = {
 
 static PyMemberDef members[] = {
     {"__kind__", T_STRING, offsetof(StaticCallable, kind), READONLY, "gate or switch"},
+    {"__calls_off__", T_BOOL, offsetof(StaticCallable, calls_off), READONLY, "Whether it calls what it has for off."},
     {"__static_key__", T_OBJECT, offsetof(StaticCallable, key), READONLY, "The key that decides."},
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionLike, vectorcall), READONLY, NULL},
     {"__dictoffset__", T_PYSSIZET, offsetof(FunctionLike, dict), READONLY, NULL},

@@ -12,9 +12,9 @@
  * Append the type to the list at this address (a Python object's id()): cffi cannot return an object.
  * Returns 0, or -1 and then nothing was appended.
  *
- *     StaticCallable(kind, key, key_address, off, on, owner)
+ *     StaticCallable(kind, key, key_address, off, on, owner, calls_off=False)
  *
- * kind "gate":   a call returns `off` while the key is off, and calls `on` while it is on
+ * kind "gate":   a call returns `off` while the key is off, or with calls_off what `off` returns; on, it calls `on`
  * kind "switch": a call calls `off` or `on`
  */
 int callable_type(uintptr_t list);

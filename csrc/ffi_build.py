@@ -5,7 +5,17 @@ from pathlib import Path
 from cffi import FFI
 
 HERE = Path("csrc")
-HEADERS = ("call_loop", "call_site", "callable", "code_object", "code_poke", "jump_label", "site_watch", "storm")
+HEADERS = (
+    "call_loop",
+    "call_site",
+    "callable",
+    "code_object",
+    "code_poke",
+    "empty",
+    "jump_label",
+    "site_watch",
+    "storm",
+)
 
 ffi = FFI()
 ffi.cdef("""
@@ -81,6 +91,7 @@ ffi.cdef("""
     int callable_type(uintptr_t list);
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
+    int empty_types(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
     void code_poke_settle(void);

@@ -1,4 +1,5 @@
 #include "function_like.h"
+#include "empty.h"
 
 PyObject *function_like_get(PyObject *self, PyObject *instance, PyObject *owner)
 {
@@ -31,7 +32,7 @@ PyObject *function_like_reduce(PyObject *self, PyObject *unused)
  */
 struct trampoline_target function_like_target(PyTypeObject *our_type, PyObject *callable)
 {
-    vectorcallfunc entry = NULL;
+    vectorcallfunc entry = (vectorcallfunc)empty_maker_entry(callable);
     if (PyFunction_Check(callable) || PyCFunction_CheckExact(callable) || Py_IS_TYPE(callable, our_type))
         entry = PyVectorcall_Function(callable);
     return (struct trampoline_target){(void *)(entry ? entry : PyObject_Vectorcall), callable};

@@ -65,18 +65,15 @@ DECORATIONS: dict[str, tuple[str, float | None]] = {
     "decorate, closure again": ("a closure again", None),
 }
 
-# What is asked, the row that the others are divided by, and these.
-RATIOS: dict[str, tuple[str, tuple[str, ...]]] = {
-    "a call whose target can be swapped": (
-        "call through rebound global",
-        (
-            "call through StaticCall",
-            "call through attribute",
-            "call through dictionary",
-            "call through wrapper",
-            "call through StaticCall off",
-        ),
-    ),
+# What is asked; rows, and what each is divided by.
+RATIOS: dict[str, list[tuple[str, str]]] = {
+    "Gates of a coroutine function, awaited, and of a generator function, iterated": [
+        (f"{kind} gate {state}", f"early {kind} {state}") for kind in ("coroutine", "generator") for state in STATES
+    ],
+    "A call whose target can be swapped": [
+        (f"call through {what}", "call through rebound global")
+        for what in ("StaticCall", "attribute", "dictionary", "wrapper", "StaticCall off")
+    ],
 }
 
 # The row, what it is divided by, and the most that is wanted.
@@ -91,6 +88,7 @@ TARGETS: list[tuple[str, str, float | None]] = [
     ("toggle, sites: 1", BARE_SYNCS, 3),
     # {}.get computes the hash of its argument, but for a string, which has it stored: shown, so that nobody is misled.
     ("gate off", "C built-in of a str", None),
+    # Called, and awaited or iterated over.
 ]
 
 # What a static branch adds to a loop, of what a global flag adds.
@@ -177,11 +175,10 @@ def _handling(medians: dict[str, float], check: str) -> tuple[float, float]:
 
 
 def _ratios(medians: dict[str, float]) -> Iterator[str]:
-    for what, (reference, names) in RATIOS.items():
-        yield f"{what}, over {reference}"
-        width = max(map(len, names))
-        for name in names:
-            yield f"  {name:<{width}}  {medians[name] / medians[reference]:.2f}"
+    for what, pairs in RATIOS.items():
+        yield what
+        for row, reference in pairs:
+            yield f"  {f'{row} / {reference}':<60}  {medians[row] / medians[reference]:.2f}"
         yield ""
 
 

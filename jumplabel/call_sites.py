@@ -16,6 +16,8 @@ def _published_types() -> list[Any]:
     return published
 
 
+CallSite: Any
+ObjectSite: Any
 CallSite, ObjectSite = _published_types()
 """The second one is no method in a class."""
 

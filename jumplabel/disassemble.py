@@ -117,7 +117,7 @@ def _trampoline(site: Any) -> Iterator[str]:
     try:
         capstone = import_module("capstone")
     except ImportError:
-        words = USED.get(row.kind, [40, 48, 56])
+        words = list(WORDS) if getattr(site, "__calls_off__", False) else USED.get(row.kind, [40, 48, 56])
         for offset in range(SITE_SIZE, min(words), 16):
             yield _line(offset, slot[offset : min(offset + 16, *words)])
         yield "      (for instructions: pip install 'jumplabel[dis]')"

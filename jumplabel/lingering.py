@@ -104,7 +104,7 @@ def _expire(now: int) -> int:
 
 
 def _forked() -> None:
-    """A child has none of its parent's threads, and keys that linger in it, too."""
+    """Keys linger in a child, too, which has none of its parent's threads but the locks that they held."""
     global wake, _only_one, _looks
     had_a_thread = wake is not _start
     wake, _only_one, _looks = _start, allocate_lock(), SimpleQueue()

@@ -84,7 +84,7 @@ def _attribute(holder: Any, name: str) -> Any:
     """An attribute of a module or a class, a key of an array; NOT_FOUND otherwise, and where code would decide."""
     kind: Any = type(holder)
     if kind is StaticKeyArray:
-        return vars(holder)["_keys"].get(name, NOT_FOUND) if vars(holder) else NOT_FOUND
+        return vars(holder).get(name, NOT_FOUND)
     if issubclass(kind, ModuleType):
         usual: Any = ModuleType
         spaces: Any = [vars(holder)]

@@ -8,6 +8,7 @@ from jumplabel._engine import ffi, lib
 from jumplabel.call_sites import CallSite, lead, sealed
 from jumplabel.decorators import _flavour as flavour
 from jumplabel.decorators import _name as full_name
+from jumplabel.decorators import _off_value as off_value
 from jumplabel.decorators import _owner as owner
 from jumplabel.errors import DecorationError
 
@@ -37,7 +38,8 @@ class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is 
 
     def __new__(cls, function: Callable[P, R]) -> "StaticCall[P, R]":
         _check(function)
-        off, off_is = None, "result"
+        off, is_called = off_value(function, None)
+        off_is = "callable" if is_called else "result"
         key = lib.static_key_new(full_name(function).encode(errors="backslashreplace"), False)
         if not key:
             raise MemoryError

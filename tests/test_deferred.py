@@ -76,6 +76,15 @@ def wait_for(condition):
         time.sleep(0.001)
 
 
+@pytest.fixture
+def no_thread():
+    """Nor one about to begin or to end: what it puts in place may be replaced, and put back."""
+    if there_is_a_thread() or lib.static_keys_wake:
+        lingering._wake_safely()
+    wait_for(lambda: not lib.static_keys_wake and not there_is_a_thread())
+    assert lingering.wake is lingering._start
+
+
 # ---- what a key does ----
 
 
@@ -230,15 +239,15 @@ def test_a_bad_time_is_refused(request, value):
     assert (jumplabel.keys(), jumplabel.info().keys) == before
 
 
+@pytest.mark.usefixtures("no_thread")
 @pytest.mark.parametrize("value", [1e-300, 1, 0.5, 1e300])
-def test_any_other_time_is_kept(request, value):
+def test_any_other_time_is_kept(request, value, monkeypatch):
+    monkeypatch.setattr(lingering, "wake", int)
     key = StaticKey(request.node.nodeid, deferred=value)
     assert key.deferred == value and type(key.deferred) is float
     key.inc()
     key.dec()
-    if value >= HOUR:
-        assert key.enabled
-        pass_time(HOUR)
+    assert key.enabled and lingers(key)
     key.flush()
     assert not key.enabled
 
@@ -349,6 +358,7 @@ def test_a_key_that_is_used_between_the_threads_look_at_the_clock_and_its_patch(
     assert gate() == "on" and lingers(deferred)
 
 
+@pytest.mark.usefixtures("no_thread")
 @pytest.mark.parametrize("window", ["look", "release"])
 def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, monkeypatch, window):
     """It wakes the thread that is about to end; or it starts one, which finds the first one still there, and ends."""
@@ -380,7 +390,6 @@ def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, mon
                 wait_for(lambda: False in acquired)
             self.lock.release()
 
-    wait_for(lambda: not there_is_a_thread())
     monkeypatch.setattr(lingering, "_look", look)
     monkeypatch.setattr(lingering, "_only_one", Lock(lingering._only_one))
     key.inc()
@@ -389,15 +398,30 @@ def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, mon
     wait_for(lambda: not there_is_a_thread())
 
 
+@pytest.mark.usefixtures("no_thread")
+def test_one_look_is_enough_for_all_who_asked_for_one():
+    for _ in range(3):
+        lingering._looks.put(None)
+    lingering._look()
+    assert lingering._looks.empty()
+
+
 def test_there_is_one_thread(deferred):
+    ended = []
+
+    def run():
+        lingering._run()
+        ended.append(1)
+
     deferred.inc()
     deferred.dec()
-    wait_for(there_is_a_thread)
+    wait_for(lambda: there_is_a_thread() and not lib.static_keys_wake)
     for _ in range(5):
-        lingering._start()
-    wait_for(lambda: there_is_a_thread() == 1)
+        in_thread(run)
+    assert len(ended) == 5 and there_is_a_thread() == 1
 
 
+@pytest.mark.usefixtures("no_thread")
 def test_keys_go_off_where_there_can_be_no_thread(deferred, gate, monkeypatch):
     cannot = functools.partial(threading.Lock().release)
     monkeypatch.setattr(lingering, "wake", cannot)
@@ -410,6 +434,7 @@ def test_keys_go_off_where_there_can_be_no_thread(deferred, gate, monkeypatch):
     assert (deferred.count, deferred.enabled, gate()) == (0, False, "off")
 
 
+@pytest.mark.usefixtures("no_thread")
 @pytest.mark.parametrize("kind", [RuntimeError, PermissionError, KeyboardInterrupt])
 def test_what_a_signal_handler_or_audit_hook_raises_there_goes_on(deferred, monkeypatch, kind):
     def raises():
@@ -642,6 +667,16 @@ def test_a_child_has_a_thread_of_its_own():
     run(
         DEFERRED,
         """
+        class Owned:
+            '''What another process has may be in any state.'''
+
+            owner, queue = os.getpid(), lingering._looks
+
+            def __getattr__(self, name):
+                assert os.getpid() == self.owner
+                return getattr(self.queue, name)
+
+        lingering._looks = Owned()
         slow = StaticKey("slow", deferred=0.5)
         slow_gate = static_gate(slow, default="off")(lambda: "on")
         use(key)

@@ -1,6 +1,7 @@
 """What a decorator makes stands for the function, whatever sort of function that is."""
 
 import asyncio
+import contextlib
 import copy
 import functools
 import inspect
@@ -11,6 +12,7 @@ import sys
 import textwrap
 import types
 import typing
+import unittest.mock
 import weakref
 
 import pytest
@@ -188,7 +190,7 @@ async def other_async_generator(n=0):
 
 
 class CallsCoroutine:
-    async def __call__(self):
+    async def __call__(self, n=0):
         pass
 
 
@@ -205,6 +207,8 @@ def wraps_coroutine():
     return wrapper
 
 
+WRAPPER = wraps_coroutine()
+
 FLAVOURED = [
     (coroutine, "coroutine"),
     (generator, "generator"),
@@ -213,18 +217,127 @@ FLAVOURED = [
     (functools.partial(functools.partial(generator, 1)), "generator"),
     (CallsCoroutine(), "coroutine"),
     (HasCoroutine().method, "coroutine"),
-    (wraps_coroutine(), "coroutine"),
+    (WRAPPER, "coroutine"),
+    (functools.partial(CallsCoroutine()), "coroutine"),
+    (functools.partial(HasCoroutine().method), "coroutine"),
+    (types.MethodType(generator, 1), "generator"),
+    (types.MethodType(CallsCoroutine(), 1), "coroutine"),
     (types.coroutine(generator), "generator"),
     (classmethod(coroutine), "coroutine"),
     (staticmethod(generator), "generator"),
 ]
 
 
+def run_it(flavour, made):
+    """A call gives what the flavour says: run it."""
+    if flavour == "generator":
+        return list(made)
+    if flavour == "async generator":
+        return asyncio.run(collect(made))
+    return asyncio.run(awaited(made))
+
+
+async def collect(iterable):
+    return [item async for item in iterable]
+
+
+async def awaited(awaitable):
+    return await awaitable
+
+
+GATED = [(function, flavour) for function, flavour in FLAVOURED if function is not WRAPPER]
+
+
+@pytest.mark.parametrize(("function", "flavour"), GATED)
+def test_a_gate_gives_an_empty_one_of_the_same_flavour(key, function, flavour):
+    gate = static_gate(key, default="off")(function)
+    if isinstance(gate, classmethod | staticmethod):
+        gate, function = gate.__get__(None, int), function.__get__(None, int)
+    for enabled in off_on_off(key):
+        empty = "off" if flavour == "coroutine" else []
+        assert run_it(flavour, gate()) == (run_it(flavour, function()) if enabled else empty)
+
+
+@pytest.mark.parametrize(("function", "flavour"), GATED)
+def test_a_gate_over_a_switch_of_it(key, other_key, function, flavour):
+    gate = static_gate(key, default="off")(static_switch(other_key, to=function)(function))
+    if isinstance(gate, classmethod | staticmethod):
+        gate = gate.__get__(None, int)
+    assert run_it(flavour, gate()) == ("off" if flavour == "coroutine" else [])
+
+
 @pytest.mark.parametrize(("function", "flavour"), FLAVOURED)
-def test_gating_it_to_a_plain_value_is_refused(key, function, flavour):
-    message = rf"is an? {flavour} function; .*\. Gate a plain function that it calls"
-    with nothing_made(), pytest.raises(DecorationError, match=message):
-        static_gate(key)(function)
+def test_inspect_says_of_it_what_it_says_of_the_function(key, function, flavour):
+    asks = [inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction]
+    if sys.version_info < (3, 14):
+        asks.append(asyncio.iscoroutinefunction)
+    made = [static_switch(key, to=function)(function)]
+    if function is not WRAPPER:
+        made += [static_gate(key)(function), static_gate(key)(made[0])]
+    if isinstance(function, classmethod | staticmethod):
+        made, function = [each.__get__(None, int) for each in made], function.__get__(None, int)
+    for ask in asks:
+        assert {ask(each) for each in made} == {ask(function)}, ask
+    for each in made:
+        assert not inspect.isfunction(each)
+        if not isinstance(function, CallsCoroutine | types.FunctionType):  # which have names, as they always had
+            assert inspect.signature(each) == inspect.signature(function)
+
+
+def test_a_mock_of_a_coroutine_function_is_one(key):
+    mock = unittest.mock.AsyncMock(return_value="on")
+    gate = static_gate(key, default="off")(mock)
+    assert inspect.iscoroutinefunction(gate)
+    for enabled in off_on_off(key):
+        assert asyncio.run(awaited(gate(1))) == ("on" if enabled else "off")
+    assert mock.await_count == 2
+
+
+def test_a_function_that_is_marked_as_a_coroutine_function_is_one(key):
+    def marked():
+        return coroutine()
+
+    if sys.version_info >= (3, 12):
+        inspect.markcoroutinefunction(marked)
+    else:
+        marked._is_coroutine = asyncio.coroutines._is_coroutine
+    assert asyncio.run(awaited(static_gate(key, default="off")(marked)())) == "off"
+
+
+@pytest.mark.parametrize(("inner", "flavour"), [(coroutine, "coroutine"), (generator, "generator")])
+def test_gating_a_plain_function_around_one_is_refused(key, inner, flavour):
+    """It may pass on what the inner one returns, or run it."""
+
+    @functools.wraps(inner)
+    def wrapper():
+        return inner()
+
+    for function in (wrapper, functools.partial(wrapper), functools.wraps(wrapper)(lambda: 7), classmethod(wrapper)):
+        with nothing_made(), pytest.raises(DecorationError, match=f"around an? {flavour} function.*gate the function"):
+            static_gate(key)(function)
+
+
+def test_a_function_that_makes_context_managers_returns_the_default(key):
+    @contextlib.contextmanager
+    def manager():
+        yield "on"
+
+    @contextlib.asynccontextmanager
+    async def async_manager():
+        yield "on"
+
+    gate, async_gate = (
+        static_gate(key, default=contextlib.nullcontext("off"))(each) for each in (manager, async_manager)
+    )
+    switch = static_switch(key, to=manager)(lambda: contextlib.nullcontext("off"))
+
+    async def entered():
+        async with async_gate() as state:
+            return state
+
+    for enabled in off_on_off(key):
+        with gate() as state, switch() as switched:
+            assert state == switched == asyncio.run(entered()) == ("on" if enabled else "off")
 
 
 @pytest.mark.parametrize(("function", "flavour"), FLAVOURED)
@@ -248,17 +361,12 @@ def test_switching_coroutine_functions(key):
     assert inspect.iscoroutinefunction(switch)
     for enabled in off_on_off(key):
         assert asyncio.run(switch(n=1)) == ("other coroutine" if enabled else "coroutine", 1)
-    with pytest.raises(DecorationError, match="coroutine function"):
-        static_gate(key)(switch)
 
 
 def test_switching_generator_functions(key):
     switch = static_switch(key, to=other_generator)(generator)
     async_switch = static_switch(key, to=other_async_generator)(async_generator)
     assert inspect.isgeneratorfunction(switch) and inspect.isasyncgenfunction(async_switch)
-
-    async def collect(iterable):
-        return [item async for item in iterable]
 
     for enabled in off_on_off(key):
         assert list(switch(1)) == [("other generator" if enabled else "generator", 1)]
