@@ -110,7 +110,9 @@ static PyObject *object_of(const struct call_target *target)
 static PyObject *make_and_call(CallSite *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     PyObject *state = PyLong_FromUnsignedLongLong(atomic_load(&self->call->state));
+    PyThreadState_EnterTracing(PyThreadState_Get()); /* a tracer sees the call, and not how it came about */
     PyObject *made = state ? PyObject_CallFunctionObjArgs(self->off, self, state, NULL) : NULL;
+    PyThreadState_LeaveTracing(PyThreadState_Get());
     PyObject *result = made ? PyObject_Vectorcall(made, args, nargsf, kwnames) : NULL;
     Py_XDECREF(state);
     Py_XDECREF(made);

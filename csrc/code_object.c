@@ -226,14 +226,19 @@ static struct code_record *next_unsettled(void)
     return (struct code_record *)poked;
 }
 
-static const struct code_site *site_at(PyCodeObject *code, int offset)
+static struct code_record *record_of(PyCodeObject *code)
 {
     Py_ssize_t index = extra_index(false);
     struct code_record *record = NULL;
-    if (index >= 0 && !PyUnstable_Code_GetExtra((PyObject *)code, index, (void **)&record) && record)
-        for (size_t i = 0; i < record->n; i++)
-            if (record->entries[i]->code.unit == (uint8_t *)code->co_code_adaptive + offset)
-                return &record->entries[i]->code;
+    return index < 0 || PyUnstable_Code_GetExtra((PyObject *)code, index, (void **)&record) ? NULL : record;
+}
+
+static const struct code_site *site_at(PyCodeObject *code, int offset)
+{
+    const struct code_record *record = record_of(code);
+    for (size_t i = 0; record && i < record->n; i++)
+        if (record->entries[i]->code.unit == (uint8_t *)code->co_code_adaptive + offset)
+            return &record->entries[i]->code;
     return NULL;
 }
 
@@ -288,8 +293,28 @@ static PyObject *set_code(PyObject *self, PyObject *args)
 
 /* ---- to Python ---- */
 
+static PyObject *branches_of(PyObject *self, PyObject *code)
+{
+    (void)self;
+    if (!PyCode_Check(code))
+        return PyErr_Format(PyExc_TypeError, "branches_of() of %R", code);
+    const struct code_record *record = record_of((PyCodeObject *)code);
+    PyObject *list = PyList_New(0);
+    for (size_t i = 0; list && record && i < record->n; i++) {
+        const struct code_site *site = &record->entries[i]->code;
+        Py_ssize_t unit = (site->unit - (uint8_t *)record->code->co_code_adaptive) / CODE_UNIT;
+        PyObject *tuple = Py_BuildValue("(KnBBO)", (unsigned long long)(uintptr_t)record->entries[i]->key, unit,
+                                        site->target[0], site->target[1], site->twin ? Py_True : Py_False);
+        if (!tuple || PyList_Append(list, tuple))
+            Py_CLEAR(list);
+        Py_XDECREF(tuple);
+    }
+    return list;
+}
+
 static PyMethodDef functions[] = {
     {"make_branches", make_branches, METH_VARARGS, NULL},
+    {"branches_of", branches_of, METH_O, NULL},
     {"set_code", set_code, METH_VARARGS, NULL},
 };
 

@@ -11,7 +11,7 @@
 #include <stdint.h>
 
 /*
- * Before the first branch is made. jit: whether this interpreter compiles. Appends two functions to the list at this
+ * Before the first branch is made. jit: whether this interpreter compiles. Appends functions to the list at this
  * address (a Python object's id()): cffi cannot return objects, and calls C without the caller's thread state.
  *
  *     make_branches(code, [(key_address, owner, unit, target_off, target_on, twin), ...])
@@ -19,6 +19,10 @@
  * Makes sites of these units of a code object that nobody runs yet, in their keys' states. The entries live as long as
  * it does. Raises MemoryError; RuntimeError where other tools leave no room for a record on code objects. Nothing was
  * made then.
+ *
+ *     branches_of(code)
+ *
+ * The sites of a code object: [(key_address, unit, target_off, target_on, twin), ...].
  *
  *     set_code(function, code)
  *

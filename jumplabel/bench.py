@@ -16,7 +16,7 @@ from jumplabel.bench_report import report
 
 EXTRA = ("pyperf", "blinker", "wrapt")
 SCRIPTS = (
-    *("gate.py", "switch.py", "branch.py", "static_call.py", "tracepoint.py", "native_branch.py"),
+    *("gate.py", "switch.py", "branch.py", "snapshot.py", "static_call.py", "tracepoint.py", "native_branch.py"),
     *("toggle.py", "decorating.py"),
 )
 ROUNDS, FAST_ROUNDS = 15, 5

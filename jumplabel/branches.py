@@ -1,41 +1,37 @@
 """``@static_branches``: every test of a key in a function becomes a site in its bytecode.
 
 Which tests do is planning.py's question, with reading.py (what is a test?), scope.py (what is it of?) and rewriting.py
-(how does it become a site?). Here the new code is made by the plan, and put in place of the old.
+(how does it become a site?). new_code.py makes the new code by the plan, and here it is put in place of the old.
+With ``snapshot=True`` it is snapshots.py that does so, for one call at a time.
 """
 
 import os
 from collections.abc import Callable, Iterator
 from functools import cached_property, partialmethod
-from types import CodeType, FunctionType, MethodType
+from types import FunctionType, MethodType
 from typing import Any, TypeVar, overload
-from weakref import WeakValueDictionary, ref
 
-from jumplabel._engine import ffi, lib
-from jumplabel.code_objects import make_branches, set_code
-from jumplabel.decorators import printable
+from jumplabel._engine import lib
+from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
-from jumplabel.hints import HINTS
-from jumplabel.keys import StaticKey
-from jumplabel.planning import plan, refusal
-from jumplabel.reading import Path
-from jumplabel.rewriting import Plan
-from jumplabel.scope import NOT_FOUND, Scope, is_key
+from jumplabel.new_code import rewritten
+from jumplabel.snapshots import Snapshot, snapshot_of
 
 T = TypeVar("T")
 
 
 @overload
-def static_branches(target: T, *, strict: bool = False) -> T: ...
+def static_branches(target: T, *, strict: bool = False, snapshot: bool = False) -> T: ...
 @overload
-def static_branches(*, strict: bool = False) -> Callable[[T], T]: ...
-def static_branches(target: Any = None, *, strict: bool = False) -> Any:
+def static_branches(*, strict: bool = False, snapshot: bool = False) -> Callable[[T], T]: ...
+def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool = False) -> Any:
     """A decorator: every test of a key in a function becomes one instruction, which toggling the key rewrites.
 
-    target  a function or method, with all that is defined in it; a class: its functions, properties, class methods,
-            static methods, and the classes in it; or what stands for a function: a property, a gate or switch,
-            anything with ``__wrapped__``
-    strict  refuse what has a test that is, or might be, one of a key and cannot become a site
+    target    a function or method, with all that is defined in it; a class: its functions, properties, class methods,
+              static methods, and the classes in it; or what stands for a function: a property, a gate or switch,
+              anything with ``__wrapped__``
+    strict    refuse what has a test that is, or might be, one of a key and cannot become a site
+    snapshot  within one call every key keeps the value that it had when the call began; see below
 
     Returns the same object; its functions have new code. ``if``, ``elif``, ``while``, conditional expressions, ``and``,
     ``or``, ``not``, ``assert`` and the conditions of comprehensions test a key that can be found now: as a global, a
@@ -49,17 +45,34 @@ def static_branches(target: Any = None, *, strict: bool = False) -> Any:
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
     code (``__code__.replace()``) are not toggled: they stay as they were made.
 
+    With ``snapshot``, they do. Decorates a function, under ``classmethod`` or ``staticmethod`` too, and returns a
+    callable that stands for it, as a gate does; ``__wrapped__`` is the function, as it was. Of all keys, those toggled
+    by one ``batch()`` included, a call sees the values of one instant. Generators and coroutines keep theirs as long as
+    they live, and so do comprehensions and classes' bodies, which are parts of the call; functions defined within are
+    functions of their own, with ordinary sites. It holds for tests: who asks a key otherwise (``key.enabled``,
+    ``bool(key)``, a variable that the key was put into, what is called) hears how it is now.
+
+    The code for a state of the keys is made by the first call in that state, with the defaults, attributes and
+    annotations that the function then has, and the ``__code__`` that it had when decorated. The eight that were needed
+    last are kept. As every test must go by the snapshot, a test of a key that is found and cannot become a site is
+    refused, with or without ``strict``; and so are more than 64 keys, and what is no function (decorate the methods of
+    a class; put gates and switches over the snapshot, not under it). A function that tests no key is returned itself.
+
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for
     bytecode that no compiler makes, with nothing changed; also for what has no Python function in it.
     """
     if target is None:
-        return lambda target: static_branches(target, strict=strict)
+        return lambda target: static_branches(target, strict=strict, snapshot=snapshot)
+    if snapshot:
+        made = snapshot_of(target, strict)
+        if made is not target:
+            return made
     functions = dict.fromkeys(_functions(target))
     if not functions and not isinstance(target, type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
     module = getattr(target, "__module__", None) if isinstance(target, type | FunctionType) else None
     old = {function: function.__code__ for function in functions}
-    new = {function: _rewritten(function, strict and _is_of(function, module)) for function in functions}
+    new = {function: rewritten(function, strict and _is_of(function, module)) for function in functions}
     try:
         for function, code in new.items():
             if code is not old[function]:
@@ -75,7 +88,7 @@ def static_branches(target: Any = None, *, strict: bool = False) -> Any:
 def _functions(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
     """The functions in what is decorated, or in an attribute of a class. By its type: anything may be there."""
     kind = type(target)
-    if any(target is one for one in above):
+    if kind is Snapshot or any(target is one for one in above):
         return
     above = (*above, target)
     if issubclass(kind, type):
@@ -107,85 +120,6 @@ def _is_defined_in(outer: type, inner: type) -> bool:
 def _is_of(function: FunctionType, module: str | None) -> bool:
     """Whether its code is the user's own: a class has functions from elsewhere, and so has a decorated function."""
     return module in (None, function.__globals__.get("__name__"))
-
-
-# ---- the new code ----
-
-
-class _Seen:
-    """What was made of one code object, which may be decorated again and again, as those of closures are.
-
-    Functions for which the same keys are found share their new code, as long as one of them lives. The plans stay as
-    long as the old code does.
-    """
-
-    def __init__(self, code: CodeType, paths: list[Path]) -> None:
-        number = id(code)
-        self.code = ref(code, lambda _: _seen.pop(number, None))
-        self.paths = paths
-        self.plans: dict[tuple[object, ...], Plan | None] = {}
-        self.codes: WeakValueDictionary[tuple[object, ...], CodeType] = WeakValueDictionary()
-
-
-_seen: dict[int, _Seen] = {}
-"""By id: by value, equal functions of two files would be one."""
-
-
-def _rewritten(function: FunctionType, strict: bool) -> CodeType:
-    """The function's code with sites in it; the very same code object where there is nothing to do."""
-    code, scope = function.__code__, Scope.of(function)
-    seen = _seen.get(id(code))
-    if seen and seen.code() is not code:  # a signal handler raised in the callback that says that the other one is gone
-        seen = None
-    found = {path: scope.find(path) for path in seen.paths} if seen else {}
-    if seen is None or _kinds(strict, found) not in seen.plans:
-        planned, found = plan(code, scope, strict)
-        if not found:
-            return code
-        if seen is None or seen.paths != list(found):
-            seen = _seen[id(code)] = _Seen(code, list(found))
-        seen.plans[_kinds(strict, found)] = planned
-    made_plan = seen.plans[_kinds(strict, found)]
-    if made_plan is None:
-        return code
-    identity = (strict, *(_address(value) if is_key(value) else None for value in found.values()))
-    new = seen.codes.get(identity)
-    if new is None:
-        new = seen.codes[identity] = _make(code, made_plan, found, function.__module__)
-    return new
-
-
-def _kinds(strict: bool, found: dict[Path, Any]) -> tuple[object, ...]:
-    """What a plan depends on: not which key is found, only that one is."""
-    return strict, *map(_kind, found.values())
-
-
-def _kind(value: Any) -> str:
-    if is_key(value):
-        return "key"
-    if any(value is hint for hint in HINTS):
-        return "hint"
-    return "nothing" if value is NOT_FOUND else "something"
-
-
-def _address(key: StaticKey) -> int:
-    """Of the engine's key, which lives as long as it has sites."""
-    return int(ffi.cast("uintptr_t", key._key))
-
-
-def _make(code: CodeType, made_plan: Plan, keys: dict[Path, StaticKey], module: str) -> CodeType:
-    within = {i: _make(code.co_consts[i], inner, keys, module) for i, inner in made_plan.within.items()}
-    new = made_plan.make(code, keys, within)
-    branches = [
-        (_address(keys[path]), printable(f"{module}.{code.co_qualname}:{line}"), *site)
-        for site, path, line in made_plan.sites
-    ]
-    if branches:
-        try:
-            make_branches(new, branches)
-        except RuntimeError as error:
-            raise refusal(code, code.co_firstlineno, error) from error
-    return new
 
 
 # A process may be forked by one thread while another is between its store and what it has to tell the interpreter.

@@ -1,9 +1,10 @@
-"""The engine's functions on code objects, described in csrc/code_object.h: make_branches(), set_code()."""
+"""The engine's functions on code objects, described in csrc/code_object.h."""
 
 import sys
 from typing import Any
 
 from jumplabel._engine import ffi, lib
+from jumplabel.keys import StaticKey
 
 
 def _start() -> tuple[list[Any], bool]:
@@ -15,5 +16,10 @@ def _start() -> tuple[list[Any], bool]:
     return functions, not result
 
 
-(make_branches, set_code), TOLD = _start()
+(make_branches, branches_of, set_code), TOLD = _start()
 """TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
+
+
+def address(key: StaticKey) -> int:
+    """Of the engine's key, which lives as long as it has sites."""
+    return int(ffi.cast("uintptr_t", key._key))

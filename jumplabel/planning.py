@@ -2,30 +2,39 @@
 
 import sys
 from dataclasses import dataclass
+from inspect import CO_OPTIMIZED
+from itertools import pairwise
 from types import CodeType
 from typing import Any
 
 from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
-from jumplabel.reading import NAME, Path, Reading, Test, read
-from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting
+from jumplabel.keys import keys
+from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read
+from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
 from jumplabel.scope import NOT_FOUND, Scope, is_key
 
 KNOWN = (3, 11) <= sys.version_info < (3, 16) and code_objects.TOLD
 """Whether we know what this interpreter's instructions do, and can tell its JIT; if not, every test stays as it is."""
 
+SITE = "site"
+"""Where a key is found, in a path, of a test that is a site already."""
 
-def plan(code: CodeType, scope: Scope, strict: bool) -> tuple[Plan | None, dict[Path, Any]]:
+
+def plan(code: CodeType, scope: Scope, strict: bool, snapshot: bool = False) -> tuple[Plan | None, dict[Path, Any]]:
     """The plan, None for nothing to do, and what was found at the paths that it depends on.
 
-    Raises DecorationError for bytecode that cannot be read and, with strict, for a test that stays and may be a key's.
+    With snapshot, the plan of code that keeps the keys' state for a call, and of all that is run by the same call.
+
+    Raises DecorationError for bytecode that cannot be read; for a test that stays and, with strict, may be a key's or,
+    with snapshot, is one's.
     """
-    if not strict and not (KNOWN and _names_a_key(code, scope)):
+    if not strict and not snapshot and not (KNOWN and _names_a_key(code, scope)):
         return None, {}
     tree = _Tree.read(code, scope)
     planner = _Planner(strict, tree.rebinds())
-    return planner.plan(tree), planner.found
+    return planner.plan(tree, snapshot), planner.found
 
 
 def refusal(code: CodeType, line: int | None, why: object) -> DecorationError:
@@ -35,6 +44,17 @@ def refusal(code: CodeType, line: int | None, why: object) -> DecorationError:
 def _codes_within(code: CodeType) -> dict[int, CodeType]:
     """By their place in co_consts."""
     return {i: constant for i, constant in enumerate(code.co_consts) if isinstance(constant, CodeType)}
+
+
+def _is_run_in_the_call(code: CodeType) -> bool:
+    """Whether code within a function is a part of it, and no function of its own: a comprehension, a class's body."""
+    # From 3.12 on what has type parameters is within a scope of its own, which is run at once.
+    return (
+        code.co_name in _PARTS or code.co_name.startswith("<generic parameters of ") or not code.co_flags & CO_OPTIMIZED
+    )
+
+
+_PARTS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
 def _names_a_key(code: CodeType, scope: Scope) -> bool:
@@ -73,41 +93,84 @@ class _Planner:
         self.rebinds = rebinds
         self.found: dict[Path, Any] = {}
 
-    def plan(self, tree: _Tree) -> Plan | None:
+    def plan(self, tree: _Tree, snapshot: bool) -> Plan | None:
         code = tree.reading.code
-        within = {i: made for i, inner in tree.within.items() if (made := self.plan(inner))}
+        within = {}
+        for i, inner in tree.within.items():
+            made = self.plan(inner, snapshot and _is_run_in_the_call(inner.reading.code))
+            if made:
+                within[i] = made
+        if snapshot:
+            self.check_values(tree)
         rewriting = Rewriting(tree.reading)
         for test in tree.reading.tests:
-            of_a_key, why_not = self.is_of_a_key(test, tree.scope)
-            if of_a_key:
-                try:
-                    rewriting.add(test)
-                except CannotRewriteError as error:
-                    why_not = str(error)
-            if why_not and self.strict:
-                name = ".".join(test.path[1:])
-                raise refusal(code, test.line, f"the test of {name} cannot become a site: {why_not}")
-        if not rewriting.sites and not within:
+            self.add(rewriting, test, tree, snapshot)
+        live = self.sites_already(tree.reading)
+        if not rewriting.sites and not within and not (snapshot and live):
             return None
+        rewriting.sites += live
         try:
-            return rewriting.plan(within)
+            return rewriting.plan(within, snapshot)
         except ValueError as error:
             raise refusal(code, code.co_firstlineno, f"{error}; it is left as it was") from error
 
-    def is_of_a_key(self, test: Test, scope: Scope) -> tuple[bool, str]:
-        """Whether it is the test of a key that can be found; if not, why it might be one all the same."""
+    def add(self, rewriting: Rewriting, test: Test, tree: _Tree, snapshot: bool) -> None:
+        of_a_key, why_not = self.is_of_a_key(test, tree.scope, snapshot)
+        if of_a_key and not why_not:
+            try:
+                rewriting.add(test)
+            except CannotRewriteError as error:
+                why_not = str(error)
+        if why_not and (self.strict or (snapshot and of_a_key)):
+            name = ".".join(test.path[1:])
+            what = "be kept for a call" if snapshot and of_a_key else "become a site"
+            raise refusal(tree.reading.code, test.line, f"the test of {name} cannot {what}: {why_not}")
+
+    def is_of_a_key(self, test: Test, scope: Scope, snapshot: bool) -> tuple[bool, str]:
+        """Whether it is the test of a key that can be found; and why it cannot become a site, if it is or might be."""
         if test.hint and not any(self.find(test.hint, scope) is hint for hint in HINTS):
             return False, ""
         found = self.find(test.path, scope)
+        if snapshot and test.path[0] == NAME:
+            outside = [self.find((where, *test.path[1:]), scope) for where in (CLOSURE, GLOBAL)]
+            return any(map(is_key, outside)), "a class's body may find another one by that name"
         if self.rebinds.intersection((*test.path[1:], *(test.hint or ())[1:])):
-            return False, "the function itself binds that name"
+            return is_key(found), "the function itself binds that name"
         if found is NOT_FOUND and (scope.knows(test.path) or len(test.path) > 2 or test.path[0] == NAME):
             return False, "it is not found as a global, a closure variable, or an attribute of a module or class"
         if not is_key(found):
             return False, ""
         if not KNOWN:
-            return False, f"the bytecode of Python {sys.version_info.major}.{sys.version_info.minor} is not known"
+            return True, f"the bytecode of Python {sys.version_info.major}.{sys.version_info.minor} is not known"
         return True, ""
+
+    def check_values(self, tree: _Tree) -> None:
+        """What makes a value of a key would go on changing in a call that keeps the key's state."""
+        reading = tree.reading
+        values = [(self.find(path, tree.scope), line, "not key") for path, line in reading.negations]
+        for test in reading.tests:
+            if test.keeps and not reading.is_dropped_at(test.jump.target):
+                values.append((self.find(test.path, tree.scope), test.line, "key and ..., key or ..."))
+        for load, jump in pairwise(reading.instructions):  # made by a plan
+            if load.name == "LOAD_CONST" and not reading.is_dropped_at(jump.target):
+                values.append((reading.code.co_consts[load.arg], load.line, "key and ..., key or ..."))
+        for value, line, what in values:
+            if is_key(value):
+                name = f"with {value.name!r} for key, the value of `{what}`"
+                raise refusal(reading.code, line, f"{name} would change during a call; write a conditional expression")
+
+    def sites_already(self, reading: Reading) -> list[tuple[Site, Path, int | None]]:
+        """Those of code that is a plan's work: its tests cannot be read any more."""
+        sites: list[tuple[Site, Path, int | None]] = []
+        branches = code_objects.branches_of(reading.code)
+        lines = {instruction.start: instruction.line for instruction in reading.instructions}
+        living = {code_objects.address(key): key for key in keys()} if branches else {}
+        for address, *site in branches:
+            if address in living:  # nobody turns the others again
+                path = (SITE, living[address].name)
+                self.found[path] = living[address]
+                sites.append((Site(*site), path, lines[site[0]]))
+        return sites
 
     def find(self, path: Path, scope: Scope) -> Any:
         found = scope.find(path)

@@ -60,6 +60,16 @@ class Test(NamedTuple):
         return self.instructions[0].line
 
 
+class Loaded(NamedTuple):
+    """A value that is asked for its truth, perhaps by way of a hint."""
+
+    path: Path
+    hint: Path | None
+    """The callable that it is an argument of."""
+    next: int
+    """The instruction behind the loads."""
+
+
 @dataclass(frozen=True)
 class Reading:
     """What there is to know of one code object."""
@@ -67,10 +77,17 @@ class Reading:
     code: CodeType
     instructions: list[Instruction]
     tests: list[Test]
+    negations: list[tuple[Path, int | None]]
+    """What ``not`` makes a value of, and on which line; a test that is negated jumps the other way instead."""
     targets: set[int]
     """The units that a jump or an exception leads to."""
     rebinds: set[str]
     """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
+
+    def is_dropped_at(self, unit: int | None) -> bool:
+        """Whether a value on the stack is not used from here on, or is what the function returns."""
+        there = [instruction.name for instruction in self.instructions if instruction.start == unit]
+        return there in (["POP_TOP"], ["RETURN_VALUE"])
 
 
 def read(code: CodeType) -> Reading:
@@ -91,7 +108,8 @@ def read(code: CodeType) -> Reading:
         raise ValueError(f"its bytecode has a jump into the middle of an instruction, to unit {min(nowhere)}")
     reader = _Reader(code, instructions)
     try:
-        return Reading(code, instructions, list(reader.tests()), targets, set(reader.rebinds()))
+        tests, negations = list(reader.tests()), list(reader.negations())
+        return Reading(code, instructions, tests, negations, targets, set(reader.rebinds()))
     except IndexError as error:
         raise ValueError("its bytecode names what is not there, or ends without a return") from error
 
@@ -128,13 +146,24 @@ class _Reader:
                 yield self.fast[arg]
 
     def tests(self) -> Iterator[Test]:
+        for i in self.firsts():
+            test = self.test_at(i)
+            if test:
+                yield test
+
+    def negations(self) -> Iterator[tuple[Path, int | None]]:
+        for i in self.firsts() if any(one.name == "UNARY_NOT" for one in self.instructions) else ():
+            loaded = self.loaded_at(i)
+            if loaded and self.name_at(loaded.next + (self.name_at(loaded.next) == "TO_BOOL")) == "UNARY_NOT":
+                yield loaded.path, self.instructions[i].line
+
+    def firsts(self) -> Iterator[int]:
+        """Where loads may begin."""
         for i, (name, *_) in enumerate(self.instructions):
             if name in _FIRST or name.startswith(("LOAD_FAST", "STORE_FAST_LOAD_FAST")):
-                test = self.test_at(i)
-                if test:
-                    yield test
+                yield i
 
-    def test_at(self, first: int) -> Test | None:
+    def loaded_at(self, first: int) -> Loaded | None:
         stack: list[Path] = []
         hint = None
         i = first
@@ -147,9 +176,13 @@ class _Reader:
                 stack[:] = stack[2:]
                 i += 1
                 break
-        if len(stack) != 1 or not stack[0]:
+        return Loaded(stack[0], hint, i) if len(stack) == 1 and stack[0] else None
+
+    def test_at(self, first: int) -> Test | None:
+        loaded = self.loaded_at(first)
+        if loaded is None:
             return None
-        loads = i - first
+        i = loaded.next
         copied = self.name_at(i) == "COPY" and self.instructions[i].arg == 1
         i += copied
         i += self.name_at(i) == "TO_BOOL"
@@ -164,7 +197,7 @@ class _Reader:
                 return None
             keeps = True
             i += 1
-        return Test(stack[0], hint, self.instructions[first:i], loads, jump, jumps_if, keeps)
+        return Test(*loaded[:2], self.instructions[first:i], loaded.next - first, jump, jumps_if, keeps)
 
     def name_at(self, i: int) -> str:
         return self.instructions[i].name

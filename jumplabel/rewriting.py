@@ -14,7 +14,7 @@ interpreter's own tracing is one) find that it leads where it did.
 """
 
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
@@ -52,6 +52,8 @@ class Plan(NamedTuple):
     """The keys to be had behind the other constants."""
     within: "dict[int, Plan]"
     """For code objects in co_consts, by their place there."""
+    snapshot: bool
+    """Whether its sites are never turned: it is made once for each state, see fix()."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """The new code of the code that this is the plan of."""
@@ -59,6 +61,24 @@ class Plan(NamedTuple):
         for i, inner in within.items():
             constants[i] = inner
         return code.replace(co_code=self.units, co_consts=tuple(constants))
+
+    def fixed(self) -> list[Path]:
+        """The paths whose tests go one way for the whole of a call."""
+        if not self.snapshot:
+            return []
+        within = [path for inner in self.within.values() for path in inner.fixed()]
+        return list(dict.fromkeys([path for _, path, _ in self.sites] + within))
+
+    def fix(self, made: CodeType, is_on: Callable[[Path], bool]) -> CodeType:
+        """The variant of code made by this plan, with those within that belong to the same call, for one state."""
+        units, constants = bytearray(self.units), list(made.co_consts)
+        for site, path, _ in self.sites:
+            jumps = _jumps(site.on if is_on(path) else site.off)
+            units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
+        for i, inner in self.within.items():
+            if inner.snapshot:
+                constants[i] = inner.fix(constants[i], is_on)
+        return made.replace(co_code=bytes(units), co_consts=tuple(constants))
 
 
 class CannotRewriteError(Exception):
@@ -74,13 +94,13 @@ class Rewriting:
         self.constants: list[Path] = []
         self.sites: list[tuple[Site, Path, int | None]] = []
 
-    def plan(self, within: dict[int, Plan]) -> Plan:
+    def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
         """Raises ValueError where code with these units would not be as the old one in every other respect."""
         code, units = self.reading.code, bytes(self.units)
         new = code.replace(co_code=units)  # not the one to be used: a code object keeps what it was once asked for
         if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
             raise ValueError("the interpreter makes another code object of it")
-        return Plan(units, self.sites, self.constants, within)
+        return Plan(units, self.sites, self.constants, within, snapshot)
 
     def add(self, test: Test) -> None:
         """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
@@ -115,8 +135,7 @@ class Rewriting:
             raise CannotRewriteError("it is too long")
 
         room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
-        jumps = b"".join(_instruction("JUMP_FORWARD", site.off - unit) for unit in range(N_JUMPS))
-        self.units[_UNIT * test.start : _UNIT * end] = jumps + room
+        self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
         self.constants = constants
         self.sites.append((site, test.path, test.line))
 
@@ -146,6 +165,11 @@ def _instruction(name: str, arg: int) -> bytes:
     while arg := arg >> 8:
         code = bytes((opmap["EXTENDED_ARG"], arg & 255)) + code
     return code
+
+
+def _jumps(target: int) -> bytes:
+    """A site and its twin, with the argument that leads there."""
+    return b"".join(_instruction("JUMP_FORWARD", target - unit) for unit in range(N_JUMPS))
 
 
 def _jump(unit: int, target: int) -> bytes:

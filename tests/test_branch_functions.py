@@ -352,6 +352,27 @@ def test_decorating_twice_changes_nothing_more(key):
     assert static_branches(function) is function and function.__code__ is code and key.entries == entries
 
 
+def test_decorating_again_when_another_key_is_there_keeps_the_first_ones_sites(key, other_key):
+    space = {"key": key, "later": None}
+    lines = [
+        "def f(x):",
+        "    def inner():",
+        "        return 1 if later else 0",
+        "    return 1 if key else 0, [1 for _ in x if key], key and 2, 1 if later else 0, inner()",
+    ]
+    exec("\n".join(lines), space)
+    function, twin = space["f"], twin_of(space["f"])
+    static_branches(function)
+    before = key.entries
+    space["later"] = other_key
+    static_branches(function)
+    assert [entry.owner for entry in key.entries] == [entry.owner for entry in before]
+    assert len(other_key.entries) == 2
+    for _ in off_on_off(key):
+        for _ in off_on_off(other_key):
+            assert function("a") == twin("a")
+
+
 @pytest.mark.parametrize("what", [len, functools.partial(print), 1, None.__class__.__init__, "f", [], object()])
 def test_what_has_no_python_function_is_refused(what):
     with nothing_made(), pytest.raises(DecorationError, match="decorates a Python function or a class, not"):

@@ -225,9 +225,9 @@ def test_decorations_leave_nothing_behind(key):
 
 
 def test_no_memory_for_the_sites_of_the_second_function(key, monkeypatch):
-    from jumplabel import branches
+    from jumplabel import new_code
 
-    make_branches = branches.make_branches
+    make_branches = new_code.make_branches
 
     def fails(code, made):
         if "Thing.two" in made[0][1]:
@@ -242,7 +242,7 @@ def test_no_memory_for_the_sites_of_the_second_function(key, monkeypatch):
             return (lambda: 1 if key else 2)()
 
     codes = [function.__code__ for function in (Thing.one, Thing.two)]
-    monkeypatch.setattr(branches, "make_branches", fails)
+    monkeypatch.setattr(new_code, "make_branches", fails)
     with nothing_made(), pytest.raises(MemoryError):
         static_branches(Thing)
     assert [function.__code__ for function in (Thing.one, Thing.two)] == codes

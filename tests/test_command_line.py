@@ -430,6 +430,7 @@ def test_the_report_divides_the_right_medians():
     medians = dict.fromkeys(NAMES, 2.0)
     medians.update({"gate off": 1.0, "early return off": 4.0, "switch on": 10.0})
     medians.update({"loop off, static branch": 0.05, "function on, closure flag": 6.0})
+    medians.update({"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0})
     medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
     medians.update({"decorate, tests of a key": 800e-6, "inc, dec of a deferred key": 0.5})
     medians.update({"native branch on": 3.0, "pointer from Python": 1.0})
@@ -440,6 +441,8 @@ def test_the_report_divides_the_right_medians():
     assert rows["static branch"][-6:] == ["0.05", "2.00", "2.00", "2.00", "1.00", "1.00"]
     assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
     divided = {line.strip().rpartition("  ")[0].strip(): line.split()[-1] for line in lines if line.startswith("  ")}
+    assert divided["snapshot on, called by map / flag at entry on, called by map"] == "2.50"
+    assert divided["in place off, called by Python / flag at entry off, called by Python"] == "2.00"
     assert divided["native branch on / pointer in a struct"] == "1.50"
     assert divided["pointer from Python / pointer in a struct from Python"] == "0.50"
     marks = [line.split()[-1] for line in lines if "wanted" in line]

@@ -318,8 +318,8 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
         SITES,
         SWEEP,
         """
-        import jumplabel.branches
-        real = sys.modules["jumplabel.branches"].make_branches
+        import jumplabel.new_code
+        real = sys.modules["jumplabel.new_code"].make_branches
 
         def function_to_decorate():
             variables = {"key": key, "other": other}
@@ -334,7 +334,7 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
             finally:
                 remove_mem_hooks()
 
-        sys.modules["jumplabel.branches"].make_branches = make_branches
+        sys.modules["jumplabel.new_code"].make_branches = make_branches
         before, refusals = entries(), 0
         for n in range(60):
             function = function_to_decorate()
