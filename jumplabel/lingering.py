@@ -120,6 +120,7 @@ def _end() -> None:
     """
     global wake, _start
     wake = _start = allocate_lock().release  # RuntimeError: there is nothing to release
+    _only_one.acquire(False)  # who begins now finds one at work, and ends
     started, end = next(_started), time.monotonic() + 1
     while _begun < started and time.monotonic() < end:
         time.sleep(1e-3)
