@@ -78,5 +78,5 @@ def check(name: str, row: Call) -> None:
     finally:
         sys.setprofile(None)
     last = row.reaches and row.reaches.__code__
-    if result is not row.result or (ran[-1] if ran else None) is not last:
+    if result != row.result or (ran[-1] if ran else None) is not last:
         raise AssertionError(f"{name}: returned {result!r}, ran {ran}; expected {row}")

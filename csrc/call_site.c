@@ -19,25 +19,44 @@ typedef struct {
     size_t n_kept, room;
 } CallSite;
 
-static const char *const kinds[] = {"call", "tracepoint", "snapshot"};
+static const char CALL[] = "call", TRACEPOINT[] = "tracepoint", SNAPSHOT[] = "snapshot";
+static const char *const kinds[] = {CALL, TRACEPOINT, SNAPSHOT};
 static const char *const off_kinds[] = {[OFF_RESULT] = "result", [OFF_CALLABLE] = "callable", [OFF_MAKER] = "maker"};
 
 /* ---- how targets are called ---- */
+
+/* A target may be the object itself, or lead back to it, with nobody on the way who looks how deep this goes. */
+static PyObject *call_deeper(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
+{
+    if (Py_EnterRecursiveCall(" while calling a target"))
+        return NULL;
+    PyObject *result = PyObject_Vectorcall(callable, args, nargsf, kwnames);
+    Py_LeaveRecursiveCall();
+    return result;
+}
 
 /* Not a Python function, whose frame holds it: it may be replaced while it runs. */
 static PyObject *call_held(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     Py_INCREF(callable);
-    PyObject *result = PyObject_Vectorcall(callable, args, nargsf, kwnames);
+    PyObject *result = call_deeper(callable, args, nargsf, kwnames);
     Py_DECREF(callable);
     return result;
 }
 
-/* What is no Exception (KeyboardInterrupt, SystemExit) is not the probe's, but meant for the program. */
+static _Thread_local int within_probes; /* of this thread */
+
+/*
+ * What is no Exception (KeyboardInterrupt, SystemExit) is not the probe's, but meant for the program. And where probes
+ * lead to probes without end, the last one has no stack left to report it on: the first one does.
+ */
 static bool call_one(PyObject *probe, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    PyObject *result = PyObject_Vectorcall(probe, args, nargsf, kwnames);
-    if (!result && !PyErr_ExceptionMatches(PyExc_Exception))
+    within_probes++;
+    PyObject *result = call_deeper(probe, args, nargsf, kwnames);
+    within_probes--;
+    if (!result &&
+        (!PyErr_ExceptionMatches(PyExc_Exception) || (within_probes && PyErr_ExceptionMatches(PyExc_RecursionError))))
         return false;
     if (!result)
         PyErr_WriteUnraisable(probe);
@@ -67,13 +86,25 @@ static struct trampoline_target target_of(const CallSite *self, PyObject *target
 {
     if (target == Py_None)
         return (struct trampoline_target){0};
-    if (PyTuple_Check(target) && PyTuple_GET_SIZE(target) == 1)
+    if (self->kind == TRACEPOINT && PyTuple_GET_SIZE(target) == 1)
         return (struct trampoline_target){(void *)call_probe, PyTuple_GET_ITEM(target, 0)};
-    if (PyTuple_Check(target))
+    if (self->kind == TRACEPOINT)
         return (struct trampoline_target){(void *)call_probes, target};
     if (PyFunction_Check(target))
         return function_like_target(Py_TYPE(self), target);
     return (struct trampoline_target){(void *)call_held, target};
+}
+
+/* The other way; a reference. */
+static PyObject *object_of(const struct call_target *target)
+{
+    if (!target)
+        return Py_NewRef(Py_None);
+    bool one_probe = target->to.entry == (void *)call_probe;
+    PyObject *object = Py_NewRef(target->to.argument); /* the collector may run, and change the target */
+    PyObject *probes = one_probe ? PyTuple_Pack(1, object) : Py_NewRef(object);
+    Py_DECREF(object);
+    return probes;
 }
 
 static PyObject *make_and_call(CallSite *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
@@ -210,11 +241,14 @@ static PyObject *site_lead(PyObject *object, PyObject *args)
     int follows;
     if (!PyArg_ParseTuple(args, "KOp|O:__lead__", &state, &target, &follows, &expected))
         return NULL;
+    for (int i = 1; self->kind == TRACEPOINT && i < PyTuple_GET_SIZE(args); i += 2) /* target, expected */
+        if (PyTuple_GET_ITEM(args, i) != Py_None && !PyTuple_CheckExact(PyTuple_GET_ITEM(args, i)))
+            return PyErr_Format(PyExc_TypeError, "__lead__: a tracepoint leads to a tuple of probes, or None");
     struct call_update update = {
         .state = state,
         .to = target_of(self, target),
         .conditional = expected != NULL,
-        .expected = expected == Py_None ? NULL : expected,
+        .expected = expected ? target_of(self, expected).argument : NULL,
         .follows = follows,
     };
     if (update.to.entry && !keep(self, update.to.argument))
@@ -236,8 +270,7 @@ static PyObject *site_target(PyObject *object, PyObject *argument)
     unsigned long long state = PyLong_AsUnsignedLongLong(argument);
     if (PyErr_Occurred())
         return NULL;
-    const struct call_target *target = static_call_find(((CallSite *)object)->call, state);
-    return Py_NewRef(target ? target->to.argument : Py_None);
+    return object_of(static_call_find(((CallSite *)object)->call, state));
 }
 
 static PyObject *site_state(PyObject *object, void *unused)

@@ -18,13 +18,13 @@
  *     off_is "callable"  it calls off, with the arguments
  *     off_is "maker"     it calls off(site, state), and then what that returned, with the arguments
  *
- * kind "call", "snapshot": a target is any callable. "tracepoint": it is a tuple of probes, which are called in order,
- * whatever they return or raise; the call returns None.
+ * kind "call", "snapshot": a target is any callable. "tracepoint": it is a tuple of probes, at least one, which are
+ * called in order, whatever they return, and whatever Exception they raise; the call returns None.
  *
  *     .__lead__(state, target, follows, [expected])    replaces the target for a state, None for none. See struct
  *                                                      call_update in jump_label.h; returns static_call_update()'s
  * error
- *     .__target__(state)                               the callable, the only probe, or the tuple of probes; or None
+ *     .__target__(state)                               the callable, or the tuple of probes; or None
  *     .__state__, .__kind__, .__static_keys__, .__site__()
  */
 int call_site_types(uintptr_t list);

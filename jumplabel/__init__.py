@@ -18,7 +18,14 @@ except ModuleNotFoundError as error:
 
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
-from jumplabel.errors import DecorationError, JumpLabelError, PatchError, SettingError, StaticKeyError
+from jumplabel.errors import (
+    DecorationError,
+    JumpLabelError,
+    PatchError,
+    SettingError,
+    StaticKeyError,
+    TracepointError,
+)
 from jumplabel.hints import likely, unlikely
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
@@ -26,6 +33,7 @@ from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
+from jumplabel.tracepoint import Tracepoint
 
 _configure()
 
@@ -41,6 +49,8 @@ __all__ = [
     "StaticKey",
     "StaticKeyArray",
     "StaticKeyError",
+    "Tracepoint",
+    "TracepointError",
     "batch",
     "info",
     "jump_table",

@@ -22,8 +22,9 @@ def main() -> int:
 
     command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
-        "Import a module and show what is in it as it is now: the trampoline of a static_gate, static_switch or "
-        "native_branch, or the bytecode of a function with static_branches."
+        "Import a module and show what is in it as it is now: the trampoline of a static_gate, static_switch, "
+        "native_branch, StaticCall or Tracepoint, and where it leads; or the bytecode of a function with "
+        "static_branches."
     )
     command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
     command.set_defaults(run=_dis)
@@ -157,7 +158,7 @@ def _bench(arguments: argparse.Namespace) -> int:
     except ModuleNotFoundError as error:
         if error.name not in bench.EXTRA:
             raise
-        _fail(f"bench needs {' and '.join(bench.EXTRA)}: pip install 'jumplabel[bench]'")
+        _fail(f"bench needs {', '.join(bench.EXTRA)}: pip install 'jumplabel[bench]'")
     except (FileExistsError, NotADirectoryError) as error:
         _fail(str(error))
 

@@ -14,16 +14,10 @@ from typing import Any
 
 from jumplabel.bench_report import report
 
-EXTRA = ("pyperf", "wrapt")
+EXTRA = ("pyperf", "blinker", "wrapt")
 SCRIPTS = (
-    "gate.py",
-    "switch.py",
-    "branch.py",
-    "static_call.py",
-    "snapshot.py",
-    "native_branch.py",
-    "toggle.py",
-    "decorating.py",
+    *("gate.py", "switch.py", "branch.py", "snapshot.py", "static_call.py", "tracepoint.py", "native_branch.py"),
+    *("toggle.py", "decorating.py"),
 )
 ROUNDS, FAST_ROUNDS = 15, 5
 FAST_VALUES = 2
@@ -35,7 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     Raises ModuleNotFoundError for an EXTRA; FileExistsError and NotADirectoryError for files that could not be written
     in the end.
     """
-    pyperf, _ = [import_module(name) for name in EXTRA]
+    pyperf, *_ = [import_module(name) for name in EXTRA]
     if arguments.output and Path(arguments.output).exists():
         raise FileExistsError(f"{arguments.output} exists already; use --append, or another name")
     for file in (arguments.output, arguments.append):

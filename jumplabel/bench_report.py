@@ -21,21 +21,6 @@ CALLS = {
 }
 REFERENCES = ("early return", "wraps wrapper", "wrapt enabled=", "partial", "C built-in", "direct call")
 
-IN_C = {
-    "native branch": ("native branch off", "native branch on"),
-    "native branch in a struct": ("native branch in a struct off", "native branch in a struct on"),
-    "flag in C": ("flag in C off", "flag in C on"),
-    "pointer in a struct": ("pointer in a struct", "pointer in a struct"),
-    "constant pointer": ("constant pointer", "constant pointer"),
-}
-IN_C_REFERENCES = ("flag in C", "pointer in a struct", "constant pointer")
-IN_PYTHON = {
-    "native branch": ("native branch from Python off", "native branch from Python on"),
-    "pointer in a struct": ("pointer in a struct from Python", "pointer in a struct from Python"),
-    "pointer": ("pointer from Python", "pointer from Python"),
-}
-IN_PYTHON_REFERENCES = ("pointer in a struct", "pointer")
-
 STATES = ("off", "on")
 CHECKS = (
     "check deleted",
@@ -49,9 +34,6 @@ CHECKS = (
 )
 LOOPS = {"loop": "assigning None", "sum": "adding numbers"}
 ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other rows are measured beside these two
-
-SNAPSHOTS, SNAPSHOT_REFERENCE = ("snapshot", "in place"), "flag at entry"
-CALLERS = ("Python", "map", "sorted")
 
 TOGGLES = {1: "toggle, sites: 1", 100: "toggle, sites: 100", 10_000: "toggle, sites: 10000"}
 BYTECODE_TOGGLES = {1: "toggle, bytecode sites: 1", 10_000: "toggle, bytecode sites: 10000"}
@@ -67,12 +49,35 @@ DECORATIONS: dict[str, tuple[str, float | None]] = {
 
 # What is asked; rows, and what each is divided by.
 RATIOS: dict[str, list[tuple[str, str]]] = {
+    "A function with three tests that reads a global flag once, and others": [
+        (f"{kind} {state}, called by {caller}", f"flag at entry {state}, called by {caller}")
+        for caller in ("Python", "map", "sorted")
+        for kind in ("snapshot", "in place")
+        for state in STATES
+    ],
     "Gates of a coroutine function, awaited, and of a generator function, iterated": [
         (f"{kind} gate {state}", f"early {kind} {state}") for kind in ("coroutine", "generator") for state in STATES
     ],
     "A call whose target can be swapped": [
         (f"call through {what}", "call through rebound global")
         for what in ("StaticCall", "attribute", "dictionary", "wrapper", "StaticCall off")
+    ],
+    "A C function that C calls": [
+        (row, "pointer in a struct")
+        for row in (
+            *("native branch off", "native branch on"),
+            *("native branch in a struct off", "native branch in a struct on"),
+            *("flag in C off", "flag in C on", "constant pointer"),
+        )
+    ],
+    "And that Python calls, through cffi": [
+        (row, "pointer in a struct from Python")
+        for row in ("native branch from Python off", "native branch from Python on", "pointer from Python")
+    ],
+    "A place that others can watch": [
+        (f"{what}, {number} registered", f"callbacks, {number} registered")
+        for number in ("none", "one", "three")
+        for what in ("tracepoint", "blinker")
     ],
 }
 
@@ -101,19 +106,11 @@ def report(medians: dict[str, float]) -> Iterator[str]:
     yield ""
     yield "Ratios of medians: the row's time over the column's, both off or both on; below 1 the row is faster."
     yield ""
-    yield from _calls(medians, CALLS, REFERENCES)
+    yield from _calls(medians)
     yield ""
     yield from _checks(medians)
     yield ""
     yield from _ratios(medians)
-    yield from _snapshots(medians)
-    yield ""
-    yield "A C function that is called by C:"
-    yield from _calls(medians, IN_C, IN_C_REFERENCES)
-    yield ""
-    yield "And by Python, through cffi:"
-    yield from _calls(medians, IN_PYTHON, IN_PYTHON_REFERENCES)
-    yield ""
     yield from _toggles(medians)
     yield ""
     yield from _decorations(medians)
@@ -135,14 +132,14 @@ def _environment() -> Iterator[str]:
     yield f"jumplabel    {native}, sync method: {facts.sync_method or 'none'}, {facts.syncs_per_batch} syncs a batch"
 
 
-def _calls(medians: dict[str, float], calls: dict[str, tuple[str, str]], references: tuple[str, ...]) -> Iterator[str]:
-    first, width = max(map(len, calls)), max(11, *map(len, references))
-    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in references)
-    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(references)
-    for what, names in calls.items():
+def _calls(medians: dict[str, float]) -> Iterator[str]:
+    first, width = max(map(len, CALLS)), max(map(len, REFERENCES))
+    yield f"{'':<{first}}" + "".join(f"  {'/ ' + name:>{width + 1}}" for name in REFERENCES)
+    yield f"{'':<{first}}" + f"  {'off    on':>{width + 1}}" * len(REFERENCES)
+    for what, names in CALLS.items():
         cells = ""
-        for reference in references:
-            off, on = (medians[a] / medians[b] for a, b in zip(names, calls[reference], strict=True))
+        for reference in REFERENCES:
+            off, on = (medians[a] / medians[b] for a, b in zip(names, CALLS[reference], strict=True))
             cells += f"  {'=' if what == reference else f'{off:.2f}  {on:.2f}':>{width + 1}}"
         yield f"{what:<{first}}{cells}"
 
@@ -178,24 +175,8 @@ def _ratios(medians: dict[str, float]) -> Iterator[str]:
     for what, pairs in RATIOS.items():
         yield what
         for row, reference in pairs:
-            yield f"  {f'{row} / {reference}':<60}  {medians[row] / medians[reference]:.2f}"
+            yield f"  {f'{row} / {reference}':<70}  {medians[row] / medians[reference]:.2f}"
         yield ""
-
-
-def _snapshots(medians: dict[str, float]) -> Iterator[str]:
-    first, width = max(map(len, SNAPSHOTS)), len("by sorted(key=)")
-    yield "a call of a function with three tests, over one that reads a global flag once"
-    yield f"  {'':<{first}}" + "".join(f"  {'by ' + c:>{width}}" for c in ("Python", "map", "sorted(key=)"))
-    yield f"  {'':<{first}}" + f"  {'off    on':>{width}}" * len(CALLERS)
-    for kind in SNAPSHOTS:
-        cells = ""
-        for caller in CALLERS:
-            rows = [
-                (f"{kind} {state}, called by {caller}", f"{SNAPSHOT_REFERENCE} {state}, called by {caller}")
-                for state in STATES
-            ]
-            cells += f"  {'  '.join(f'{medians[row] / medians[flag]:.2f}' for row, flag in rows):>{width}}"
-        yield f"  {kind:<{first}}{cells}"
 
 
 def _toggles(medians: dict[str, float]) -> Iterator[str]:

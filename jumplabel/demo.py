@@ -9,7 +9,7 @@ from typing import Any
 
 from jumplabel._engine import ffi, lib
 from jumplabel.decorators import static_gate, static_switch
-from jumplabel.disassemble import SITE_SIZE, entry, name_site, read
+from jumplabel.disassemble import SITE_SIZE, entries, name_site, read
 from jumplabel.keys import StaticKey
 from jumplabel.table import info
 
@@ -126,7 +126,7 @@ def watched(address: int) -> Iterator[list[bytes]]:
 def run(seconds: float, threads: int, show: Callable[[str], Any]) -> int:
     """The demonstration, line by line. Returns the number of wrong results."""
     demo = Demo()
-    site = entry(demo.hot)
+    (site,) = entries(demo.hot)
     show(f"threads calling a static_switch: {threads}; toggled meanwhile: its key, which has {OTHER_SITES} other sites")
     if not site.native:
         show(f"no bytes and no traps to show: this is a plain branch, as {info().refusal}")

@@ -1,6 +1,7 @@
 """Sites as they are now: a trampoline's bytes, and the bytecode of a function with branches.
 
 A trampoline's layout is csrc/trampoline_x86_64.S: the site, the off path, the on path, and the words that they read.
+The site of a static call, a tracepoint or a snapshot leads to a slot of its target's instead.
 Its instructions are shown where capstone is there to read them.
 """
 
@@ -13,6 +14,7 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from jumplabel._engine import ffi
+from jumplabel.call_sites import CallSite, ObjectSite
 from jumplabel.decorators import StaticCallable
 from jumplabel.native import NativeBranch
 from jumplabel.table import JumpEntry, jump_table
@@ -22,7 +24,9 @@ SITE_SIZE = 6
 NOP5 = bytes.fromhex("0f1f440000")
 PREFIX, INT3, JMP = 0x2E, 0xCC, 0xE9
 WORDS = {32: "off_entry", 40: "on_entry", 48: "on_argument", 56: "off_argument"}
-USED = {"switch": list(WORDS), "native_branch": [32, 40]}
+TARGET_WORDS = {40: "entry", 48: "argument"}
+
+NATIVE = (StaticCallable, NativeBranch, CallSite, ObjectSite)
 
 
 class Instruction(NamedTuple):
@@ -34,7 +38,7 @@ class Instruction(NamedTuple):
 
 
 def find(module: Any, qualified_name: str) -> Any:
-    """The static callable or native branch of this name, or the function with branches.
+    """What has a trampoline and this name, or the function with branches.
 
     LookupError: nothing has the name; TypeError: something else has.
     """
@@ -45,12 +49,14 @@ def find(module: Any, qualified_name: str) -> Any:
             found = inspect.getattr_static(found, name)
         except AttributeError:
             raise LookupError(f"{where}: there is no {name!r} in {found!r}") from None
-    while not isinstance(found, StaticCallable | NativeBranch):
+    while not isinstance(found, NATIVE):
         if isinstance(found, FunctionType) and branches(found.__code__):
             return found
         if not isinstance(found, classmethod | staticmethod | MethodType):
-            sorts = "static_gate, static_switch, static_branches or native_branch"
-            raise TypeError(f"{where} has no site of {sorts}; it is {found!r}")
+            raise TypeError(
+                f"{where} has no site of static_gate, static_switch, static_branches, StaticCall, Tracepoint or "
+                f"native_branch; it is {found!r}"
+            )
         found = found.__func__
     return found
 
@@ -62,12 +68,10 @@ def branches(code: CodeType) -> dict[int, JumpEntry]:
     return {entry.address - first: entry for entry in table if 0 <= entry.address - first < len(code.co_code)}
 
 
-def entry(site: Any) -> JumpEntry:
-    """The row of a static callable or native branch in the jump table."""
+def entries(site: Any) -> list[JumpEntry]:
+    """The rows of a native site in the jump table: one for each of its keys."""
     address = site.__site__()
-    key = site.key if isinstance(site, NativeBranch) else site.__static_key__
-    entries: tuple[JumpEntry, ...] = key.entries
-    return next(entry for entry in entries if entry.address == address)
+    return [entry for entry in jump_table() if entry.address == address]
 
 
 def read(address: int, size: int = SLOT_SIZE) -> bytes:
@@ -106,43 +110,79 @@ def _branches(function: FunctionType) -> Iterator[str]:
 
 
 def _trampoline(site: Any) -> Iterator[str]:
-    row = entry(site)
-    yield f"{row.owner}: {row.kind} of {row.key}, {'on' if row.state else 'off'}, at {row.address:#018x}"
+    rows = entries(site)
+    row = rows[0]
+    keys = "; ".join(f"{row.key}, {'on' if row.state else 'off'}" for row in rows)
+    yield f"{row.owner}: {row.kind} of {keys}, at {row.address:#018x}"
+    known = _known(site)
     if not row.native:
         yield "a plain branch in C, so there is no trampoline to show; 'python -m jumplabel info' says why"
         return
     slot = read(row.address)
+    words = {word: WORDS[word] for word in _words_of(site)}
+    leads = isinstance(site, CallSite | ObjectSite)
+    target = _where_it_leads(row.address, slot) if leads else None
     yield ""
-    yield _line(0, slot[:SITE_SIZE], name_site(slot), "the site")
+    yield _line(0, slot[:SITE_SIZE], name_site(slot), f"the site, to {target:#018x}" if target else "the site")
+    yield from _code(slot, SITE_SIZE, words, known, "never run" if leads else "the on path")
+    if target:
+        yield ""
+        yield f"the target's, at {target:#018x}"
+        yield ""
+        yield from _code(read(target), 0, TARGET_WORDS, known, "")
+
+
+def _words_of(site: Any) -> list[int]:
+    """Those that its trampoline reads."""
+    if isinstance(site, NativeBranch):
+        return [32, 40]
+    calls_off = site.__calls_off__ if isinstance(site, StaticCallable) else site.__kind__ == "snapshot"
+    return list(WORDS) if calls_off else [40, 48, 56]
+
+
+def _known(site: Any) -> dict[int, str]:
+    """By their addresses, objects that the words may lead to."""
+    if isinstance(site, NativeBranch):
+        return dict(zip(site._targets, map(repr, (site.off, site.on)), strict=True))
+    objects = [None, site.__wrapped__] if isinstance(site, StaticCallable) else [None, site]
+    if isinstance(site, ObjectSite):
+        probes = site.__target__(site.__state__) or ()
+        objects += [probes, *probes]
+    elif isinstance(site, CallSite):
+        objects += [site.__wrapped__, site.__target__(site.__state__)]
+    return {id(each): repr(each) for each in objects}
+
+
+def _where_it_leads(address: int, slot: bytes) -> int | None:
+    is_jump = name_site(slot).startswith("jmp")
+    return address + SITE_SIZE + int.from_bytes(slot[2:SITE_SIZE], "little", signed=True) if is_jump else None
+
+
+def _code(slot: bytes, begin: int, words: dict[int, str], known: dict[int, str], on_path: str) -> Iterator[str]:
+    """What stands in a slot from there on, with a note where the on path begins."""
     try:
         capstone = import_module("capstone")
     except ImportError:
-        words = list(WORDS) if getattr(site, "__calls_off__", False) else USED.get(row.kind, [40, 48, 56])
-        for offset in range(SITE_SIZE, min(words), 16):
+        for offset in range(begin, min(words), 16):
             yield _line(offset, slot[offset : min(offset + 16, *words)])
         yield "      (for instructions: pip install 'jumplabel[dis]')"
     else:
-        instructions = list(_instructions(capstone, slot))
-        on_path = next((each.offset for each in instructions if each.word in (40, 48)), None)
+        instructions = list(_instructions(capstone, slot, begin))
+        turn = next((each.offset for each in instructions if each.word in (40, 48)), None)
         for each in instructions:
-            notes = [WORDS[each.word]] if each.word in WORDS else []
-            if each.offset == on_path:
-                notes.append("the on path")
+            notes = [words[each.word]] if each.word in words else []
+            if each.offset == turn and on_path:
+                notes.append(on_path)
             yield _line(each.offset, each.code, each.text, ", ".join(notes))
-        words = sorted({each.word for each in instructions if each.word in WORDS})
     yield ""
-    if isinstance(site, NativeBranch):
-        known = dict(zip(site._targets, map(repr, (site.off, site.on)), strict=True))
-    else:
-        known = {id(site.__wrapped__): repr(site.__wrapped__), id(None): "None"}
-    for offset in words:
+    for offset, word in words.items():
         value = int.from_bytes(slot[offset : offset + 8], "little")
-        yield f"{offset:4}  {WORDS[offset]:<12}  {value:#018x}  {known.get(value, '')}".rstrip()
+        yield f"{offset:4}  {word:<12}  {value:#018x}  {known.get(value, '')}".rstrip()
 
 
-def _instructions(capstone: Any, slot: bytes) -> Iterator[Instruction]:
-    """From the end of the site to the end of the on path, which is the jump through on_entry."""
-    for each in capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64).disasm(slot[SITE_SIZE:], SITE_SIZE):
+def _instructions(capstone: Any, slot: bytes, begin: int) -> Iterator[Instruction]:
+    """To the end of the on path, which is the jump through on_entry."""
+    for each in capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64).disasm(slot[begin:], begin):
         # A ModRM byte of mod 00, r/m 101 is relative to rip. In these templates the displacement ends the instruction.
         relative = "rip" in each.op_str
         word = each.address + each.size + int.from_bytes(each.bytes[-4:], "little", signed=True) if relative else None

@@ -13,6 +13,10 @@ class DecorationError(JumpLabelError, TypeError):
     """A decorator, or native_branch, was given something that it cannot turn into a site."""
 
 
+class TracepointError(JumpLabelError, ValueError):
+    """A probe was registered that is already, or unregistered that is not."""
+
+
 class PatchError(JumpLabelError, OSError):
     """The sites could not be rewritten; every one of them is as it was, and so is the state that their keys show.
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey
 from jumplabel.reading import CLOSURE, GLOBAL, Path
+from jumplabel.tracepoint import Tracepoint
 
 NOT_FOUND = object()
 
@@ -57,7 +58,7 @@ class Scope(NamedTuple):
                 values += [space[name] for name in names if name in space]
         for value in values:  # which grows, by what is in the modules and classes among them
             kind = type(value)
-            if issubclass(kind, StaticKey | StaticKeyArray):
+            if issubclass(kind, StaticKey | StaticKeyArray) or (kind is Tracepoint and "enabled" in names):
                 return True
             if issubclass(kind, _HOLDERS):
                 spaces = [vars(value)] if issubclass(kind, ModuleType) else [vars(base) for base in value.__mro__]
@@ -67,7 +68,7 @@ class Scope(NamedTuple):
 
 
 _HOLDERS = (ModuleType, type)
-_NAMED = (StaticKey, StaticKeyArray, *_HOLDERS)
+_NAMED = (StaticKey, StaticKeyArray, Tracepoint, *_HOLDERS)
 
 
 def _among(value: Any, values: list[Any]) -> bool:
@@ -81,10 +82,12 @@ def is_key(value: Any) -> bool:
 
 
 def _attribute(holder: Any, name: str) -> Any:
-    """An attribute of a module or a class, a key of an array; NOT_FOUND otherwise, and where code would decide."""
+    """An attribute of a module or class, a key of an array or tracepoint; else NOT_FOUND, as where code decides."""
     kind: Any = type(holder)
     if kind is StaticKeyArray:
         return vars(holder).get(name, NOT_FOUND)
+    if kind is Tracepoint:
+        return holder.enabled if name == "enabled" else NOT_FOUND
     if issubclass(kind, ModuleType):
         usual: Any = ModuleType
         spaces: Any = [vars(holder)]

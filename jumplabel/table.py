@@ -18,7 +18,7 @@ class JumpEntry:
     address: int
     """Of the site's instruction, in a trampoline or in a code object; of the word that a plain branch in C reads."""
     kind: str
-    """``gate``, ``switch``, ``snapshot``, ``native_branch``, or ``branch``: one in bytecode."""
+    """``gate``, ``switch``, ``call``, ``tracepoint``, ``snapshot``, ``native_branch``; or ``branch``: in bytecode."""
     native: bool
     """Whether the site is an instruction in a trampoline; otherwise all but a ``branch`` are plain branches in C."""
     state: bool

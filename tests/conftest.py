@@ -11,7 +11,7 @@ import pytest
 from hypothesis import HealthCheck, Phase, settings
 from tools import FORMS, pair
 
-from jumplabel import StaticKey, static_gate, static_switch
+from jumplabel import StaticKey, Tracepoint, static_gate, static_switch
 
 # The same examples every time, and few; "deep" are new ones, and many: --hypothesis-profile=deep
 _common = settings(
@@ -89,3 +89,38 @@ def decorator(request, key):
 def both(request, key, other_key):
     """A function of forms.py twice: plain, and with sites."""
     return pair(request.param, key, other_key)
+
+
+# ---- tracepoints ----
+
+
+@pytest.fixture
+def point(request):
+    return Tracepoint(f"{request.node.nodeid} point")
+
+
+@pytest.fixture
+def seen():
+    return []
+
+
+@pytest.fixture
+def probes(seen):
+    """Four that say so when they are called."""
+
+    def probe(n):
+        return lambda *args, **kwargs: seen.append((n, args, kwargs))
+
+    return [probe(n) for n in range(4)]
+
+
+@pytest.fixture
+def reported(monkeypatch):
+    """What sys.unraisablehook was given: the object and the exception."""
+    reported = []
+
+    def hook(unraisable):
+        reported.append((unraisable.object, unraisable.exc_value))
+
+    monkeypatch.setattr(sys, "unraisablehook", hook)
+    return reported

@@ -226,6 +226,53 @@ branch = native_branch(upper, off=callback(lambda n: n), on=callback(ord))
 """
 
 
+PROBED = """from jumplabel import StaticCall, Tracepoint
+
+none, one, two = Tracepoint("probed.none"), Tracepoint("probed.one"), Tracepoint("probed.two")
+
+@one.register
+@two.register
+def probe(x): ...
+
+two.register(print)
+
+class Holder:
+    @StaticCall
+    def call(self): ...
+
+def target(self): ...
+
+Holder.call.update(target)
+off = StaticCall(probe)
+off.update(None)
+"""
+
+LEADS_TO = {"none": None, "one": "<function probe ", "two": "(<function probe ", "Holder.call": "<function target "}
+
+
+@pytest.mark.parametrize(("name", "target"), [*LEADS_TO.items(), ("off", None)])
+@pytest.mark.parametrize("extra", [True, False], ids=["capstone", "plain"])
+def test_dis_says_where_a_site_leads(run, native, tmp_path, name, target, extra):
+    if extra:
+        pytest.importorskip("capstone")
+    else:
+        (tmp_path / "capstone.py").write_text("raise ImportError\n")
+    (tmp_path / "probed.py").write_text(PROBED)
+    first, _, site, *output = run("dis", f"probed:{name}").splitlines()
+    kind = "call" if name in ("Holder.call", "off") else "tracepoint"
+    assert f": {kind} of probed." in first and f", {'on' if target else 'off'}, at 0x" in first
+    at = [line for line in output if line.startswith("the target's, at ")]
+    if not target:
+        assert "nop5" in site and at == []
+        return
+    address, leads_to = (int(re.search("0x[0-9a-f]{16}", line)[0], 16) for line in (first, at[0]))
+    assert f"the site, to {leads_to:#018x}" in site
+    assert int(re.search(r"jmp (-?\d+)", site)[1]) == leads_to - address
+    words = [line.split(maxsplit=3) for line in output[output.index(at[0]) :] if re.match(" +4[08]  [a-z_]+ +0x", line)]
+    assert [word[:2] for word in words] == [["40", "entry"], ["48", "argument"]]
+    assert words[1][3].startswith(target)
+
+
 def test_dis_of_a_plain_branch(run):
     assert "plain branch" in run("dis", "shop:parse", JUMPLABEL_NATIVE="0")
 
@@ -336,21 +383,10 @@ SMALLEST = ["--processes", "2", "--values", "1", "--warmups", "0", "--loops", "1
 
 BESIDE = [check for check in bench_report.CHECKS if check not in bench_report.ADDED_BY_DEFINITION]
 NAMES = [
-    *(
-        name
-        for table in (bench_report.CALLS, bench_report.IN_C, bench_report.IN_PYTHON)
-        for pair in table.values()
-        for name in pair
-    ),
+    *(name for pair in bench_report.CALLS.values() for name in pair),
     *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
     *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
     *(name for pairs in bench_report.RATIOS.values() for pair in pairs for name in pair),
-    *(
-        f"{kind} {state}, called by {caller}"
-        for kind in (*bench_report.SNAPSHOTS, bench_report.SNAPSHOT_REFERENCE)
-        for state in bench_report.STATES
-        for caller in bench_report.CALLERS
-    ),
     *bench_report.TOGGLES.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,
@@ -364,12 +400,8 @@ def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     calls, _, checks = (part.splitlines()[2:] for part in output.split("\n\n")[2:5])
     assert [line.split("  ")[0] for line in calls] == list(bench_report.CALLS)
     assert [line.split("  ")[0] for line in checks] == list(bench_report.CHECKS)
-    in_c, in_python = (part.splitlines()[3:] for part in output.split("\n\n")[5:7])
-    assert [line.split("  ")[0] for line in in_c] == list(bench_report.IN_C)
-    assert [line.split("  ")[0] for line in in_python] == list(bench_report.IN_PYTHON)
     targets = output.split("\ntargets\n")[1].splitlines()
-    without_target = [most for _, _, most in bench_report.TARGETS].count(None)
-    assert sum("wanted: at most" in line for line in targets) == len(targets) - without_target
+    assert sum("wanted: at most" in line for line in targets) == len(targets) - 1
     assert "interpreter  CPython" in output
     suite = json.loads((tmp_path / "first.json").read_text())
     names = [row.get("metadata", suite["metadata"]).get("name") for row in suite["benchmarks"]]
@@ -401,18 +433,18 @@ def test_the_report_divides_the_right_medians():
     medians.update({"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0})
     medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
     medians.update({"decorate, tests of a key": 800e-6, "inc, dec of a deferred key": 0.5})
-    medians.update({"native branch on": 3.0, "constant pointer": 1.0, "native branch from Python off": 5.0})
+    medians.update({"native branch on": 3.0, "pointer from Python": 1.0})
     lines = list(bench_report.report(medians))
     rows = {line.split("  ")[0]: line.split()[-14:] for line in lines}
     assert rows["static_gate"][1:3] == ["0.25", "1.00"]
     assert rows["global flag"][-4:] == ["1.00", "1.00", "1.00", "1.00"]
     assert rows["static branch"][-6:] == ["0.05", "2.00", "2.00", "2.00", "1.00", "1.00"]
     assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
-    (snapshot,) = (line.split()[1:] for line in lines if line.startswith("  snapshot "))
-    assert snapshot == ["2.00", "1.00", "1.00", "2.50", "1.00", "1.00"]
-    in_c, in_python = (lines.index(line) + 3 for line in lines if line.startswith(("A C function", "And by Python")))
-    assert lines[in_c].split()[-6:] == ["1.00", "1.50", "1.00", "1.50", "2.00", "3.00"]
-    assert lines[in_python].split()[-4:] == ["2.50", "1.00", "2.50", "1.00"]
+    divided = {line.strip().rpartition("  ")[0].strip(): line.split()[-1] for line in lines if line.startswith("  ")}
+    assert divided["snapshot on, called by map / flag at entry on, called by map"] == "2.50"
+    assert divided["in place off, called by Python / flag at entry off, called by Python"] == "2.00"
+    assert divided["native branch on / pointer in a struct"] == "1.50"
+    assert divided["pointer from Python / pointer in a struct from Python"] == "0.50"
     marks = [line.split()[-1] for line in lines if "wanted" in line]
     calls, branches, sites, decorating = marks[:8], marks[8:12], marks[12:14], marks[14:]
     assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]

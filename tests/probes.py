@@ -1,0 +1,20 @@
+"""What tests of tracepoints have in common."""
+
+
+class Oops(Exception):
+    pass
+
+
+def called(point, seen):
+    """Which probes a call reaches, in order."""
+    seen.clear()
+    assert point() is None
+    return [n for n, _, _ in seen]
+
+
+def holds(point, probes):
+    """The tracepoint, its key and its site agree on that."""
+    assert point.probes == tuple(probes)
+    assert (point.enabled.enabled, point.enabled.count) == (bool(probes), int(bool(probes)))
+    (entry,) = [entry for entry in point.enabled.entries if entry.kind == "tracepoint"]
+    assert entry.state is bool(probes)
