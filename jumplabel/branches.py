@@ -45,7 +45,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
     code (``__code__.replace()``) are not toggled: they stay as they were made.
 
-    With ``snapshot``, they do. Decorates a function, under ``classmethod`` or ``staticmethod`` too, and returns a
+    With ``snapshot`` they do. It decorates a function, under ``classmethod`` or ``staticmethod`` too, and returns a
     callable that stands for it, as a gate does; ``__wrapped__`` is the function, as it was. Of all keys, those toggled
     by one ``batch()`` included, a call sees the values of one instant. Generators and coroutines keep theirs as long as
     they live, and so do comprehensions and classes' bodies, which are parts of the call; functions defined within are
@@ -57,6 +57,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     last are kept. As every test must go by the snapshot, a test of a key that is found and cannot become a site is
     refused, with or without ``strict``; and so are more than 64 keys, and what is no function (decorate the methods of
     a class; put gates and switches over the snapshot, not under it). A function that tests no key is returned itself.
+    As under a gate, ``__init_subclass__`` and ``__class_getitem__`` need their ``@classmethod`` written.
 
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for
     bytecode that no compiler makes, with nothing changed; also for what has no Python function in it.

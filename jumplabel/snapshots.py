@@ -128,10 +128,11 @@ class _Variants:
         """
         for state in list(self.kept):
             lead(site, state, None)
-        while len(self.kept) >= MOST_VARIANTS:
-            longest = min(list(self.kept), key=lambda state: self.needed.get(state, 0))
-            self.kept.pop(longest, None)
-            self.needed.pop(longest, None)
+        states = sorted(list(self.kept), key=lambda state: self.needed.get(state, 0))
+        for state in states[: max(len(states) - MOST_VARIANTS + 1, 0)]:
+            self.kept.pop(state, None)
+            self.needed.pop(state, None)
+            lead(site, state, None)  # another thread may have needed it meanwhile
 
     def _make(self, state: int) -> FunctionType:
         """With all that the function has now: it may have been given other defaults since it was decorated."""

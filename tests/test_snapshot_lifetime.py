@@ -5,6 +5,7 @@ import itertools
 import sys
 import threading
 import tracemalloc
+import types
 import weakref
 
 import pytest
@@ -280,6 +281,36 @@ def test_a_variant_that_is_dropped_while_it_is_led_to_is_not_kept(keys, monkeypa
     assert len(variants(function)) == MOST_VARIANTS
     set_state(keys, 1)
     assert function()[0] == 1 and function.__target__(1) is not None
+
+
+def test_a_variant_that_is_needed_while_it_is_dropped_is_not_kept(keys):
+    """By another thread, between the moment when it is found to be the one that goes and that when it does."""
+    function = make(keys)
+    for state in range(MOST_VARIANTS):
+        set_state(keys, state)
+        function()
+    newest = function.__state__
+    (find,) = (one for one in gc.get_referents(function) if isinstance(one, types.MethodType))
+    done = []
+
+    def need_oldest():
+        set_state(keys, 0)
+        done.append(function()[0])
+        set_state(keys, MOST_VARIANTS)
+
+    class Needed(dict):
+        def get(self, state, default=None):
+            last = dict.get(self, state, default)
+            if state == newest and not done:
+                in_thread(need_oldest)
+            return last
+
+    find.__self__.needed = Needed(find.__self__.needed)
+    set_state(keys, MOST_VARIANTS)
+    assert function()[0] == MOST_VARIANTS and done == [0]
+    assert function.__target__(0) is None and len(variants(function)) == MOST_VARIANTS
+    set_state(keys, 0)
+    assert function()[0] == 0 and len(variants(function)) == MOST_VARIANTS
 
 
 STATES = [0, 3, 12, 15, 31, 19, 16, 28]
