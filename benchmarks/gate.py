@@ -66,7 +66,7 @@ def running(kind: str, gated: bool, on: bool) -> Callable[[int], float]:
     global FLAG
     FLAG = on
     function, early = FUNCTIONS[kind]
-    key = StaticKey(f"benchmarks.gate.{kind}", default=on)
+    key = StaticKey(f"benchmarks.gate.{kind}.{gated}.{on}", default=on)  # the others may live: they are in cycles
     call = static_gate(key)(function) if gated else early
     if result_of(call(ARGUMENT)) != (ARGUMENT if on else None):
         raise AssertionError(f"{call} gave the wrong thing")

@@ -1,6 +1,7 @@
-"""The callables of csrc/call_site.c, and what everybody does with them: lead a site to a target."""
+"""The callables that are made in C (callable.c, call_site.c), and how a call site is led to a target."""
 
 import errno
+from collections.abc import Callable
 from typing import Any, TypeVar
 
 from jumplabel._engine import lib
@@ -9,16 +10,19 @@ from jumplabel.keys import patch_error
 T = TypeVar("T", bound=type)
 
 
-def _published_types() -> list[Any]:
-    published: list[Any] = []
-    if lib.call_site_types(id(published)):
+def published(publish: Callable[[int], int]) -> list[Any]:
+    """The types that a function of the engine appends to a list: cffi cannot return objects."""
+    types: list[Any] = []
+    if publish(id(types)):
         raise MemoryError
-    return published
+    return types
 
 
+StaticCallable: Any
 CallSite: Any
 ObjectSite: Any
-CallSite, ObjectSite = _published_types()
+(StaticCallable,) = published(lib.callable_type)
+CallSite, ObjectSite = published(lib.call_site_types)
 """The second one is no method in a class."""
 
 

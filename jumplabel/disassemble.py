@@ -14,8 +14,7 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from jumplabel._engine import ffi
-from jumplabel.call_sites import CallSite, ObjectSite
-from jumplabel.decorators import StaticCallable
+from jumplabel.call_sites import CallSite, ObjectSite, StaticCallable
 from jumplabel.native import NativeBranch
 from jumplabel.table import JumpEntry, jump_table
 

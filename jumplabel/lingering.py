@@ -6,11 +6,13 @@ finds none. Toggles wake or start it. They are called from destructors and signa
 at any point: nothing here takes a lock that one thread could want twice.
 """
 
+import atexit
 import os
 import time
 from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from functools import partial
+from itertools import count, repeat
 from queue import Empty, SimpleQueue
 from weakref import ref
 
@@ -27,9 +29,15 @@ wake: Callable[[], object]
 behind any call, and this is one call of C. What it raises goes to ``without_a_thread()``."""
 
 
-def _run() -> None:
+_started = count()
+_begun = 0
+"""How many threads were started, and how many of them have come as far as to run Python."""
+
+
+def _run(_: int) -> None:
     """Not a threading.Thread: to start one is to wait for it, and to take locks."""
-    global wake
+    global wake, _begun
+    _begun += 1
     if not _only_one.acquire(False):
         return
     failed = True
@@ -50,7 +58,7 @@ def _run() -> None:
             _wake_safely()
 
 
-_start = partial(start_new_thread, _run, ())
+_start: Callable[[], object] = partial(next, map(start_new_thread, repeat(_run), zip(_started, strict=True)))
 
 wake = _start
 
@@ -103,9 +111,25 @@ def _expire(now: int) -> int:
     return int(expiry.next)
 
 
+@atexit.register
+def _end() -> None:
+    """The interpreter dies of a thread that is made and has not begun when it ends: wait for those, and start no more.
+
+    (Its first act is in thread_run() of Modules/_threadmodule.c, with what Py_FinalizeEx() has freed by then.) One that
+    has begun is stopped like any daemon thread. The time is for one that could not be made after all.
+    """
+    global wake, _start
+    wake = _start = allocate_lock().release  # RuntimeError: there is nothing to release
+    _only_one.acquire(False)  # who begins now finds one at work, and ends
+    started, end = next(_started), time.monotonic() + 1
+    while _begun < started and time.monotonic() < end:
+        time.sleep(1e-3)
+
+
 def _forked() -> None:
     """Keys linger in a child, too, which has none of its parent's threads but the locks that they held."""
-    global wake, _only_one, _looks
+    global wake, _only_one, _looks, _begun
+    _begun = next(_started) + 1  # with this one
     had_a_thread = wake is not _start
     wake, _only_one, _looks = _start, allocate_lock(), SimpleQueue()
     if had_a_thread or lib.static_keys_wake:

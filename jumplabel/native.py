@@ -11,8 +11,8 @@ from typing import Any
 from weakref import finalize
 
 from jumplabel._engine import ffi, lib
-from jumplabel.decorators import printable
 from jumplabel.errors import DecorationError, PatchError
+from jumplabel.functions import printable
 from jumplabel.keys import StaticKey
 from jumplabel.table import info
 

@@ -5,7 +5,7 @@ from typing import Any
 from weakref import WeakValueDictionary, ref
 
 from jumplabel.code_objects import address, make_branches
-from jumplabel.decorators import printable
+from jumplabel.functions import printable
 from jumplabel.hints import HINTS
 from jumplabel.keys import StaticKey
 from jumplabel.planning import plan, refusal

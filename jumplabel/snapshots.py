@@ -14,12 +14,10 @@ from functools import update_wrapper
 from types import FunctionType
 from typing import Any
 
-from jumplabel.call_sites import CallSite, lead, sealed
+from jumplabel.call_sites import CallSite, StaticCallable, lead, sealed
 from jumplabel.code_objects import address
-from jumplabel.decorators import StaticCallable
-from jumplabel.decorators import _name as full_name
-from jumplabel.decorators import _owner as owner
 from jumplabel.errors import DecorationError, PatchError
+from jumplabel.functions import full_name, owner
 from jumplabel.new_code import Template, template
 
 MOST_KEYS = 64  # CALL_KEYS in csrc/static_call.h

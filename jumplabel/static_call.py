@@ -6,11 +6,8 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 
 from jumplabel._engine import ffi, lib
 from jumplabel.call_sites import CallSite, lead, sealed
-from jumplabel.decorators import _flavour as flavour
-from jumplabel.decorators import _name as full_name
-from jumplabel.decorators import _off_value as off_value
-from jumplabel.decorators import _owner as owner
 from jumplabel.errors import DecorationError
+from jumplabel.functions import check_same_flavour, full_name, off_value, owner
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -67,12 +64,7 @@ class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is 
         """
         if function is not None:
             _check(function)
-            if flavour(function) != flavour(self.__wrapped__):
-                raise DecorationError(
-                    f"StaticCall.update: {full_name(function)} is {flavour(function) or 'a plain callable'}, and "
-                    f"{full_name(self)} is {flavour(self.__wrapped__) or 'a plain callable'}; no caller could use the "
-                    "results of both"
-                )
+            check_same_flavour("StaticCall.update", function, self.__wrapped__)
         lead(self, ON, function, follows=True)
 
     @property

@@ -8,10 +8,8 @@ from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
-from jumplabel.decorators import _flavour as flavour
-from jumplabel.decorators import _name as full_name
-from jumplabel.decorators import printable
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
+from jumplabel.functions import flavour, full_name, printable
 from jumplabel.keys import StaticKey, key, patch_error
 from jumplabel.keys import _counted as counted
 

@@ -23,9 +23,9 @@ settings.load_profile("usual")
 
 ROOT = Path(__file__).parent.parent
 ENGINE = [
-    *("arena.c", "blocked.c", "code_poke.c", "int3.c", "jump_label.c", "site_watch.c", "storm.c"),
-    *("plain_branch.c", "plain_branch_x86_64.S", "static_call.c", "sync_core.c", "text_poke.c", "trampoline.c"),
-    "trampoline_x86_64.S",
+    *("arena.c", "blocked.c", "code_poke.c", "int3.c", "jump_entry.c", "jump_label.c", "jump_table.c"),
+    *("plain_branch.c", "plain_branch_x86_64.S", "site_watch.c", "static_call.c", "storm.c", "sync_core.c"),
+    *("text_poke.c", "trampoline.c", "trampoline_x86_64.S"),
 ]
 
 

@@ -410,7 +410,7 @@ def test_there_is_one_thread(deferred):
     ended = []
 
     def run():
-        lingering._run()
+        lingering._run(0)
         ended.append(1)
 
     deferred.inc()
@@ -770,3 +770,54 @@ late = Late()
 @pytest.mark.parametrize("end", ENDS)
 def test_the_interpreter_ends_and_says_nothing(end):
     run(DEFERRED, ENDS[end])
+
+
+def test_the_end_waits_for_a_thread_that_has_not_begun():
+    """The interpreter would take away from under it what it begins with."""
+    run(
+        DEFERRED,
+        """
+        from functools import partial
+        from itertools import repeat
+        began = []
+
+        def start_late(function, arguments):
+            def begin():
+                time.sleep(0.2)
+                began.append(1)
+                function(*arguments)
+
+            threading.Thread(target=begin, daemon=True).start()
+
+        lingering._start = lingering.wake = partial(
+            next, map(start_late, repeat(lingering._run), zip(lingering._started))
+        )
+        use(key)
+        use(key)
+        assert not began
+        lingering._end()
+        assert len(began) == lingering._begun >= 2
+        use(other)
+        assert other_gate() == gate() == "off"  # no thread is made, or woken, any more
+        """,
+    )
+
+
+def test_the_end_of_a_child_does_not_wait_for_its_parents_threads():
+    run(
+        DEFERRED,
+        """
+        def waited(seconds):
+            raise AssertionError("for whom?")
+
+        def child():
+            lingering.time.sleep = waited
+            lingering._end()
+
+        for _ in range(3):
+            use(other)
+            wait_for(lambda: threads() == 1)
+            forked(child)
+            forked(lambda: forked(child))
+        """,
+    )

@@ -326,6 +326,13 @@ def test_equality_that_raises_changes_nothing(point, probes):
     holds(point, ())
 
 
+def test_the_type_below_takes_tuples_only(point):
+    for arguments in ((1, print, True), (1, Pair((print,)), True), (1, (print,), True, print)):
+        with nothing_made(), pytest.raises(TypeError, match="a tuple of probes, or None"):
+            point.__lead__(*arguments)
+    holds(point, ())
+
+
 def test_it_is_no_probe_of_itself(point):
     with pytest.raises(TracepointError, match="without end"):
         point.register(point)

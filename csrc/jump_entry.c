@@ -1,0 +1,276 @@
+#include "jump_label.h"
+#include "jump_label_locked.h"
+
+#include <errno.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- the end of an entry ---- */
+
+static struct jump_entry *_Atomic retired;
+static struct call_target *_Atomic retired_targets;
+
+static void free_call(struct static_call *call)
+{
+    struct call_target *target = atomic_load(&call->targets);
+    while (target) {
+        struct call_target *next = atomic_load(&target->next);
+        call_target_free(target);
+        target = next;
+    }
+    if (call->slot)
+        trampoline_free(call->slot);
+    free(call);
+}
+
+static void bury(struct jump_entry *entry)
+{
+    struct static_key *key = entry->key;
+    struct jump_entry *last = key->entries[--key->n_entries];
+    key->entries[entry->index] = last;
+    last->index = entry->index;
+    if (entry->call) {
+        if (!--entry->call->n_entries)
+            free_call(entry->call);
+    } else if (entry->site == SITE_NATIVE) {
+        trampoline_free(entry->slot);
+    } else if (entry->site == SITE_PLAIN && entry->stub) {
+        plain_branch_free(entry->stub);
+    }
+    free(entry->owner);
+    free(entry);
+    static_key_free_if_unused(key);
+}
+
+void jump_label_lock(void)
+{
+    text_lock();
+    struct jump_entry *entry = atomic_exchange(&retired, NULL);
+    while (entry) {
+        struct jump_entry *next = entry->next_retired;
+        bury(entry);
+        entry = next;
+    }
+    struct call_target *target = atomic_exchange(&retired_targets, NULL);
+    while (target) {
+        struct call_target *next = target->next_retired;
+        call_target_free(target);
+        target = next;
+    }
+}
+
+/* ---- entries ---- */
+
+static bool make_room(struct static_key *key)
+{
+    if (key->n_entries < key->room)
+        return true;
+    size_t room = key->room ? 2 * key->room : 4;
+    struct jump_entry **entries = realloc(key->entries, room * sizeof(*entries));
+    if (!entries)
+        return false;
+    key->entries = entries;
+    key->room = room;
+    return true;
+}
+
+/* A new entry in the key's state, with the lock taken; or NULL, without. */
+static struct jump_entry *enter(struct static_key *key, const char *kind, const char *owner)
+{
+    struct jump_entry *entry = calloc(1, sizeof(*entry));
+    char *copy = strdup(owner);
+    jump_label_lock();
+    if (!entry || !copy || !make_room(key)) {
+        text_unlock();
+        free(entry);
+        free(copy);
+        return NULL;
+    }
+    entry->kind = kind;
+    entry->owner = copy;
+    entry->enabled = key->enabled;
+    entry->key = key;
+    entry->index = key->n_entries;
+    key->entries[key->n_entries++] = entry;
+    return entry;
+}
+
+/* With the lock taken: the entry has a trampoline from now on, or is a plain branch. */
+static void go_native(struct jump_entry *entry, enum trampoline_kind trampoline, struct trampoline_target off,
+                      struct trampoline_target on)
+{
+    if (jump_label_ready())
+        return;
+    int error;
+    entry->slot = trampoline_new(trampoline, off, on, entry->key->enabled, &error);
+    entry->trampoline = trampoline;
+    entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
+    if (!entry->slot)
+        jump_label_refuse("a trampoline", error);
+}
+
+struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
+                                  enum trampoline_kind trampoline, struct trampoline_target off,
+                                  struct trampoline_target on)
+{
+    struct jump_entry *entry = enter(key, kind, owner);
+    if (!entry)
+        return NULL;
+    go_native(entry, trampoline, off, on);
+    text_unlock();
+    return entry;
+}
+
+struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on, int *error)
+{
+    struct jump_entry *entry = enter(key, "native_branch", owner);
+    *error = -ENOMEM;
+    if (!entry)
+        return NULL;
+    go_native(entry, TRAMPOLINE_BRANCH, (struct trampoline_target){off, NULL}, (struct trampoline_target){on, NULL});
+    if (entry->site == SITE_PLAIN && !(entry->stub = plain_branch_new(&entry->enabled, off, on))) {
+        *error = -EAGAIN;
+        bury(entry);
+        entry = NULL;
+    }
+    text_unlock();
+    return entry;
+}
+
+static struct static_call *call_alloc(size_t n, enum trampoline_kind trampoline, struct trampoline_target off)
+{
+    struct static_call *call = calloc(1, sizeof(*call) + n * sizeof(call->entries[0]));
+    if (!call)
+        return NULL;
+    jump_label_lock();
+    if (!jump_label_ready()) {
+        int error;
+        call->slot = trampoline_new(trampoline, off, (struct trampoline_target){0}, false, &error);
+        if (!call->slot)
+            jump_label_refuse("a trampoline", error);
+    }
+    text_unlock();
+    return call;
+}
+
+static void give_up(struct static_call *call)
+{
+    if (call->n_entries) {
+        static_call_retire(call);
+        return;
+    }
+    jump_label_lock();
+    free_call(call);
+    text_unlock();
+}
+
+struct static_call *static_call_new(struct static_key *const *keys, size_t n, const char *kind, const char *owner,
+                                    enum trampoline_kind trampoline, struct trampoline_target off)
+{
+    struct static_call *call = call_alloc(n, trampoline, off);
+    for (unsigned bit = 0; call && bit < n; bit++) {
+        struct jump_entry *entry = enter(keys[bit], kind, owner);
+        if (!entry) {
+            give_up(call);
+            return NULL;
+        }
+        entry->call = call;
+        entry->bit = bit;
+        entry->slot = call->slot;
+        entry->site = call->slot ? SITE_NATIVE : SITE_PLAIN;
+        call->entries[call->n_entries++] = entry;
+        atomic_fetch_or(&call->state, (uint64_t)!!keys[bit]->enabled << bit);
+        text_unlock();
+    }
+    return call;
+}
+
+void static_call_retire(struct static_call *call)
+{
+    size_t n = call->n_entries; /* once the last one is retired, the call may go at any moment */
+    for (size_t i = 0; i < n; i++)
+        jump_entry_retire(call->entries[i]);
+}
+
+static int change_target(struct static_call *call, const struct call_update *change, struct call_target **left)
+{
+    struct call_target *old = static_call_find(call, change->state), *new = NULL;
+    int error;
+    if (change->conditional && (old ? old->to.argument : NULL) != change->expected)
+        return -EAGAIN;
+    if (change->to.entry && !(new = call_target_new(call, change->state, change->to, &error)))
+        return error;
+    struct static_key *touched = change->follows ? static_key_touch(call->entries[0]->key, NULL) : NULL;
+    if (touched)
+        touched->next_count = new != NULL;
+    static_call_replace(call, change->state, new);
+    error = static_keys_update(touched, static_call_touch(call, NULL), true);
+    if (error)
+        static_call_replace(call, change->state, old);
+    *left = error ? new : old;
+    return error;
+}
+
+int static_call_update(struct static_call *call, const struct call_update *change, struct call_target **left)
+{
+    *left = NULL;
+    jump_label_lock();
+    int error = change_target(call, change, left);
+    text_unlock();
+    code_poke_settle();
+    return error;
+}
+
+void call_target_retire(struct call_target *target)
+{
+    if (!target)
+        return;
+    target->next_retired = atomic_load(&retired_targets);
+    while (!atomic_compare_exchange_weak(&retired_targets, &target->next_retired, target))
+        ;
+}
+
+void *jump_entry_function(struct jump_entry *entry)
+{
+    return entry->site == SITE_NATIVE ? entry->slot->exec : entry->stub;
+}
+
+struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site)
+{
+    struct jump_entry *entry = enter(key, "branch", owner);
+    if (!entry)
+        return NULL;
+    entry->site = SITE_BYTECODE;
+    entry->code = *site;
+    code_poke_site(&entry->code, key->enabled);
+    text_unlock();
+    return entry;
+}
+
+void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_code *code)
+{
+    jump_label_lock();
+    code_poke_forget(code);
+    for (size_t i = 0; i < n; i++)
+        bury(entries[i]);
+    text_unlock();
+}
+
+void jump_entry_retire(struct jump_entry *entry)
+{
+    entry->next_retired = atomic_load(&retired);
+    while (!atomic_compare_exchange_weak(&retired, &entry->next_retired, entry))
+        ;
+}
+
+void *jump_entry_address(struct jump_entry *entry)
+{
+    switch (entry->site) {
+    case SITE_NATIVE:
+        return entry->slot->exec;
+    case SITE_BYTECODE:
+        return entry->code.unit;
+    default:
+        return &entry->enabled;
+    }
+}

@@ -1,0 +1,126 @@
+#include "jump_label.h"
+#include "jump_label_locked.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+/* ---- what the process can do ---- */
+
+static struct jump_label_settings settings = {.native = 1, .method = SYNC_NONE, .syncs = 2};
+static int refused;
+static const char *refused_what = "";
+
+void jump_label_configure(struct jump_label_settings new_settings)
+{
+    text_lock();
+    settings = new_settings;
+    text_poke_configure(settings.poke, settings.syncs);
+    text_unlock();
+}
+
+int jump_label_refuse(const char *what, int error)
+{
+    refused_what = what;
+    refused = -error;
+    return error;
+}
+
+int jump_label_ready(void)
+{
+    if (!settings.native)
+        return jump_label_refuse("native sites", -ECANCELED);
+    const char *what;
+    int error = trampolines_start(settings.method, &what);
+    return error ? jump_label_refuse(what, error) : 0;
+}
+
+/* ---- what there is ---- */
+
+static size_t text_size(const char *text) { return strlen(text) + 1; }
+
+static const char *keep(char **texts, const char *text)
+{
+    char *copy = memcpy(*texts, text, text_size(text));
+    *texts += text_size(text);
+    return copy;
+}
+
+/* One block: the head, the rows, and behind them the texts, which may change once the lock is released. */
+struct jump_table *jump_table_read(struct static_key *only)
+{
+    size_t n = 0, texts_size = 0;
+    jump_label_lock();
+    for (struct static_key *key = static_keys; key; key = key->next) {
+        if (only && key != only)
+            continue;
+        n += key->n_entries;
+        for (size_t i = 0; i < key->n_entries; i++)
+            texts_size += text_size(key->name) + text_size(key->entries[i]->kind) + text_size(key->entries[i]->owner);
+    }
+    struct jump_table *table = malloc(sizeof(*table) + n * sizeof(table->rows[0]) + texts_size);
+    if (table) {
+        struct jump_table_row *row = table->rows;
+        char *texts = (char *)&table->rows[n];
+        table->n = n;
+        for (struct static_key *key = static_keys; key; key = key->next)
+            for (size_t i = 0; i < key->n_entries && (!only || key == only); i++) {
+                struct jump_entry *entry = key->entries[i];
+                row->key = keep(&texts, key->name);
+                row->kind = keep(&texts, entry->kind);
+                row->owner = keep(&texts, entry->owner);
+                row->address = jump_entry_address(entry);
+                row->site = entry->site;
+                row->enabled = entry->enabled;
+                row++;
+            }
+    }
+    text_unlock();
+    return table;
+}
+
+void jump_label_info(struct jump_label_info *info)
+{
+    uint64_t *entries[] = {&info->plain_entries, &info->native_entries, &info->bytecode_entries};
+    memset(info, 0, sizeof(*info));
+    jump_label_lock();
+    for (struct static_key *key = static_keys; key; key = key->next) {
+        info->keys++;
+        for (size_t i = 0; i < key->n_entries; i++)
+            (*entries[key->entries[i]->site])++;
+    }
+    struct text_poke_counts poked = text_poke_counts();
+    info->native = trampolines_started();
+    info->method = sync_core_method();
+    info->syncs = settings.syncs;
+    info->poke = settings.poke;
+    info->arena_bytes = arena_size();
+    info->batches = poked.batches;
+    info->word_batches = poked.word_batches;
+    info->sites_patched = poked.sites;
+    info->sync_calls = sync_core_count();
+    info->int3 = int3_counts();
+    int shared = arena_shared();
+    info->refused = shared ? -shared : refused;
+    snprintf(info->refusal, sizeof(info->refusal), "%s", shared ? "a copy of the parent's code" : refused_what);
+    text_unlock();
+}
+
+int jump_label_start(void)
+{
+    jump_label_lock();
+    int error = jump_label_ready();
+    text_unlock();
+    return error;
+}
+
+int jump_label_sync(size_t n)
+{
+    jump_label_lock();
+    int error = jump_label_ready();
+    while (n-- && !error)
+        error = sync_core();
+    text_unlock();
+    return error;
+}

@@ -1,0 +1,117 @@
+"""What a function is and is called, and what stands for it while it is switched off. Looks, and changes nothing."""
+
+import contextlib
+import inspect
+import sys
+from functools import partial
+from types import MethodType
+from typing import Any, cast
+
+from jumplabel._engine import lib
+from jumplabel.call_sites import StaticCallable, published
+from jumplabel.errors import DecorationError
+
+_Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.empty_types)
+
+
+def off_value(function: Any, default: Any) -> tuple[Any, bool]:
+    """What stands for the function while it is switched off, and whether that is called for the result, or is it."""
+    function = inside(function)
+    makes = _EMPTY.get(own_flavour(function))
+    if not makes:
+        return default, False
+    if makes is _Generator and any(_is_awaitable_generator_function(body) for body in _bodies(function)):
+        makes = _AwaitableGenerator
+    names = [getattr(function, name, None) for name in ("__name__", "__qualname__")]
+    names = [name if isinstance(name, str) else type(function).__qualname__ for name in names]
+    return _Maker(makes, _Iterator if makes is _Coroutine else _Step, default, *names), True
+
+
+def _is_awaitable_generator_function(function: Any) -> bool:
+    """Of types.coroutine."""
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
+
+
+_FLAVOURS = {
+    inspect.iscoroutinefunction: "a coroutine function",
+    inspect.isasyncgenfunction: "an async generator function",
+    inspect.isgeneratorfunction: "a generator function",
+}
+
+_EMPTY = {
+    "a coroutine function": _Coroutine,
+    "an async generator function": _AsyncGenerator,
+    "a generator function": _Generator,
+}
+
+
+def flavour(function: Any) -> str:
+    """What the function is, where calling it gives no plain result; of a plain one, what it is wrapped around."""
+    return own_flavour(inside(inspect.unwrap(inside(function), stop=_decides)))
+
+
+def check_same_flavour(whose: str, function: Any, other: Any) -> None:
+    """Raises DecorationError where one of them cannot take the other's place."""
+    if flavour(function) != flavour(other):
+        one, another = (f"{full_name(each)} is {flavour(each) or 'a plain callable'}" for each in (function, other))
+        raise DecorationError(f"{whose}: {one}, and {another}; no caller could use the results of both")
+
+
+def _decides(function: Any) -> bool:
+    return bool(own_flavour(inside(function))) or _makes_context_managers(function)
+
+
+def inside(function: Any) -> Any:
+    """The callable that decides what a call returns."""
+    while isinstance(function, StaticCallable | partial | MethodType):
+        if isinstance(function, StaticCallable):
+            function = function.__wrapped__
+        else:
+            function = function.func if isinstance(function, partial) else function.__func__
+    return function
+
+
+def own_flavour(function: Any) -> str:
+    """Without a look at what it is wrapped around."""
+    for test, flavour in _FLAVOURS.items():
+        if any(test(candidate) for candidate in _bodies(function)):
+            return flavour
+    return _FLAVOURS[inspect.iscoroutinefunction] if _is_marked(function) else ""
+
+
+def _bodies(function: Any) -> list[Any]:
+    """What a call runs: of an object, its type's __call__."""
+    return [function] if inspect.isroutine(function) else [function, inspect.getattr_static(type(function), "__call__")]
+
+
+_CONTEXT_MANAGERS = [
+    make(cast(Any, int)).__code__ for make in (contextlib.contextmanager, contextlib.asynccontextmanager)
+]
+
+
+def _makes_context_managers(function: Any) -> bool:
+    """A plain function around a generator function, of which everybody knows what it returns."""
+    code = getattr(function, "__code__", None)
+    return any(code is each for each in _CONTEXT_MANAGERS)
+
+
+def _is_marked(function: Any) -> bool:
+    """By the mark that asyncio.iscoroutinefunction() looks for; who has set it has imported asyncio."""
+    mark = getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)
+    return mark is not None and getattr(function, "_is_coroutine", None) is mark
+
+
+def full_name(function: Any) -> str:
+    module = getattr(function, "__module__", None) or type(function).__module__
+    qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
+    return f"{module}.{qualname}"
+
+
+def owner(function: Any) -> str:
+    code = getattr(inspect.unwrap(function), "__code__", None)
+    return printable(f"{full_name(function)}:{code.co_firstlineno}" if code else full_name(function))
+
+
+def printable(owner: str) -> str:
+    """Names may be any strings; the engine keeps a C string in UTF-8."""
+    return owner.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
