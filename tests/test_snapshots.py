@@ -433,8 +433,8 @@ def test_one_entry_for_each_key_at_one_address(key, other_key):
 
     entries = [*key.entries, *other_key.entries]
     assert [entry.key for entry in entries] == [key.name, other_key.name]
-    (address,) = {entry.address for entry in entries}
-    assert address == function.__site__()
+    addresses = {entry.address for entry in entries}  # of a plain one, of what it reads for each key
+    assert function.__site__() in addresses and len(addresses) == (1 if entries[0].native else 2)
     line = function.__code__.co_firstlineno
     for entry in entries:
         assert (entry.kind, entry.owner) == ("snapshot", f"{__name__}.{function.__qualname__}:{line}")
