@@ -20,11 +20,23 @@ import time
 import weakref
 from pathlib import Path
 
+import cffi
 import pytest
 from sites import echo, fork_quietly, make
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
+from jumplabel import (
+    StaticCall,
+    StaticKey,
+    StaticKeyArray,
+    StaticKeyError,
+    Tracepoint,
+    batch,
+    native_branch,
+    static_branches,
+    static_gate,
+    static_switch,
+)
 
 # ---- the mixed load ----
 
@@ -61,6 +73,7 @@ def operation(i, key):
         mine.inc()
         raise ZeroDivisionError
     gate.itself = gate
+    family(i, mine, key)
     if i % 50 == 0:
         in_threads(lambda: (mine.inc(), static_gate(mine)(echo)(), static_branches(make(mine))(), mine.dec()))
     if i % 500 == 0:
@@ -68,6 +81,48 @@ def operation(i, key):
     if i % 100 == 0:
         gc.collect()
         assert jumplabel.jump_table() and jumplabel.info()
+
+
+async def coroutine():
+    return "run"
+
+
+C_ABS = cffi.FFI()
+C_ABS.cdef("int abs(int); int toupper(int);")
+C = C_ABS.dlopen(None)
+
+
+def family(i, mine, key):
+    """What is not a gate, a switch or a branch in place."""
+    call, tracepoint = StaticCall(echo), Tracepoint(f"endurance tracepoint {i % 1000}")
+    call.update(lambda: call)
+    for probe in (Callable(), echo, call):
+        tracepoint.register(probe)
+        tracepoint()
+    tracepoint.unregister(echo)
+    call.update(None)
+    assert tracepoint() is call() is None
+    snapshots = [static_branches(make(each), snapshot=True) for each in (mine, key)]
+    native = native_branch(mine, off=C.abs, on=C.toupper).cast(C_ABS, "int(*)(int)")
+    gated = static_gate(mine, default=snapshots)(coroutine)
+    for state in (False, True):
+        with mine.override(state):
+            assert snapshots[0]() == ("on" if state else "off") and snapshots[1]() in ("on", "off")
+            assert native(-97) == 97 if not state else native(97) == 65
+            with contextlib.suppress(StopIteration):
+                gated().send(None)
+    one, two = StaticKeyArray(f"endurance array {i % 1000}", ["one", "two"], deferred=0.5)
+    one.inc()
+    two.inc()
+    one.dec()
+    two.dec()
+    two.flush()
+    assert one.enabled and not two.enabled
+
+
+class Callable:
+    def __call__(self):
+        return self
 
 
 def in_threads(function, n=3):
@@ -317,6 +372,37 @@ def through_a_class(key):
     key.thing = Thing()
 
 
+def through_static_calls(key):
+    key.call, other = StaticCall(lambda: key), StaticCall(echo)
+    key.call.update(lambda: (key, other))
+    other.update(key.call)
+
+
+def through_a_tracepoint(key):
+    key.tracepoint = Tracepoint(f"{key.name} tracepoint")
+    key.tracepoint.register(lambda: key)
+
+
+def through_a_snapshot(key):
+    def function():
+        return 1 if key else 2
+
+    key.snapshot = static_branches(function, snapshot=True)
+    for state in (False, True):
+        with key.override(state):
+            assert key.snapshot() == (1 if state else 2)
+
+
+def through_a_native_branch(key):
+    callback = C_ABS.callback("int(int)", lambda n: key and n)
+    key.branch = native_branch(key, off=callback, on=C.abs)
+
+
+def through_an_empty_coroutine(key):
+    key.gate = static_gate(key, default=key)(coroutine)
+    key.empty = key.gate()
+
+
 def through_a_traceback(key):
     @static_branches
     def fails():
@@ -334,7 +420,8 @@ def through_a_traceback(key):
     "tie",
     [
         *(through_a_gate, through_a_switch_and_a_function, through_a_suspended_generator),
-        *(through_a_class, through_a_traceback),
+        *(through_a_class, through_a_traceback, through_static_calls, through_a_tracepoint, through_a_snapshot),
+        *(through_a_native_branch, through_an_empty_coroutine),
     ],
 )
 def test_cycles_are_collected(request, tie):
