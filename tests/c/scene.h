@@ -25,7 +25,7 @@ static char *handler_stack;
 void at_door(void)
 {
     char here;
-    handler_stack = &here;
+    __atomic_store_n(&handler_stack, &here, __ATOMIC_RELAXED);
     __atomic_fetch_add(&in_handler, 1, __ATOMIC_SEQ_CST);
     if (!held_at_door)
         return;
