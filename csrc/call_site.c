@@ -2,8 +2,6 @@
 #include "function_like.h"
 #include "jump_label.h"
 
-#include <structmember.h>
-
 /*
  * Who may be in the trampoline, or in one that it leads to: a thread that calls the object, up to where the target
  * takes a reference to itself. It has the GIL all the way. So who has replaced a target, and has the GIL again, may let
@@ -288,27 +286,16 @@ static PyObject *site_address(PyObject *object, PyObject *unused)
 static int site_traverse(PyObject *object, visitproc visit, void *arg)
 {
     CallSite *self = (CallSite *)object;
-    Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->off);
     Py_VISIT(self->keys);
-    Py_VISIT(self->function.wrapped);
-    Py_VISIT(self->function.dict);
     for (size_t i = 0; i < self->n_kept; i++)
         Py_VISIT(self->kept[i]);
-    return 0;
-}
-
-/* As in callable.c: the targets stay. */
-static int site_clear(PyObject *object)
-{
-    Py_CLEAR(((FunctionLike *)object)->dict);
-    return 0;
+    return function_like_traverse(object, visit, arg);
 }
 
 static void site_dealloc(PyObject *object)
 {
     CallSite *self = (CallSite *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     Py_TRASHCAN_BEGIN(object, site_dealloc);
     if (self->function.weakrefs)
@@ -319,10 +306,7 @@ static void site_dealloc(PyObject *object)
     PyMem_Free(self->kept);
     Py_XDECREF(self->off);
     Py_XDECREF(self->keys);
-    Py_XDECREF(self->function.wrapped);
-    Py_XDECREF(self->function.dict);
-    type->tp_free(object);
-    Py_DECREF(type);
+    function_like_free(object);
     Py_TRASHCAN_END;
 }
 
@@ -339,9 +323,7 @@ static PyMethodDef methods[] = {
 static PyMemberDef members[] = {
     {"__kind__", T_STRING, offsetof(CallSite, kind), READONLY, NULL},
     {"__static_keys__", T_OBJECT, offsetof(CallSite, keys), READONLY, NULL},
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionLike, vectorcall), READONLY, NULL},
-    {"__dictoffset__", T_PYSSIZET, offsetof(FunctionLike, dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(FunctionLike, weakrefs), READONLY, NULL},
+    FUNCTION_LIKE_MEMBERS,
     {0},
 };
 
@@ -351,12 +333,12 @@ static PyGetSetDef getset[] = {
     {0},
 };
 
-#define SLOTS                                                                                                         \
-    {Py_tp_new, site_new}, {Py_tp_dealloc, site_dealloc}, {Py_tp_traverse, site_traverse}, {Py_tp_clear, site_clear}, \
-        {Py_tp_call, PyVectorcall_Call}, {Py_tp_getattro, function_like_getattro}, {Py_tp_methods, methods},          \
-        {Py_tp_members, members},                                                                                     \
-    {                                                                                                                 \
-        Py_tp_getset, getset                                                                                          \
+#define SLOTS                                                                                                          \
+    {Py_tp_new, site_new}, {Py_tp_dealloc, site_dealloc}, {Py_tp_traverse, site_traverse},                             \
+        {Py_tp_clear, function_like_clear}, {Py_tp_call, PyVectorcall_Call}, {Py_tp_getattro, function_like_getattro}, \
+        {Py_tp_methods, methods}, {Py_tp_members, members},                                                            \
+    {                                                                                                                  \
+        Py_tp_getset, getset                                                                                           \
     }
 
 static PyType_Slot function_slots[] = {SLOTS, {Py_tp_descr_get, function_like_get}, {0}};

@@ -2,8 +2,6 @@
 #include "function_like.h"
 #include "jump_label.h"
 
-#include <structmember.h>
-
 /*
  * Who may be in the trampoline: a thread that calls the object, and so holds a reference to it until the call returns.
  * When the object is deallocated nobody is, and nobody can enter any more; that is what jump_entry_retire() asks for.
@@ -89,29 +87,15 @@ static PyObject *callable_site(PyObject *self, PyObject *unused)
 static int callable_traverse(PyObject *object, visitproc visit, void *arg)
 {
     StaticCallable *self = (StaticCallable *)object;
-    Py_VISIT(Py_TYPE(object));
     Py_VISIT(self->off);
     Py_VISIT(self->on);
     Py_VISIT(self->key);
-    Py_VISIT(self->function.wrapped);
-    Py_VISIT(self->function.dict);
-    return 0;
-}
-
-/*
- * The targets stay: whoever holds the object may still call it. A cycle through them runs through a function or a
- * container, which breaks it, as for a tuple.
- */
-static int callable_clear(PyObject *object)
-{
-    Py_CLEAR(((FunctionLike *)object)->dict);
-    return 0;
+    return function_like_traverse(object, visit, arg);
 }
 
 static void callable_dealloc(PyObject *object)
 {
     StaticCallable *self = (StaticCallable *)object;
-    PyTypeObject *type = Py_TYPE(object);
     PyObject_GC_UnTrack(object);
     Py_TRASHCAN_BEGIN(object, callable_dealloc); /* a switch may lead to a switch, and so on */
     if (self->function.weakrefs)
@@ -120,10 +104,7 @@ static void callable_dealloc(PyObject *object)
     Py_XDECREF(self->off);
     Py_XDECREF(self->on);
     Py_XDECREF(self->key);
-    Py_XDECREF(self->function.wrapped);
-    Py_XDECREF(self->function.dict);
-    type->tp_free(object);
-    Py_DECREF(type);
+    function_like_free(object);
     Py_TRASHCAN_END;
 }
 
@@ -137,9 +118,7 @@ static PyMemberDef members[] = {
     {"__kind__", T_STRING, offsetof(StaticCallable, kind), READONLY, "gate or switch"},
     {"__calls_off__", T_BOOL, offsetof(StaticCallable, calls_off), READONLY, "Whether it calls what it has for off."},
     {"__static_key__", T_OBJECT, offsetof(StaticCallable, key), READONLY, "The key that decides."},
-    {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionLike, vectorcall), READONLY, NULL},
-    {"__dictoffset__", T_PYSSIZET, offsetof(FunctionLike, dict), READONLY, NULL},
-    {"__weaklistoffset__", T_PYSSIZET, offsetof(FunctionLike, weakrefs), READONLY, NULL},
+    FUNCTION_LIKE_MEMBERS,
     {0},
 };
 
@@ -152,7 +131,7 @@ static PyType_Slot slots[] = {
     {Py_tp_new, callable_new},
     {Py_tp_dealloc, callable_dealloc},
     {Py_tp_traverse, callable_traverse},
-    {Py_tp_clear, callable_clear},
+    {Py_tp_clear, function_like_clear},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, function_like_get},
     {Py_tp_getattro, function_like_getattro},

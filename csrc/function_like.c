@@ -26,6 +26,29 @@ PyObject *function_like_reduce(PyObject *self, PyObject *unused)
     return PyObject_GetAttrString(self, "__qualname__");
 }
 
+int function_like_clear(PyObject *self)
+{
+    Py_CLEAR(((FunctionLike *)self)->dict);
+    return 0;
+}
+
+int function_like_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(Py_TYPE(self));
+    Py_VISIT(((FunctionLike *)self)->wrapped);
+    Py_VISIT(((FunctionLike *)self)->dict);
+    return 0;
+}
+
+void function_like_free(PyObject *self)
+{
+    PyTypeObject *type = Py_TYPE(self);
+    Py_XDECREF(((FunctionLike *)self)->wrapped);
+    Py_XDECREF(((FunctionLike *)self)->dict);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
 /*
  * A function's own vectorcall never changes, and needs no look at its type. PyObject_Vectorcall has the same signature
  * and takes anything.

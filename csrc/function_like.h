@@ -7,6 +7,7 @@
 
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
+#include <structmember.h>
 
 #include "trampoline.h"
 
@@ -22,6 +23,23 @@ typedef struct {
 PyObject *function_like_get(PyObject *self, PyObject *instance, PyObject *owner);
 PyObject *function_like_getattro(PyObject *self, PyObject *name);
 PyObject *function_like_reduce(PyObject *self, PyObject *unused);
+
+/*
+ * Their targets stay: whoever holds the object may still call it. A cycle through them runs through a function or a
+ * container, which breaks it, as for a tuple.
+ */
+int function_like_clear(PyObject *self);
+
+/* For its own traverse and dealloc, which ends with this. */
+int function_like_traverse(PyObject *self, visitproc visit, void *arg);
+void function_like_free(PyObject *self);
+
+#define FUNCTION_LIKE_MEMBERS                                                                 \
+    {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionLike, vectorcall), READONLY, NULL}, \
+        {"__dictoffset__", T_PYSSIZET, offsetof(FunctionLike, dict), READONLY, NULL},         \
+    {                                                                                         \
+        "__weaklistoffset__", T_PYSSIZET, offsetof(FunctionLike, weakrefs), READONLY, NULL    \
+    }
 
 /*
  * Where a trampoline goes to call this, which whoever calls the trampoline keeps alive. Objects of our_type are
