@@ -1,6 +1,5 @@
 """The callables of csrc/call_site.c, and what everybody does with them: lead a site to a target."""
 
-import errno
 from typing import Any, TypeVar
 
 from jumplabel._engine import lib
@@ -42,7 +41,7 @@ def lead(site: Any, state: int, target: Any, follows: bool = False) -> None:
 def swap(site: Any, state: int, expected: Any, target: Any) -> bool:
     """``lead()`` with ``follows``, if ``__target__(state)`` is what is expected. Whether it was."""
     error = site.__lead__(state, target, True, expected)
-    if error == -errno.EAGAIN:
+    if error == lib.CALL_CHANGED:
         return False
     if error:
         raise patch_error(error, repr(site))
