@@ -377,6 +377,22 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
     )
 
 
+def test_without_memory_no_branch_is_overlooked():
+    """Of a function that is decorated again."""
+    run(
+        SITES,
+        SWEEP,
+        """
+        from jumplabel.code_objects import branches_of
+        code_object = sites[2].__code__
+        there = branches_of(code_object)
+        assert there
+        for found, raised in without_memory(branches_of, code_object):
+            assert raised or found == there
+        """,
+    )
+
+
 def test_without_memory_a_toggle_is_done_or_not():
     run(
         SITES,
