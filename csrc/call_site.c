@@ -200,7 +200,7 @@ static bool keep(CallSite *self, PyObject *object)
 {
     if (self->n_kept == self->room) {
         size_t room = self->room + 4;
-        PyObject **kept = PyMem_Resize(self->kept, PyObject *, room);
+        PyObject **kept = PyMem_Realloc(self->kept, room * sizeof(*kept)); /* PyMem_Resize() would lose them */
         if (!kept)
             return false;
         self->kept = kept;

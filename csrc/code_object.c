@@ -51,8 +51,6 @@ static Py_ssize_t extra_index(bool make)
         Py_XDECREF(number);
     }
     Py_XDECREF(name);
-    if (!make)
-        PyErr_Clear();
     return index;
 }
 
@@ -226,6 +224,7 @@ static struct code_record *next_unsettled(void)
     return (struct code_record *)poked;
 }
 
+/* NULL with an error set: nobody can tell. */
 static struct code_record *record_of(PyCodeObject *code)
 {
     Py_ssize_t index = extra_index(false);
@@ -236,6 +235,7 @@ static struct code_record *record_of(PyCodeObject *code)
 static const struct code_site *site_at(PyCodeObject *code, int offset)
 {
     const struct code_record *record = record_of(code);
+    PyErr_Clear();
     for (size_t i = 0; record && i < record->n; i++)
         if (record->entries[i]->code.unit == (uint8_t *)code->co_code_adaptive + offset)
             return &record->entries[i]->code;
@@ -299,7 +299,7 @@ static PyObject *branches_of(PyObject *self, PyObject *code)
     if (!PyCode_Check(code))
         return PyErr_Format(PyExc_TypeError, "branches_of() of %R", code);
     const struct code_record *record = record_of((PyCodeObject *)code);
-    PyObject *list = PyList_New(0);
+    PyObject *list = PyErr_Occurred() ? NULL : PyList_New(0);
     for (size_t i = 0; list && record && i < record->n; i++) {
         const struct code_site *site = &record->entries[i]->code;
         Py_ssize_t unit = (site->unit - (uint8_t *)record->code->co_code_adaptive) / CODE_UNIT;

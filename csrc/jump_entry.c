@@ -197,7 +197,7 @@ static int change_target(struct static_call *call, const struct call_update *cha
     struct call_target *old = static_call_find(call, change->state), *new = NULL;
     int error;
     if (change->conditional && (old ? old->to.argument : NULL) != change->expected)
-        return -EAGAIN;
+        return CALL_CHANGED;
     if (change->to.entry && !(new = call_target_new(call, change->state, change->to, &error)))
         return error;
     struct static_key *touched = change->follows ? static_key_touch(call->entries[0]->key, NULL) : NULL;

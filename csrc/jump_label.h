@@ -184,6 +184,9 @@ struct static_call *static_call_new(struct static_key *const *keys, size_t n, co
 /* As jump_entry_retire(), for all its entries; targets that it still has go with it. */
 void static_call_retire(struct static_call *call);
 
+/* Positive, as the kernel may have any -errno for a patch, and for ever. */
+enum call_error { CALL_CHANGED = 1 };
+
 struct call_update {
     uint64_t state;
     struct trampoline_target to; /* entry NULL: none */
@@ -193,9 +196,9 @@ struct call_update {
 };
 
 /*
- * Replace the target for a state, in one transaction with what follows from it. Returns 0; -EAGAIN where it was not as
- * expected, -errno where it could not be had or patched, and then nothing has changed. *left is the target that the
- * call does not have (any more), if there is one: for call_target_retire(), when nobody can be in its trampoline.
+ * Replace the target for a state, in one transaction with what follows from it. Returns 0; CALL_CHANGED where it was
+ * not as expected, -errno where it could not be had or patched, and then nothing has changed. *left is the target that
+ * the call does not have (any more), if there is one: for call_target_retire(), when nobody can be in its trampoline.
  */
 int static_call_update(struct static_call *call, const struct call_update *update, struct call_target **left);
 

@@ -1,6 +1,5 @@
 """The callables that are made in C (callable.c, call_site.c), and how a call site is led to a target."""
 
-import errno
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -46,7 +45,7 @@ def lead(site: Any, state: int, target: Any, follows: bool = False) -> None:
 def swap(site: Any, state: int, expected: Any, target: Any) -> bool:
     """``lead()`` with ``follows``, if ``__target__(state)`` is what is expected. Whether it was."""
     error = site.__lead__(state, target, True, expected)
-    if error == -errno.EAGAIN:
+    if error == lib.CALL_CHANGED:
         return False
     if error:
         raise patch_error(error, repr(site))

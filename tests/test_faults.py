@@ -312,6 +312,24 @@ def test_without_memory_a_callable_is_made_or_not(kind):
     )
 
 
+def test_without_memory_a_call_has_a_target_more_or_not():
+    run(
+        SITES,
+        SWEEP,
+        """
+        for room in range(8):  # for so many more, before it needs memory for them
+            call = jumplabel.StaticCall(len)
+            for state in range(room):
+                assert call.__lead__(-state, len, False) == 0
+            states, targets = iter(range(2, 1000)), gc.get_referents(call).count(len)
+            for error, raised in without_memory(lambda: call.__lead__(next(states), len, False)):
+                targets += error == 0
+                assert gc.get_referents(call).count(len) == targets
+                assert call.func is len and call("four") == 4
+        """,
+    )
+
+
 def test_without_memory_a_function_has_all_its_branches_or_none():
     """Only the steps that make them: on the way there, CPython 3.11 itself crashes without memory."""
     run(
@@ -355,6 +373,22 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
             del function, old
             assert entries() == before
         assert refusals
+        """,
+    )
+
+
+def test_without_memory_no_branch_is_overlooked():
+    """Of a function that is decorated again."""
+    run(
+        SITES,
+        SWEEP,
+        """
+        from jumplabel.code_objects import branches_of
+        code_object = sites[2].__code__
+        there = branches_of(code_object)
+        assert there
+        for found, raised in without_memory(branches_of, code_object):
+            assert raised or found == there
         """,
     )
 

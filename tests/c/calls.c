@@ -161,10 +161,10 @@ static void conditional(void)
     make_own();
     struct call_target *left;
     struct call_update update = {.state = 1, .to = to(0), .conditional = true, .expected = values[1], .follows = true};
-    EXPECT(static_call_update(site, &update, &left) == -EAGAIN && !left && result() == off_value);
+    EXPECT(static_call_update(site, &update, &left) == CALL_CHANGED && !left && result() == off_value);
     update.expected = NULL;
     EXPECT(!static_call_update(site, &update, &left) && !left && result() == values[0]);
-    EXPECT(static_call_update(site, &update, &left) == -EAGAIN && !left);
+    EXPECT(static_call_update(site, &update, &left) == CALL_CHANGED && !left);
     update.expected = values[0];
     update.to = to(1);
     EXPECT(!static_call_update(site, &update, &left) && left->to.argument == values[0] && result() == values[1]);
