@@ -7,7 +7,7 @@ from typing import Any, ParamSpec, Protocol, TypeVar, overload
 from jumplabel._engine import ffi
 from jumplabel.call_sites import StaticCallable
 from jumplabel.errors import DecorationError
-from jumplabel.functions import check_same_flavour, flavour, full_name, inside, off_value, own_flavour, owner
+from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, off_value, owner, with_code
 from jumplabel.keys import StaticKey
 
 P = ParamSpec("P")
@@ -67,7 +67,7 @@ def static_gate(key: StaticKey, default: Any = None) -> Any:
     _check_key("static_gate", key)
 
     def decorate(function: Any) -> Any:
-        return _site("gate", key, function, off=default, on=function, check=_check_gated)
+        return _site("gate", key, function, off=default, on=function, check=partial(check_can_be_off, "static_gate"))
 
     return decorate
 
@@ -121,29 +121,10 @@ def _site(kind: str, key: StaticKey, function: Any, off: Any, on: Any, check: Ca
     check(function)
     off, calls_off = off_value(function, off) if kind == "gate" else (off, True)
     made = StaticCallable(kind, key, int(ffi.cast("uintptr_t", key._key)), off, on, owner(function), calls_off)
-    return _with_code(update_wrapper(made, function), function)
-
-
-def _with_code(made: Any, function: Any) -> Any:
-    """Let ``inspect`` say of it what it says of the function: it looks into a partial object, but not into ours."""
-    decides = inside(function)
-    if isinstance(function, partial) and own_flavour(decides):
-        for name in ("__name__", "__code__", "__defaults__", "__kwdefaults__"):
-            if hasattr(decides, name):
-                vars(made).setdefault(name, getattr(decides, name))
-    return made
+    return with_code(update_wrapper(made, function), function)
 
 
 def _check_key(decorator: str, key: object) -> None:
     if not isinstance(key, StaticKey):
         hint = f"; write @{decorator}(key)" if callable(key) else ""
         raise DecorationError(f"{decorator} needs a StaticKey first, not {key!r}{hint}")
-
-
-def _check_gated(function: Any) -> None:
-    around = flavour(function)
-    if around and not own_flavour(inside(function)):
-        raise DecorationError(
-            f"static_gate: {full_name(function)} is a plain function around {around}, and may return anything; gate "
-            "the function inside it"
-        )

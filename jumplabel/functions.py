@@ -8,7 +8,7 @@ from types import MethodType
 from typing import Any, cast
 
 from jumplabel._engine import lib
-from jumplabel.call_sites import StaticCallable, published
+from jumplabel.call_sites import CallSite, StaticCallable, published
 from jumplabel.errors import DecorationError
 
 _Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.empty_types)
@@ -50,6 +50,26 @@ def flavour(function: Any) -> str:
     return own_flavour(inside(inspect.unwrap(inside(function), stop=_decides)))
 
 
+def check_can_be_off(whose: str, function: Any) -> None:
+    """Raises DecorationError where nobody can tell what callers want instead of its results."""
+    around = flavour(function)
+    if around and not own_flavour(inside(function)):
+        raise DecorationError(
+            f"{whose}: {full_name(function)} is a plain function around {around}, and may return anything; decorate "
+            "the function inside it"
+        )
+
+
+def with_code(made: Any, function: Any) -> Any:
+    """Let ``inspect`` say of it what it says of the function: it looks into a partial object, but not into ours."""
+    decides = inside(function)
+    if isinstance(function, partial) and own_flavour(decides):
+        for name in ("__name__", "__code__", "__defaults__", "__kwdefaults__"):
+            if hasattr(decides, name):
+                vars(made).setdefault(name, getattr(decides, name))
+    return made
+
+
 def check_same_flavour(whose: str, function: Any, other: Any) -> None:
     """Raises DecorationError where one of them cannot take the other's place."""
     if flavour(function) != flavour(other):
@@ -63,8 +83,8 @@ def _decides(function: Any) -> bool:
 
 def inside(function: Any) -> Any:
     """The callable that decides what a call returns."""
-    while isinstance(function, StaticCallable | partial | MethodType):
-        if isinstance(function, StaticCallable):
+    while isinstance(function, StaticCallable | CallSite | partial | MethodType):
+        if isinstance(function, StaticCallable | CallSite):
             function = function.__wrapped__
         else:
             function = function.func if isinstance(function, partial) else function.__func__

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar,
 from jumplabel._engine import ffi, lib
 from jumplabel.call_sites import CallSite, lead, sealed
 from jumplabel.errors import DecorationError
-from jumplabel.functions import check_same_flavour, full_name, off_value, owner
+from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, off_value, owner, with_code
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")
@@ -47,7 +47,7 @@ class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is 
             )
         finally:
             lib.static_key_drop(key)  # from now on it is the site's alone
-        update_wrapper(made, function)
+        with_code(update_wrapper(made, function), function)
         lead(made, ON, function, follows=True)
         return made
 
@@ -59,10 +59,13 @@ class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is 
         part of a ``batch()``: it takes effect at once.
 
         Any thread may call it, also from within the function. Raises DecorationError for what cannot be called, or
-        cannot take the place of what it was made with: a coroutine function only that of another one. Raises PatchError
-        where the site cannot be rewritten, and then calls go where they went.
+        cannot take the place of what it was made with: a coroutine function only that of another one, and None not that
+        of a plain function around one. Raises PatchError where the site cannot be rewritten. In each case calls go
+        where they went.
         """
-        if function is not None:
+        if function is None:
+            check_can_be_off("StaticCall.update(None)", self.__wrapped__)
+        else:
             _check(function)
             check_same_flavour("StaticCall.update", function, self.__wrapped__)
         lead(self, ON, function, follows=True)

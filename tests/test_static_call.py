@@ -1,5 +1,6 @@
 """StaticCall: where its calls go, as a function and as a method, before, during and after an update."""
 
+import asyncio
 import functools
 import gc
 import inspect
@@ -244,12 +245,41 @@ async def coroutine():
     return "waited for"
 
 
+class AsyncCallable:
+    async def __call__(self):
+        return "waited for"
+
+
 def test_a_coroutine_function_and_a_plain_one_do_not_take_each_others_place():
     with nothing_made(), pytest.raises(DecorationError, match=r"a coroutine function, and .* is a plain callable"):
         at_module_level.update(coroutine)
     call = StaticCall(coroutine)
     with nothing_made(), pytest.raises(DecorationError, match=r"is a plain callable, and .* is a coroutine function"):
         call.update(echo)
+
+
+def test_nobody_can_tell_what_stands_for_a_plain_function_around_a_coroutine_function():
+    call = StaticCall(functools.wraps(coroutine)(lambda: coroutine()))
+    with nothing_made(), pytest.raises(DecorationError, match="a plain function around a coroutine function"):
+        call.update(None)
+    assert asyncio.run(call()) == "waited for"
+
+
+@pytest.mark.parametrize(
+    "make", [lambda: StaticCall(functools.partial(coroutine)), lambda: StaticCall(AsyncCallable())]
+)
+def test_what_is_not_a_function_may_be_a_coroutine_function_too(make, key):
+    gate = static_gate(key, default="gated")(make())
+    assert asyncio.run(gate()) == "gated"
+    key.enable()
+    assert asyncio.run(gate()) == "waited for"
+    call = make()
+    call.update(None)
+    assert asyncio.run(call()) is None
+
+
+def test_inspect_looks_into_a_partial_object():
+    assert inspect.iscoroutinefunction(StaticCall(functools.partial(coroutine)))
 
 
 def test_it_cannot_be_made_halfway():
