@@ -55,8 +55,10 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     The code for a state of the keys is made by the first call in that state, with the defaults, attributes and
     annotations that the function then has, and the ``__code__`` that it had when decorated. The eight that were needed
     last are kept. As every test must go by the snapshot, a test of a key that is found and cannot become a site is
-    refused, with or without ``strict``; and so are more than 64 keys, and what is no function (decorate the methods of
-    a class; put gates and switches over the snapshot, not under it). A function that tests no key is returned itself.
+    refused, with or without ``strict``; and so are values that it says nothing of (``x = not key``, and ``x = key and
+    y``, which may be the key, unless it is returned), more than 64 keys, and what is no function (decorate the methods
+    of a class; put gates and switches over the snapshot, not under it). The test of a key that is not found now goes by
+    its present state; only ``strict`` refuses it. A function in which no key is found is returned itself.
     As under a gate, ``__init_subclass__`` and ``__class_getitem__`` need their ``@classmethod`` written.
 
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for

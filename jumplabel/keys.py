@@ -30,8 +30,8 @@ class StaticKey:
     A key is on while it has users: its count is above zero. ``enable`` and ``disable`` are for one owner who sets it,
     ``inc`` and ``dec`` for several who each want it on for a while. ``bool(key)`` is its state.
 
-    A deferred key that is dropped and taken again often is patched at most once in that time: it goes off when nobody
-    has used it for ``deferred`` seconds in a row, and whoever takes it before finds it on. That is what Linux
+    A deferred key that is dropped and taken again often is switched off at most once in that time: when nobody has used
+    it for ``deferred`` seconds in a row. Whoever takes it before that finds it on. That is what Linux
     include/linux/jump_label_ratelimit.h is for. There, too, only ``dec`` is deferred: ``disable`` takes effect at once,
     and so does ``flush``. While some key lingers the process has one more thread, which switches off what is due. It
     reports a PatchError through ``sys.unraisablehook``, and tries again after as many seconds, one at least. The child

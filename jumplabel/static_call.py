@@ -25,7 +25,8 @@ class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is 
 
     Calling it runs one jump to the present target. ``update`` rewrites that jump, as the Linux kernel's static calls
     (include/linux/static_call.h). Use it as a decorator or directly, for functions and methods; under ``classmethod``
-    and ``staticmethod``, not over them. Arguments are passed on as they are, keywords and all.
+    and ``staticmethod``, not over them. Arguments are passed on as they are, keywords and all. A function that is to be
+    put around the present one takes that from ``func`` first: a call of the StaticCall would come back to itself.
 
     Any thread may make, call and update it. Raises DecorationError for what cannot be called, and for a
     ``classmethod``, ``staticmethod`` or property.

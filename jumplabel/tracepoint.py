@@ -64,7 +64,8 @@ class Tracepoint(ObjectSite):  # type: ignore[misc]  # ObjectSite is made in C
     whatever they return. A probe that raises an Exception is reported through ``sys.unraisablehook``, and the others
     are called all the same; what is no Exception (KeyboardInterrupt, SystemExit, asyncio's CancelledError) is meant
     for the program, and passes on at once. Without probes nobody looks at the arguments, but they are evaluated:
-    ``if requested.enabled:`` in a function with ``static_branches`` skips that too.
+    ``if requested.enabled:`` in a function with ``static_branches`` skips that too. (``if requested:`` does not: no
+    tracepoint is false.)
 
     It is no method: as an attribute of a class it is called with its arguments alone. Copies are the tracepoint itself,
     and pickling gives the one of that name. It keeps its probes alive.
