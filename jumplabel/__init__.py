@@ -3,7 +3,8 @@
 What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
 StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
 
-Importing the package changes nothing in the process. The first gate or switch maps executable memory and takes SIGTRAP.
+Importing the package changes nothing in the process. The first gate, switch or other native site maps executable memory
+and takes SIGTRAP.
 """
 
 try:

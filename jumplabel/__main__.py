@@ -93,10 +93,10 @@ def _info(arguments: argparse.Namespace) -> int:
     if not table:
         print("no sites" if arguments.modules else "no sites: name the modules that make them")
         return 0
-    print(f"{'address':<18}  {'kind':<13}  {'state'}  key, owner")
+    print(f"{'address':<18}  {'kind':<16}  {'state'}  key, owner")
     for entry in table:
         print(
-            f"{entry.address:#018x}  {entry.what:<13}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
+            f"{entry.address:#018x}  {entry.what:<16}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
         )
     return 0
 

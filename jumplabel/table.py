@@ -28,12 +28,12 @@ class JumpEntry:
 
     @property
     def what(self) -> str:
-        """The kind; ``plain gate``, ``plain switch`` or ``plain branch`` where it could not be a native site."""
+        """The kind; ``plain gate``, ``plain branch`` and the like where it could not be a native site."""
         plain = not self.native and self.kind != "branch"
         return f"plain {self.kind.removeprefix('native_')}" if plain else self.kind
 
     def __str__(self) -> str:
-        return f"{self.address:#018x}  {self.what:<13}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
+        return f"{self.address:#018x}  {self.what:<16}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -212,7 +212,7 @@ def test_dis_of_a_native_branch(run, native, tmp_path, extra):
     if extra:
         assert [line.rpartition("; ")[2] for line in lines[2:5]] == ["the site", "off_entry", "on_entry, the on path"]
     assert "plain branch in C" in run("dis", "letters:branch", JUMPLABEL_NATIVE="0")
-    assert "  plain branch   on     letters.upper, letters:8\n" in run("info", "letters", JUMPLABEL_NATIVE="0")
+    assert "  plain branch      on     letters.upper, letters:8\n" in run("info", "letters", JUMPLABEL_NATIVE="0")
 
 
 LETTERS = """import cffi

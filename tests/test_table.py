@@ -66,13 +66,15 @@ def test_an_entry_is_as_it_was_when_it_was_read(key):
 
 def test_an_entry_as_text():
     entry = JumpEntry("shop.tracing", 0x7F00_1234_5640, "gate", True, True, "shop.trace:12")
-    assert str(entry) == "0x00007f0012345640  gate           on   shop.tracing  shop.trace:12"
+    assert str(entry) == "0x00007f0012345640  gate              on   shop.tracing  shop.trace:12"
     entry = JumpEntry("shop.tracing", 0x1000, "switch", False, False, "shop.parse:7")
-    assert str(entry) == "0x0000000000001000  plain switch   off  shop.tracing  shop.parse:7"
+    assert str(entry) == "0x0000000000001000  plain switch      off  shop.tracing  shop.parse:7"
     entry = JumpEntry("shop.tracing", 0x1000, "native_branch", True, False, "shop:7")
-    assert str(entry) == "0x0000000000001000  native_branch  off  shop.tracing  shop:7"
+    assert str(entry) == "0x0000000000001000  native_branch     off  shop.tracing  shop:7"
     entry = JumpEntry("shop.tracing", 0x1000, "native_branch", False, False, "shop:7")
-    assert str(entry) == "0x0000000000001000  plain branch   off  shop.tracing  shop:7"
+    assert str(entry) == "0x0000000000001000  plain branch      off  shop.tracing  shop:7"
+    entry = JumpEntry("shop.sold", 0x1000, "tracepoint", False, False, "shop:9")
+    assert str(entry) == "0x0000000000001000  plain tracepoint  off  shop.sold  shop:9"
 
 
 @pytest.mark.parametrize(
