@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 /* Regions double in size, so that a handler finds an address among a few of them however many slots there are. */
@@ -39,9 +40,18 @@ static size_t taken;          /* of them */
 static int shared;            /* see arena_shared() */
 static volatile char *marker; /* NULL, or a page that the kernel zeroes in a child, however it is made; else not 0 */
 
+/* Who may have only 2 GiB of addresses needs them, and mmap(2) puts so few next to one another by itself. */
+static bool may_reserve(void)
+{
+    struct rlimit limit;
+    return !getrlimit(RLIMIT_AS, &limit) && limit.rlim_cur > (rlim_t)8 * RESERVED;
+}
+
 /* So many of them, or NULL. They are never taken again: what becomes of a mapping there may leave a hole for others. */
 static void *take_reserved(size_t size)
 {
+    if (!reserved && !may_reserve())
+        return NULL;
     if (!reserved) {
         void *address = mmap(NULL, RESERVED, PROT_NONE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
         if (address == MAP_FAILED)

@@ -253,6 +253,25 @@ def test_both_syncs_are_refused_from_now_on_and_no_branch_turns():
     )
 
 
+def test_few_addresses_are_left_to_the_program():
+    run(
+        SITES,
+        """
+        def megabytes():
+            return int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize() >> 20
+
+        before = megabytes()
+        resource.setrlimit(resource.RLIMIT_AS, (before + 400 << 20, -1))
+        sites = make()
+        call = jumplabel.StaticCall(len)
+        assert natives() == [True, True] and megabytes() < before + 100
+        toggles_work()
+        call.update(abs)
+        assert call(-1) == 1
+        """,
+    )
+
+
 # ---- Python gets no memory ----
 
 SWEEP = """
