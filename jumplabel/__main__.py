@@ -47,7 +47,7 @@ def main() -> int:
     command.description = "Run the pyperf benchmarks and print their ratios."
     command.epilog = "Other options are pyperf's, such as --values, --affinity or --min-time."
     command.add_argument("-p", "--processes", type=int, metavar="N", help="rounds: processes a row (default: 15)")
-    command.add_argument("--fast", action="store_true", help="rough answers, in about four minutes")
+    command.add_argument("--fast", action="store_true", help="rough answers, in about eight minutes")
     command.add_argument("--rigorous", action="store_true", help="twice the rounds")
     command.add_argument("-l", "--loops", type=int, metavar="N", help="loops a value (default: calibrated)")
     command.add_argument("-o", "--output", metavar="FILE", help="write pyperf's JSON to a new file")
