@@ -16,7 +16,7 @@ def faults(build_c):
 
 @pytest.mark.parametrize("case", c_programs.cases("faults"))
 def test_every_call_of_the_engine(faults, case, stress_seconds):
-    c_programs.run_case(faults, case, "1" if stress_seconds >= 5 else "5")
+    c_programs.run_case(faults, case, "1" if stress_seconds >= 10 else "5")
 
 
 # ---- the process is denied ----

@@ -64,6 +64,12 @@ MODULE = [name for name, value in vars(jumplabel).items() if name in jumplabel._
 MODULE = [name for name in MODULE if name not in ("likely", "unlikely", "Info", "JumpEntry")]
 
 
+@pytest.fixture(autouse=True)
+def _nothing_is_left_of_other_tests():
+    """Which would be gone, some time later, and look like a change."""
+    gc.collect()
+
+
 def state():
     keys = [(key.name, key.count, key.enabled) for key in jumplabel.keys()]
     return jumplabel.jump_table(), keys, jumplabel.info()
