@@ -31,7 +31,7 @@ ENGINE = [
 
 @pytest.fixture(scope="session")
 def stress_seconds():
-    return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "5"))
+    return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "3"))
 
 
 @pytest.fixture(scope="session")
