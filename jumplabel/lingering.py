@@ -13,7 +13,6 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from functools import partial
 from itertools import count, repeat
-from queue import Empty, SimpleQueue
 from weakref import ref
 
 from jumplabel._engine import ffi, lib
@@ -22,7 +21,6 @@ from jumplabel.errors import PatchError
 _ALL = 2**63 - 1
 
 _only_one = allocate_lock()
-_looks: SimpleQueue[None] = SimpleQueue()
 
 wake: Callable[[], object]
 """Call it behind a toggle that has set ``lib.static_keys_wake``, with nothing in between: a signal handler may raise
@@ -42,12 +40,16 @@ def _run(_: int) -> None:
         return
     failed = True
     try:
-        wake = partial(_looks.put, None)
-        while due := _look():
-            try:
-                _looks.get(timeout=max(0, due - time.monotonic_ns()) / 1e9)
-            except Empty:
-                pass
+        while True:
+            # A new one before each look: a toggle that the look does not see finds this one. (Not a SimpleQueue: its
+            # get() waits for ever where an interrupted or short wait is over before it computes what is left of it.)
+            alarm = allocate_lock()
+            alarm.acquire()
+            wake = alarm.release
+            due = _look()
+            if not due:
+                break
+            alarm.acquire(timeout=max(0, due - time.monotonic_ns()) / 1e9)
         failed = False
     finally:
         # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the
@@ -65,11 +67,14 @@ wake = _start
 
 def without_a_thread(error: Exception) -> None:
     """Where none can be had, nothing lingers: the process has too many, or the interpreter is ending."""
+    is_wakes = isinstance(error, RuntimeError) and not (error.__traceback__ and error.__traceback__.tb_next)
+    if is_wakes and wake is not _start:
+        return  # its alarm had gone off already: it has yet to look
     try:
         _expire(_ALL)
     except PatchError as patch_error:  # of a toggle that has taken place: not its caller's
         _report(patch_error)
-    if not isinstance(error, RuntimeError) or (error.__traceback__ and error.__traceback__.tb_next):
+    if not is_wakes:
         raise error  # it is an audit hook's, or a signal handler's
 
 
@@ -94,8 +99,6 @@ def _wake_safely() -> None:
 def _look() -> int:
     """Switch off what is due. When to look again, in ns as of time.monotonic_ns(); 0: nothing lingers."""
     lib.jump_label_unblock_signals()  # the mask is that of whoever started us
-    while not _looks.empty():
-        _looks.get()
     return _expire(time.monotonic_ns())
 
 
@@ -128,10 +131,10 @@ def _end() -> None:
 
 def _forked() -> None:
     """Keys linger in a child, too, which has none of its parent's threads but the locks that they held."""
-    global wake, _only_one, _looks, _begun
+    global wake, _only_one, _begun
     _begun = next(_started) + 1  # with this one
     had_a_thread = wake is not _start
-    wake, _only_one, _looks = _start, allocate_lock(), SimpleQueue()
+    wake, _only_one = _start, allocate_lock()
     if had_a_thread or lib.static_keys_wake:
         _wake_safely()
 

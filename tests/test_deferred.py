@@ -398,11 +398,14 @@ def test_a_key_that_begins_to_linger_when_the_thread_has_found_none(request, mon
 
 
 @pytest.mark.usefixtures("no_thread")
-def test_one_look_is_enough_for_all_who_asked_for_one():
-    for _ in range(3):
-        lingering._looks.put(None)
-    lingering._look()
-    assert lingering._looks.empty()
+def test_an_alarm_that_has_gone_off_already_is_enough(deferred):
+    deferred.inc()
+    deferred.dec()
+    wait_for(lambda: lingering.wake is not lingering._start)
+    for _ in range(2000):  # faster than the thread can look each time
+        lingering._wake_safely()
+    assert lingers(deferred)
+    deferred.flush()
 
 
 def test_there_is_one_thread(deferred):
@@ -423,6 +426,7 @@ def test_there_is_one_thread(deferred):
 @pytest.mark.usefixtures("no_thread")
 def test_keys_go_off_where_there_can_be_no_thread(deferred, gate, monkeypatch):
     cannot = functools.partial(threading.Lock().release)
+    monkeypatch.setattr(lingering, "_start", cannot)
     monkeypatch.setattr(lingering, "wake", cannot)
     deferred.inc()
     deferred.dec()

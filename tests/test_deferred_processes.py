@@ -102,7 +102,7 @@ def test_a_patch_that_fails_where_there_can_be_no_thread_is_reported():
         """
         reports = []
         sys.unraisablehook = reports.append
-        lingering.wake = threading.Lock().release
+        lingering._start = lingering.wake = threading.Lock().release
         other.inc()
         blocking = BlockingThread()
         began = time.monotonic_ns()
@@ -153,16 +153,6 @@ def test_a_child_has_a_thread_of_its_own():
     run(
         DEFERRED,
         """
-        class Owned:
-            '''What another process has may be in any state.'''
-
-            owner, queue = os.getpid(), lingering._looks
-
-            def __getattr__(self, name):
-                assert os.getpid() == self.owner
-                return getattr(self.queue, name)
-
-        lingering._looks = Owned()
         slow = StaticKey("slow", deferred=0.5)
         slow_gate = static_gate(slow, default="off")(lambda: "on")
         use(key)
