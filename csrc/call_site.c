@@ -351,10 +351,7 @@ static PyType_Spec specs[] = {
     {"jumplabel.ObjectSite", sizeof(CallSite), 0, FLAGS, object_slots},
 };
 
-int call_site_types(uintptr_t list)
-{
-    return function_like_publish(&specs[0], list) || function_like_publish(&specs[1], list) ? -1 : 0;
-}
+int call_site_types(uintptr_t list) { return function_like_publish(specs, sizeof(specs) / sizeof(specs[0]), list); }
 
 void call_site_seal(uintptr_t address)
 {

@@ -151,4 +151,4 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-int callable_type(uintptr_t list) { return function_like_publish(&spec, list); }
+int callable_type(uintptr_t list) { return function_like_publish(&spec, 1, list); }

@@ -1,8 +1,5 @@
-#define PY_SSIZE_T_CLEAN
-#include <Python.h>
-#include <structmember.h>
-
 #include "empty.h"
+#include "function_like.h"
 
 #include <stdatomic.h>
 
@@ -542,21 +539,4 @@ static PyType_Spec specs[] = {
     {"jumplabel.EmptyAsyncGeneratorStep", sizeof(Step), 0, MADE, step_slots},
 };
 
-int empty_types(uintptr_t list)
-{
-    PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *types = PyList_New(0);
-    int result = types ? 0 : -1;
-    for (size_t i = 0; !result && i < sizeof(specs) / sizeof(*specs); i++) {
-        PyObject *type = PyType_FromSpec(&specs[i]);
-        result = type ? PyList_Append(types, type) : -1;
-        Py_XDECREF(type);
-    }
-    if (!result)
-        result = PyList_SetSlice((PyObject *)list, 0, 0, types);
-    Py_XDECREF(types);
-    if (result)
-        PyErr_Clear();
-    PyGILState_Release(gil);
-    return result;
-}
+int empty_types(uintptr_t list) { return function_like_publish(specs, sizeof(specs) / sizeof(specs[0]), list); }

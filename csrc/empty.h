@@ -15,7 +15,7 @@
 /*
  * Append to the list at this address, as callable_type() does: the maker's type; the types that it makes: coroutine,
  * generator, generator that can be awaited, async generator; and those of the parts that the first and the last of them
- * hand out: the iterator of a coroutine, the steps of an async generator. 0, or -1 and then nothing was appended.
+ * hand out: the iterator of a coroutine, the steps of an async generator. 0, or -1 and then fewer were appended.
  *
  *     Maker(makes, parts, default, name, qualname)
  *

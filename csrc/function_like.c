@@ -92,12 +92,15 @@ enum trampoline_kind function_like_return(PyObject *object, struct trampoline_ta
 #endif
 }
 
-int function_like_publish(PyType_Spec *spec, uintptr_t list)
+int function_like_publish(PyType_Spec *specs, size_t n, uintptr_t list)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *type = PyType_FromSpec(spec);
-    int result = type ? PyList_Append((PyObject *)list, type) : -1;
-    Py_XDECREF(type);
+    int result = 0;
+    for (size_t i = 0; !result && i < n; i++) {
+        PyObject *type = PyType_FromSpec(&specs[i]);
+        result = type ? PyList_Append((PyObject *)list, type) : -1;
+        Py_XDECREF(type);
+    }
     if (result)
         PyErr_Clear();
     PyGILState_Release(gil);

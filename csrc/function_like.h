@@ -50,7 +50,8 @@ struct trampoline_target function_like_target(PyTypeObject *our_type, PyObject *
 /* The trampoline that returns this object, and what that is to have as its off target. */
 enum trampoline_kind function_like_return(PyObject *object, struct trampoline_target *off);
 
-/* Create a type from its spec and append it to the list at this address. 0, or -1 and then nothing was appended. */
-int function_like_publish(PyType_Spec *spec, uintptr_t list);
+/* Create n types from their specs and append them to the list at this address. 0, or -1 and then fewer were appended.
+ */
+int function_like_publish(PyType_Spec *specs, size_t n, uintptr_t list);
 
 #endif
