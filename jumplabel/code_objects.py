@@ -4,7 +4,6 @@ import sys
 from typing import Any
 
 from jumplabel._engine import ffi, lib
-from jumplabel.keys import StaticKey
 
 
 def _start() -> tuple[list[Any], bool]:
@@ -18,8 +17,3 @@ def _start() -> tuple[list[Any], bool]:
 
 (make_branches, branches_of, set_code), TOLD = _start()
 """TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
-
-
-def address(key: StaticKey) -> int:
-    """Of the engine's key, which lives as long as it has sites."""
-    return int(ffi.cast("uintptr_t", key._key))

@@ -4,11 +4,10 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import partial, update_wrapper
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from jumplabel._engine import ffi
 from jumplabel.call_sites import StaticCallable
 from jumplabel.errors import DecorationError
 from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, off_value, owner, with_code
-from jumplabel.keys import StaticKey
+from jumplabel.keys import StaticKey, address
 
 P = ParamSpec("P")
 R = TypeVar("R")
@@ -120,7 +119,7 @@ def _site(kind: str, key: StaticKey, function: Any, off: Any, on: Any, check: Ca
         below = below.__wrapped__
     check(function)
     off, calls_off = off_value(function, off) if kind == "gate" else (off, True)
-    made = StaticCallable(kind, key, int(ffi.cast("uintptr_t", key._key)), off, on, owner(function), calls_off)
+    made = StaticCallable(kind, key, address(key), off, on, owner(function), calls_off)
     return with_code(update_wrapper(made, function), function)
 
 

@@ -162,6 +162,11 @@ class StaticKey:
         return key, (self._name,)
 
 
+def address(key: StaticKey) -> int:
+    """Of the engine's key, which lives as long as it has sites."""
+    return int(ffi.cast("uintptr_t", key._key))
+
+
 def _nanoseconds(name: str, deferred: float) -> int:
     """For the engine, which knows some hundred years."""
     try:

@@ -4,10 +4,10 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
-from jumplabel.code_objects import address, make_branches
+from jumplabel.code_objects import make_branches
 from jumplabel.functions import printable
 from jumplabel.hints import HINTS
-from jumplabel.keys import StaticKey
+from jumplabel.keys import StaticKey, address
 from jumplabel.planning import plan, refusal
 from jumplabel.reading import Path
 from jumplabel.rewriting import Plan

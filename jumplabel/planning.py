@@ -10,7 +10,7 @@ from typing import Any
 from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
-from jumplabel.keys import keys
+from jumplabel.keys import address, keys
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
 from jumplabel.scope import NOT_FOUND, Scope, is_key
@@ -164,11 +164,11 @@ class _Planner:
         sites: list[tuple[Site, Path, int | None]] = []
         branches = code_objects.branches_of(reading.code)
         lines = {instruction.start: instruction.line for instruction in reading.instructions}
-        living = {code_objects.address(key): key for key in keys()} if branches else {}
-        for address, *site in branches:
-            if address in living:  # nobody turns the others again
-                path = (SITE, living[address].name)
-                self.found[path] = living[address]
+        living = {address(key): key for key in keys()} if branches else {}
+        for key_address, *site in branches:
+            if key_address in living:  # nobody turns the others again
+                path = (SITE, living[key_address].name)
+                self.found[path] = living[key_address]
                 sites.append((Site(*site), path, lines[site[0]]))
         return sites
 

@@ -15,9 +15,9 @@ from types import FunctionType
 from typing import Any
 
 from jumplabel.call_sites import CallSite, StaticCallable, lead, sealed
-from jumplabel.code_objects import address
 from jumplabel.errors import DecorationError, PatchError
 from jumplabel.functions import full_name, owner
+from jumplabel.keys import address
 from jumplabel.new_code import Template, template
 
 MOST_KEYS = 64  # CALL_KEYS in csrc/static_call.h

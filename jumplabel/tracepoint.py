@@ -6,11 +6,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
 
-from jumplabel._engine import ffi, lib
+from jumplabel._engine import lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 from jumplabel.functions import flavour, full_name, printable
-from jumplabel.keys import StaticKey, key, patch_error
+from jumplabel.keys import StaticKey, address, key, patch_error
 from jumplabel.keys import _counted as counted
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -79,9 +79,10 @@ class Tracepoint(ObjectSite):  # type: ignore[misc]  # ObjectSite is made in C
 
     def __new__(cls, name: str) -> "Tracepoint":
         its_key = _TracepointKey(name)
-        address = int(ffi.cast("uintptr_t", its_key._key))
         off, off_is, wrapped = None, "result", None
-        made: Tracepoint = super().__new__(cls, "tracepoint", (its_key,), (address,), off, off_is, _caller(), wrapped)
+        made: Tracepoint = super().__new__(
+            cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, _caller(), wrapped
+        )
         its_key._tracepoint = ref(made, partial(_turn_off, its_key._key))
         return made
 

@@ -453,6 +453,7 @@ def test_no_memory_at_any_point():
         import ctypes
         from _testcapi import remove_mem_hooks, set_nomemory
         from jumplabel import code_objects, decorators, new_code
+        from jumplabel.keys import address as address_of
 
         prefix = "_PyEval" if sys.version_info < (3, 12) else "PyUnstable_Eval"
         new_place = getattr(ctypes.pythonapi, f"{prefix}_RequestCodeExtraIndex")
@@ -463,7 +464,7 @@ def test_no_memory_at_any_point():
 
         # What our own code does. The interpreter itself does not survive every failure, as in ContextVar.set(), nor
         # does cffi, as in ffi.new() of an array.
-        address = code_objects.address(key)
+        address = address_of(key)
         planned = []
         new_code.make_branches = lambda *arguments: planned.append(arguments)
         static_branches(lambda: "on" if key else "off")
