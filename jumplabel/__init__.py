@@ -21,8 +21,10 @@ from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
     DecorationError,
+    InstrumentError,
     JumpLabelError,
     PatchError,
+    PatternError,
     SettingError,
     StaticKeyError,
     TracepointError,
@@ -41,10 +43,12 @@ _configure()
 __all__ = [
     "DecorationError",
     "Info",
+    "InstrumentError",
     "JumpEntry",
     "JumpLabelError",
     "NativeBranch",
     "PatchError",
+    "PatternError",
     "SettingError",
     "StaticCall",
     "StaticKey",

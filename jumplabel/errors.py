@@ -17,6 +17,14 @@ class TracepointError(JumpLabelError, ValueError):
     """A probe was registered that is already, or unregistered that is not."""
 
 
+class PatternError(JumpLabelError, ValueError):
+    """A pattern of names is none."""
+
+
+class InstrumentError(JumpLabelError, ValueError):
+    """A module cannot be instrumented: it has no source, say, or is no module."""
+
+
 class PatchError(JumpLabelError, OSError):
     """The sites could not be rewritten; every one of them is as it was, and so is the state that their keys show.
 

@@ -163,14 +163,14 @@ class Stress:
 
     def make_and_drop(self, counts: Counter[str]) -> None:
         for number in self.until_stopped():
-            made = Sites(f"jumplabel.stress.made.{number % 7}")
+            made = Sites(f"jumplabel.stress.made.{number}")
             made.check_alone()
             vars(made.functions[0])["cycle"] = made
             del made
             counts["callables made"] += 4
             counts["toggles"] += 2
             if number % 7 == 6:
-                gc.collect()  # before the names come round again
+                gc.collect()
 
     def start_threads(self, counts: Counter[str]) -> None:
         """Each calls, and ends; while some are to block all signals every other one does."""
