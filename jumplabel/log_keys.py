@@ -1,6 +1,7 @@
 """STAND-IN until the real one lands."""
 
 import logging
+
 from jumplabel.keys import StaticKey
 
 
