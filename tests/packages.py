@@ -9,8 +9,6 @@ from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
-import pytest
-
 import jumplabel
 
 
@@ -42,15 +40,6 @@ class Packages:
 
     def caches(self) -> list[Path]:
         return sorted(self.folder.rglob("*jumplabel*.pyc"))
-
-
-@pytest.fixture
-def packages(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    made = Packages(tmp_path)
-    yield made
-    jumplabel.uninstall()
-    made.forget()
 
 
 class Records(logging.Handler):
