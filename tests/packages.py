@@ -22,7 +22,8 @@ class Packages:
     def write(self, name: str, source: str, package: bool = False) -> Path:
         path = self.folder.joinpath(*name.split("."), *(["__init__"] if package else [])).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(source))
+        if not path.exists() or path.read_text() != dedent(source):  # or its time would be another one
+            path.write_text(dedent(source))
         self.names.add(name.partition(".")[0])
         importlib.invalidate_caches()
         return path
