@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
+    CallbackError,
     DecorationError,
     InstrumentError,
     JumpLabelError,
@@ -36,11 +37,13 @@ from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
+from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 _configure()
 
 __all__ = [
+    "CallbackError",
     "DecorationError",
     "Info",
     "InstrumentError",
@@ -54,6 +57,7 @@ __all__ = [
     "StaticKey",
     "StaticKeyArray",
     "StaticKeyError",
+    "Toggle",
     "Tracepoint",
     "TracepointError",
     "batch",
@@ -63,6 +67,8 @@ __all__ = [
     "keys",
     "likely",
     "native_branch",
+    "off_toggle",
+    "on_toggle",
     "static_branches",
     "static_gate",
     "static_switch",
