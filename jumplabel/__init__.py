@@ -5,6 +5,9 @@ StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump
 
 Importing the package changes nothing in the process. The first gate, switch or other native site maps executable memory
 and takes SIGTRAP.
+
+(PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
+assertions, and warn where it finds the package imported before it begins.)
 """
 
 try:
