@@ -22,13 +22,12 @@ class StaticKeys:
     """Keys set for one test, by overrides: they hold whatever users a key has, or gets while the test runs.
 
     When the test is over, however it ends, the overrides are lifted, newest first, and each of these keys has as many
-    users as it had when it was first set here: what the test turned on and left on is off again. (Users that others,
+    users as it had when it was set here: what the test turned on and left on is off again. (Users that others,
     in other threads, have added meanwhile are taken for the test's.) A deferred key does not linger because of that.
     """
 
     def __init__(self) -> None:
         self._stack = ExitStack()
-        self._seen: set[StaticKey] = set()
 
     def enable(self, *which: str | StaticKey) -> None:
         """Hold these keys on until the test is over.
@@ -53,12 +52,10 @@ class StaticKeys:
         found = _find(tuple(which))
         with ExitStack() as stack:
             for key in found:
-                before = None if key in self._seen else _users(key)
+                users = key.count, _lingers(key)
                 stack.enter_context(key.override(enabled))
-                if before is not None:
-                    stack.callback(_restore, key, *before)  # called before the override is lifted: nobody sees it
+                stack.callback(_restore, key, *users)  # called before the override is lifted: nobody sees it
             self._stack.enter_context(stack.pop_all())
-        self._seen.update(found)
 
 
 @contextmanager
@@ -108,8 +105,8 @@ def _text(marker: pytest.Mark) -> str:
     return f"@pytest.mark.{marker.name}({', '.join(arguments)})"
 
 
-def _users(key: StaticKey) -> tuple[int, bool]:
-    return key.count, key.count == 0 and key.enabled
+def _lingers(key: StaticKey) -> bool:
+    return bool(key._key.until)
 
 
 def _restore(key: StaticKey, count: int, lingered: bool) -> None:
