@@ -309,7 +309,12 @@ def _turn(work_out: Callable[[], tuple[list[int], list[int]]]) -> int:
 
 def _bring_up_to_date(some: list[_Follows] | None) -> None:
     """Turn the keys as their loggers are now: these, and those whose names have changed; None: all."""
-    _turn(partial(_as_they_are, [] if some is None else list(some), some is None))
+    looked_up = [] if some is None else list(some)
+    try:
+        _turn(partial(_as_they_are, looked_up, some is None))
+    except BaseException:
+        name_watch.touched.update(follows.address for follows in looked_up)  # the next one makes up for it
+        raise
 
 
 def _as_they_are(some: list[_Follows], all_of_them: bool) -> tuple[list[int], list[int]]:
