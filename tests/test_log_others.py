@@ -161,6 +161,7 @@ def configure(out):
 
     yield configure
     structlog.reset_defaults()
+    logging.setLoggerClass(logging.Logger)  # which structlog's factory for logging has set
 
 
 def test_structlog_follows_what_is_configured(configure, out):
