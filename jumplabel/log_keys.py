@@ -20,7 +20,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
 
-from jumplabel import log_hooks, name_watch
+from jumplabel import log_hooks, log_others, name_watch  # noqa: F401
 from jumplabel.errors import StaticKeyError
 from jumplabel.keys import StaticKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
@@ -161,6 +161,8 @@ class _Follows:
             if isinstance(self.level, tuple):
                 number, more = name_watch.find(place, self.level)
                 depends += more
+            if not issubclass(type(found), logging.Logger | logging.LoggerAdapter):
+                depends.append((place, "__name__"))
             for holder, name in depends:
                 watch = name_watch.watch(holder, name, self.address, self.engine_key)
                 if watch is None:
@@ -188,7 +190,11 @@ class _Follows:
 
     def may_act(self, look: Look) -> tuple[bool, tuple[int, ...]]:
         found = self.found()
-        return (True, ()) if found is None else look.may_act(found, self.method, self.number)
+        if found is None:
+            return True, ()
+        module = self.place()
+        name = vars(module).get("__name__") if self.path and module is not None else None
+        return look.may_act(found, self.method, self.number, name if type(name) is str else None)
 
 
 def _nothing() -> None:
@@ -341,8 +347,11 @@ def _compare(some: list[_Follows], look: Look) -> tuple[list[int], list[int]]:
     return on, off
 
 
-def _through(changed: object, name: str, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
-    """Make a change of an object's attribute: before it, turn on what it turns on, and after it, off the others."""
+def _through(changed: object, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
+    """Make a change of an object: before it, turn on what it turns on, and after it, off the others.
+
+    attributes    that the object will have, as far as we can tell
+    """
 
     def work() -> None:
         affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
@@ -378,6 +387,23 @@ def _through(changed: object, name: str, attributes: dict[str, Any] | None, chan
 
 def _are_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(one[name] is other[name] for name in other)
+
+
+def _past_lock(changed: object, change: Callable[[], None]) -> None:
+    """The same, where we must not wait for the lock: turn all on that it concerns, and look when the lock is free."""
+
+    def go_on() -> None:
+        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+        name_watch.touched.update(follows.address for follows in affected)
+        name_watch.changed()
+        _turn(lambda: ([follows.address for follows in affected if not follows.engine_key.enabled], []))
+
+    go_on()
+    try:
+        change()
+    finally:
+        go_on()  # somebody may have worked it out meanwhile
+        _settle()
 
 
 def _clear(clear: Callable[[], None]) -> None:
@@ -418,6 +444,7 @@ def _settle() -> None:
 
 log_hooks.listeners.concerns = lambda thing: id(thing) in _concerned
 log_hooks.listeners.through = _through
+log_hooks.listeners.past_lock = _past_lock
 log_hooks.listeners.cleared = _clear
 name_watch.listeners.settle = _settle
 name_watch.listeners.through = _rebind
