@@ -145,23 +145,28 @@ class StaticKey:
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
         if _current_batch() is not None:
             raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
-        override, report = ffi.new("struct key_override **"), new_report(1)
+        override = ffi.new("struct key_override **")
+        report = new_report(1) if callbacks else ffi.NULL
         try:
             # Within the try: a signal handler may raise right behind the call.
             try:
                 error = lib.static_key_override(self._key, enabled, override, report)
             finally:
-                if callbacks:
+                if report:
                     tell(report, [self])
             _check(error, self)
             yield self
         finally:
-            # The engine looks whether there is one: there may be no memory for us to do so.
             try:
-                error = lib.static_key_lift(self._key, override, report)
+                if callbacks and not report:
+                    report = new_report(1)
             finally:
-                if callbacks:
-                    tell(report, [self])
+                # The engine looks whether there is one: there may be no memory for us to do so, or for a report.
+                try:
+                    error = lib.static_key_lift(self._key, override, report)
+                finally:
+                    if report:
+                        tell(report, [self])
             _check(error, self)
 
     def __repr__(self) -> str:
