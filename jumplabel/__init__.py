@@ -3,8 +3,8 @@
 What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
 StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
 
-Importing the package changes nothing in the process. The first gate, switch or other native site maps executable memory
-and takes SIGTRAP.
+Importing the package changes nothing in the process, unless JUMPLABEL_INSTRUMENT says so. The first gate, switch or
+other native site maps executable memory and takes SIGTRAP.
 
 (PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
 assertions, and warn where it finds the package imported before it begins.)
@@ -41,12 +41,14 @@ from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
+from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 _configure()
+_start()
 
 __all__ = [
     "CallbackError",

@@ -151,7 +151,7 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
     """What its names lead to, if its own code."""
     variables = vars(module)
     for value in list(variables.values()):
-        if isinstance(value, type):
+        if issubclass(type(value), type):
             has_some = value.__module__ == module.__name__
         else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
             has_some = not type(value).__flags__ & _MANAGED_DICT

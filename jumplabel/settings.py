@@ -9,6 +9,8 @@ variable                meaning                                                 
 ``JUMPLABEL_POKE``      how sites are rewritten; unset: by int3, and by whole    ``int3``, ``word``
                         words while a thread blocks SIGTRAP
 ======================  =======================================================  ==========
+
+JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in startup.py.
 """
 
 import os

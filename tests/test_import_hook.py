@@ -118,6 +118,20 @@ def test_tests_of_keys_become_sites(packages: Packages) -> None:
     assert sites(packages.load("shop_c.plain", source).__name__) == ["asserts.shop_c.plain"]
 
 
+def test_what_a_module_holds_is_not_asked_what_it_is(packages: Packages) -> None:
+    """Proxies, as those of celery and Django, make what they stand for when they are asked."""
+    source = """
+        class Proxy:
+            @property
+            def __class__(self):
+                raise ImportError("too early")
+
+        proxy = Proxy()
+        """
+    install("shop_proxy")
+    assert type(packages.load("shop_proxy", source).proxy).__name__ == "Proxy"
+
+
 def test_a_decorator_in_the_source_keeps_the_sites_there_are(packages: Packages) -> None:
     source = CART.replace("    def total", "    @static_branches\n    def total").replace(
         "import logging\n",
