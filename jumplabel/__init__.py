@@ -25,6 +25,7 @@ from jumplabel.errors import (
     JumpLabelError,
     PatchError,
     PatternError,
+    RemoteError,
     SettingError,
     StaticKeyError,
     TracepointError,
@@ -33,12 +34,17 @@ from jumplabel.hints import likely, unlikely
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
+from jumplabel.serving import Server, serve
 from jumplabel.settings import configure as _configure
+from jumplabel.settings import folder_to_serve as _folder_to_serve
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
 from jumplabel.tracepoint import Tracepoint
 
 _configure()
+_folder = _folder_to_serve()
+if _folder is not None:
+    serve(_folder or None)
 
 __all__ = [
     "DecorationError",
@@ -49,6 +55,8 @@ __all__ = [
     "NativeBranch",
     "PatchError",
     "PatternError",
+    "RemoteError",
+    "Server",
     "SettingError",
     "StaticCall",
     "StaticKey",
@@ -63,6 +71,7 @@ __all__ = [
     "keys",
     "likely",
     "native_branch",
+    "serve",
     "static_branches",
     "static_gate",
     "static_switch",
