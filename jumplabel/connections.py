@@ -128,8 +128,18 @@ class Connections:
             self._listener.close()
         self._selector.close()
 
+    def sound(self) -> bool:
+        """Whether the descriptors are still ours, as far as can be seen: programs close them all to become daemons."""
+        try:
+            return self._listener is not None and bool(
+                self._listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+            )
+        except OSError:
+            return False
+
     def abandon(self) -> None:
-        """In place of ``close()``, where somebody else has closed the descriptors."""
+        """In place of ``close()``, where they are not."""
+        self.closing = True
         self._unwatch()
         _abandoned.append(self)
 

@@ -130,8 +130,7 @@ class Server:
             ours.run()
         except OSError as error:
             report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"))
-            self._folder = -1
-            ours.abandon()
+            self._abandon()
         else:
             ours.close()
         finally:  # an error of another kind ends the thread, which is how the interpreter reports it
@@ -154,6 +153,12 @@ class Server:
         if self._folder >= 0:
             os.close(self._folder)
             self._folder = -1
+
+    def _abandon(self) -> None:
+        """Where the program has closed all descriptors: what is left of this keeps off them."""
+        self._folder = -1
+        self._connections.abandon()
+        _servers.discard(self)
 
     def _forked(self) -> None:
         """In a child, which has a copy of the descriptors and none of the threads: a socket of its own."""
@@ -202,9 +207,11 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     """
     with connections.lock:
         path = default_folder(os.geteuid()) if folder is None else _absolute(folder)
-        for server in _servers:
+        for server in list(_servers):
             if server._folder_path == path and not server._connections.closing:
-                return server
+                if server._connections.sound():
+                    return server
+                server._abandon()
         return Server(path)
 
 

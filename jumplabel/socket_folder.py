@@ -42,7 +42,8 @@ def open_folder(path: str, owners: Collection[int], make: bool = False) -> int:
         folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
     except (OSError, ValueError) as error:
         why = "is a symbolic link" if os.path.islink(path) else getattr(error, "strerror", None) or str(error)
-        raise RemoteError(f"the folder {path!r}: {why}; name one that is there, or can be made there") from error
+        advice = "; name one that is there, or can be made there" if make else ""
+        raise RemoteError(f"the folder {path!r}: {why}{advice}") from error
     try:
         status = os.fstat(folder)
         if status.st_uid not in owners:
