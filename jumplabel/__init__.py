@@ -5,6 +5,9 @@ StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump
 
 Importing the package changes nothing in the process. The first gate, switch or other native site maps executable memory
 and takes SIGTRAP.
+
+(PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
+assertions, and warn where it finds the package imported before it begins.)
 """
 
 try:
@@ -20,6 +23,7 @@ except ModuleNotFoundError as error:
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
+    CallbackError,
     DecorationError,
     InstrumentError,
     JumpLabelError,
@@ -35,18 +39,18 @@ from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
 from jumplabel.serving import Server, serve
+from jumplabel.serving import serve_if_asked as _serve_if_asked
 from jumplabel.settings import configure as _configure
-from jumplabel.settings import folder_to_serve as _folder_to_serve
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
+from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 _configure()
-_folder = _folder_to_serve()
-if _folder is not None:
-    serve(_folder or None)
+_serve_if_asked()
 
 __all__ = [
+    "CallbackError",
     "DecorationError",
     "Info",
     "InstrumentError",
@@ -62,6 +66,7 @@ __all__ = [
     "StaticKey",
     "StaticKeyArray",
     "StaticKeyError",
+    "Toggle",
     "Tracepoint",
     "TracepointError",
     "batch",
@@ -71,6 +76,8 @@ __all__ = [
     "keys",
     "likely",
     "native_branch",
+    "off_toggle",
+    "on_toggle",
     "serve",
     "static_branches",
     "static_gate",

@@ -13,10 +13,9 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
-from weakref import ref
 
 from jumplabel import requests
+from jumplabel._engine import lib
 from jumplabel.errors import JumpLabelError, RemoteError
 from jumplabel.patterns import Patterns
 from jumplabel.requests import Answer, line
@@ -162,7 +161,7 @@ class Connections:
                     self._alarm.heard.recv(4096)
             except Exception as error:
                 if client is None or not isinstance(error, OSError):  # that is one that has hung up
-                    report(error)
+                    report(error, self)
                 if client is not None:
                     self._drop(client)
         self._tell()
@@ -189,7 +188,7 @@ class Connections:
                 self._resume = time.monotonic() + PAUSE_SECONDS
                 if not self._no_room:
                     self._no_room = True
-                    report(error)
+                    report(error, self)
                 return
             self._no_room = False
 
@@ -309,12 +308,6 @@ def _send(connection: socket.socket, data: bytes | bytearray) -> int:
         return 0
 
 
-def report(error: Exception) -> None:
-    """To sys.unraisablehook, which is told what a weak reference's callback raises."""
-
-    def callback(_: object) -> None:
-        raise error
-
-    nothing = partial(int)
-    reference = ref(nothing, callback)
-    del nothing, reference
+def report(error: Exception, by: object) -> None:
+    """To sys.unraisablehook."""
+    lib.call_site_unraisable(id(error), id(by))

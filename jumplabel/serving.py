@@ -18,6 +18,7 @@ from jumplabel import connections
 from jumplabel._engine import lib
 from jumplabel.connections import Connections, report
 from jumplabel.errors import RemoteError
+from jumplabel.settings import folder_to_serve
 from jumplabel.socket_folder import address, default_folder, is_dead, lock_folder, open_folder, socket_name, unix_socket
 
 _FOLDER_SECONDS = 2.0
@@ -129,7 +130,7 @@ class Server:
             lib.jump_label_unblock_signals()  # the mask is that of whoever started us
             ours.run()
         except OSError as error:
-            report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"))
+            report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"), self)
             self._abandon()
         else:
             ours.close()
@@ -215,6 +216,13 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
         return Server(path)
 
 
+def serve_if_asked() -> None:
+    """By JUMPLABEL_SERVE. Raises SettingError, and what serve() raises."""
+    folder = folder_to_serve()
+    if folder is not None:
+        serve(folder or None)
+
+
 def _absolute(folder: Any) -> str:
     try:
         path = os.fspath(folder)
@@ -265,7 +273,7 @@ def _after_fork_in_child() -> None:
         try:
             server._forked()
         except Exception as error:
-            report(error)
+            report(error, server)
 
 
 atexit.register(_close_all)
