@@ -47,7 +47,7 @@ _abandoned: list[object] = []
 
 
 class _Alarm:
-    """What others may ring at any time to wake the thread. Closed when nobody can any more, hence not by hand.
+    """What others may ring at any time to wake the thread. Closed when nobody does any more, hence not by hand.
 
     Not an eventfd: a program that becomes a daemon closes all descriptors, and we would write into its next file.
     """
@@ -89,9 +89,10 @@ class Connections:
         self._watching = False
         self._no_room = False
         self._resume = float("inf")
-        self._alarm = _Alarm()
+        self._alarm: _Alarm | None = _Alarm()
+        self._heard = self._alarm.heard
         self._selector = selectors.DefaultSelector()
-        self._selector.register(self._alarm.heard, selectors.EVENT_READ)
+        self._selector.register(self._heard, selectors.EVENT_READ)
         if listener is not None:
             self._selector.register(listener, selectors.EVENT_READ)
 
@@ -100,7 +101,7 @@ class Connections:
     def stop(self) -> None:
         """Have ``run()`` return. Raises OSError where the program has closed the descriptors: nobody hears."""
         self.closing = True
-        self._alarm.ring()
+        self._ring()
 
     def _on_toggle(self, toggle: Toggle) -> None:
         """Called by whoever toggles, even in a signal handler: no lock, no wait."""
@@ -108,7 +109,12 @@ class Connections:
             self._toggles.append((time.time(), toggle.key.name, toggle.old, toggle.new, toggle.sites))
         else:
             self._lost += 1
-        self._alarm.ring()
+        self._ring()
+
+    def _ring(self) -> None:
+        alarm = self._alarm
+        if alarm is not None:
+            alarm.ring()
 
     # ---- the thread; and, in the child of a fork, whoever has forked ----
 
@@ -126,6 +132,7 @@ class Connections:
         if self._listener is not None:
             self._listener.close()
         self._selector.close()
+        self._alarm = None
 
     def sound(self) -> bool:
         """Whether the descriptors are still ours, as far as can be seen: programs close them all to become daemons."""
@@ -158,7 +165,7 @@ class Connections:
                 elif event.fileobj is self._listener:
                     self._accept()
                 else:
-                    self._alarm.heard.recv(4096)
+                    self._heard.recv(4096)
             except Exception as error:
                 if client is None or not isinstance(error, OSError):  # that is one that has hung up
                     report(error, self)

@@ -85,7 +85,7 @@ def _read(answers: BufferedIOBase) -> Answer | None:
         return None
     except TimeoutError as error:
         raise RemoteError("it does not answer in time; try again with a longer --timeout") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise RemoteError(f"it does not answer as jumplabel does: {error}") from error
 
 
@@ -123,8 +123,16 @@ def _connect_in(path: str, pid: int, uid: int, timeout: float) -> socket.socket:
     folder = open_folder(path, {uid, os.geteuid(), 0})
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        connection.settimeout(timeout)
-        connection.connect(address(folder, socket_name(pid)))
+        end = time.monotonic() + timeout
+        connection.setblocking(False)
+        while True:
+            try:
+                connection.connect(address(folder, socket_name(pid)))
+                break
+            except BlockingIOError as error:  # many others wait to be accepted
+                if time.monotonic() > end:
+                    raise RemoteError(f"{path}/{socket_name(pid)}: it accepts nobody; is it stopped?") from error
+            time.sleep(0.01)
         if peer(connection)[0] != pid:
             raise RemoteError(f"{path}/{socket_name(pid)} is that of another process, {peer(connection)[0]}")
         return connection
