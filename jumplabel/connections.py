@@ -122,6 +122,7 @@ class Connections:
         """Raises OSError where the selector does."""
         while not self.closing:
             self._turn()
+        self._tell()
 
     def close(self) -> None:
         """All that is open; without a word to anybody."""

@@ -6,7 +6,7 @@ import socket
 import time
 from contextlib import suppress
 
-MANY = 8.0  # seconds that nothing takes
+MANY = 60.0  # seconds that nothing takes
 
 
 def wait_for(condition):

@@ -8,7 +8,6 @@ import socket
 import subprocess
 import sys
 import tempfile
-import time
 from pathlib import Path
 
 import pytest
@@ -285,16 +284,22 @@ def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
 
 WORKERS = """
 workers = []
+may_end, end = os.pipe()
 for n in range(3):
     pid = os.fork()
     if not pid:
         signal.alarm(60)
         {work}
+        os.close(end)
         run(lambda: tracing)
+        os.read(may_end, 1)
         os._exit(7)
     workers.append(pid)
 ready()
 print(*workers, flush=True)
+run(lambda: tracing)
+sys.stdin.readline()
+os.close(end)
 for pid in workers:
     assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 7
 """
@@ -347,6 +352,7 @@ def test_watching_a_tree(start, environment):
         subprocess.run(command, env=environment, check=True, capture_output=True)
         told = {watch.stdout.readline().split()[0] for _ in range(4)}
         assert told == {str(process.pid), *workers}
+        assert ends(process)[1] == ""
         assert watch.wait(60) == 0
 
 
@@ -380,6 +386,7 @@ def test_nothing_stays_behind(start, run):
 import select
 def state():
     return sorted(globals()), threading.active_count(), len(os.listdir("/proc/self/fd")), jumplabel.serving._servers
+before = end = None
 before = state()
 ready()
 while not select.select([sys.stdin], [], [], 0.001)[0]:

@@ -377,6 +377,23 @@ def test_a_callback_that_closes_the_server():
     )
 
 
+def test_the_last_toggles_are_told_when_the_server_closes():
+    run(
+        PROCESS,
+        WATCHING,
+        """
+        connection, file = watching("*")
+        jumplabel.on_toggle(close := lambda toggle: server.close())
+        ask_and_close = talk(server.path, request("enable", key.name))
+        jumplabel.off_toggle(close)
+        assert [told["new"] for told in lines(file.read())] == [True]
+        file.close()
+        connection.close()
+        clean()
+        """,
+    )
+
+
 def test_toggles_are_not_collected_by_a_batch_of_the_program():
     run(
         PROCESS,
