@@ -29,6 +29,7 @@ from jumplabel.errors import (
     JumpLabelError,
     PatchError,
     PatternError,
+    RemoteError,
     SettingError,
     StaticKeyError,
     TracepointError,
@@ -40,6 +41,8 @@ from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
+from jumplabel.serving import Server, serve
+from jumplabel.serving import serve_if_asked as _serve_if_asked
 from jumplabel.settings import configure as _configure
 from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
@@ -49,6 +52,7 @@ from jumplabel.tracepoint import Tracepoint
 
 _configure()
 _start()
+_serve_if_asked()
 
 __all__ = [
     "CallbackError",
@@ -63,6 +67,8 @@ __all__ = [
     "NativeBranch",
     "PatchError",
     "PatternError",
+    "RemoteError",
+    "Server",
     "SettingError",
     "StaticCall",
     "StaticKey",
@@ -83,6 +89,7 @@ __all__ = [
     "native_branch",
     "off_toggle",
     "on_toggle",
+    "serve",
     "static_branches",
     "static_gate",
     "static_switch",

@@ -1,4 +1,4 @@
-"""The command line: python -m jumplabel {info,run,dis,demo,stress,bench}."""
+"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,demo,stress,bench}."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, NoReturn
 
-from jumplabel import startup
+from jumplabel import remote_commands, startup
 from jumplabel.errors import PatternError
 from jumplabel.table import info, jump_table, start
 
@@ -50,6 +50,8 @@ def main() -> int:
     )
     command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
     command.set_defaults(run=_dis)
+
+    remote_commands.add(commands)
 
     command = commands.add_parser("demo", help="toggle a key while threads call what depends on it")
     command.description = "Toggle a key without pause while threads call a static_switch, and check every result."
