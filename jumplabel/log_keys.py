@@ -243,12 +243,13 @@ def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
 def _key_is_gone(its_address: int, _: object) -> None:
     """Anywhere, as the collector runs: so nothing changes under the feet of whoever is here, and nobody waits."""
     _left.append(its_address)
-    if logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
+    lock = logging._lock  # type: ignore[attr-defined]
+    if lock is not None and lock.acquire(blocking=False):  # the interpreter empties modules as it ends
         try:
             if _depth == 0:
                 _exclusively(_nothing)
         finally:
-            logging._lock.release()  # type: ignore[attr-defined]
+            lock.release()
 
 
 def _forget_those_left() -> None:
