@@ -324,19 +324,17 @@ def test_what_nobody_could_be_told_is_counted():
         """
         connection, file = watching("*")
         connections._TOGGLES = 3
-        with connections.lock:  # which the thread takes to drop a connection
-            connect(server.path).close()
-            slow = connect(server.path)
-            slow.close()
+        entered, leave = threading.Event(), threading.Event()
+        jumplabel.requests.answers = lambda request: entered.set() or leave.wait(MANY) and iter(())
+        with connect(server.path) as slow:
+            slow.sendall(request("keys"))
+            assert entered.wait(MANY)  # there the thread is
             for _ in range(4):
                 key.enable()
                 key.disable()
-            told = 8
-        answers = []
-        while told:
-            answers += lines(file.readline())
-            told -= answers[-1].get("lost", 1)
-        assert all(answer.get("key") == key.name or answer["lost"] > 0 for answer in answers)
+            leave.set()
+            answers = [lines(file.readline())[0] for _ in range(4)]
+        assert [answer.get("new") for answer in answers] == [True, False, True, None] and answers[3] == {"lost": 5}
         file.close()
         connection.close()
         clean()
