@@ -91,6 +91,7 @@ class Connections:
         self._resume = float("inf")
         self._alarm: _Alarm | None = _Alarm()
         self._heard = self._alarm.heard
+        self._inode = os.fstat(self._heard.fileno()).st_ino
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._heard, selectors.EVENT_READ)
         if listener is not None:
@@ -99,7 +100,7 @@ class Connections:
     # ---- from any thread ----
 
     def stop(self) -> None:
-        """Have ``run()`` return. Raises OSError where the program has closed the descriptors: nobody hears."""
+        """Have ``run()`` return."""
         self.closing = True
         self._ring()
 
@@ -125,8 +126,11 @@ class Connections:
         self._tell()
 
     def close(self) -> None:
-        """All that is open; without a word to anybody."""
+        """All that is open, if it is ours; without a word to anybody."""
         self._unwatch()
+        if not self.sound():
+            _abandoned.append(self)
+            return
         for client in list(self._clients.values()):
             client.connection.close()
         self._clients.clear()
@@ -138,17 +142,9 @@ class Connections:
     def sound(self) -> bool:
         """Whether the descriptors are still ours, as far as can be seen: programs close them all to become daemons."""
         try:
-            return self._listener is not None and bool(
-                self._listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
-            )
+            return os.fstat(self._heard.fileno()).st_ino == self._inode
         except OSError:
             return False
-
-    def abandon(self) -> None:
-        """In place of ``close()``, where they are not."""
-        self.closing = True
-        self._unwatch()
-        _abandoned.append(self)
 
     def welcome(self, connection: socket.socket) -> None:
         client = _Client(connection)

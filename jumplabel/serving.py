@@ -53,11 +53,11 @@ class Server:
             if ours.closing:
                 return
             ours.closing = True
+            if not ours.sound():  # then the thread never hears of it
+                self._give_up()
+                return
             self._unlink()
-        try:
-            ours.stop()
-        except OSError:  # the program has closed all descriptors: the thread never hears of it
-            return
+        ours.stop()
         if threading.get_ident() != self._thread and self._ended.acquire(timeout=5):
             self._ended.release()
 
@@ -131,12 +131,12 @@ class Server:
             ours.run()
         except OSError as error:
             report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"), self)
-            self._abandon()
-        else:
-            ours.close()
         finally:  # an error of another kind ends the thread, which is how the interpreter reports it
             ours.closing = True
             with connections.lock:
+                if not ours.sound():
+                    self._give_up()
+                ours.close()
                 _servers.discard(self)
                 self._unlink()
                 self._close_folder()
@@ -155,10 +155,10 @@ class Server:
             os.close(self._folder)
             self._folder = -1
 
-    def _abandon(self) -> None:
-        """Where the program has closed all descriptors: what is left of this keeps off them."""
+    def _give_up(self) -> None:
+        """Where the program has closed all descriptors: their numbers may be somebody else's by now."""
         self._folder = -1
-        self._connections.abandon()
+        self._connections.closing = True
         _servers.discard(self)
 
     def _forked(self) -> None:
@@ -212,7 +212,7 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
             if server._folder_path == path and not server._connections.closing:
                 if server._connections.sound():
                     return server
-                server._abandon()
+                server._give_up()
         return Server(path)
 
 

@@ -155,6 +155,7 @@ NO_REQUESTS = {
     "a large number": b"1" * 4000 + b"\n",
     "not a number": b"NaN\n",
     "two lines": ENABLE + b"\n" + ENABLE + b"\n",
+    "an empty line behind": ENABLE + b"\n\n",
     "more than a line": ENABLE + b"\nx",
     "one byte too many": ENABLE.ljust(4096) + b"\n",
     "no end": ENABLE.ljust(4097),
