@@ -1,0 +1,146 @@
+"""What package_tests.py and hooked_stdlib.py share: the import hook, what is logged, and a thread that turns loggers.
+
+All of it is for a process of its own.
+"""
+
+import contextlib
+import hashlib
+import logging
+import os
+import random
+import re
+import sys
+import threading
+import time
+from collections import Counter
+
+import jumplabel
+from jumplabel import StaticKeyError
+from jumplabel.patterns import Patterns
+
+LEVELS = [logging.NOTSET, 1, 5, 7, logging.DEBUG, logging.INFO, logging.WARNING, logging.CRITICAL + 10]
+
+
+class Records:
+    """What was logged by files under a folder: of each record where, by whom, how severe, and its text.
+
+    All but the addresses in it; and in no order, as threads have none.
+    """
+
+    def __init__(self, folder: str) -> None:
+        self._under = os.path.join(os.path.abspath(folder), "")
+        self._factory = logging.getLogRecordFactory()
+        self._records: list[str] = []
+        self.n = 0
+        self.digests: dict[str, str] = {}
+        logging.setLogRecordFactory(self._made)
+
+    def _made(self, *args, **kwargs):
+        record = self._factory(*args, **kwargs)
+        if record.pathname.startswith(self._under):
+            where = f"{record.pathname.removeprefix(self._under)}:{record.lineno} in {record.funcName}"
+            text = f"{where}: {record.name} {record.levelno} {bool(record.exc_info)} {record.getMessage()}"
+            self._records.append(re.sub("0x[0-9a-f]+", "0x", text))
+        return record
+
+    def belong_to(self, test: str) -> None:
+        """What was logged since the last call."""
+        records, self._records = sorted(self._records), []
+        if records:
+            self.n += len(records)
+            self.digests[test] = hashlib.sha256("\n".join(records).encode("utf-8", "replace")).hexdigest()
+
+
+class Asked:
+    """How many logging statements were reached, whatever came of them: how often a logger was asked for its level.
+
+    For runs without the hook, where every statement asks.
+    """
+
+    n = 0
+
+    def __init__(self) -> None:
+        original = logging.Logger.isEnabledFor
+
+        def counted(logger, level):
+            self.n += 1
+            return original(logger, level)
+
+        logging.Logger.isEnabledFor = counted
+
+
+@contextlib.contextmanager
+def flipping(loggers, seed):
+    """A thread turns the loggers, the root logger, logging as a whole and the assertions all the while; yields [n]."""
+    stop, n, chance = threading.Event(), [0], random.Random(seed)
+    turned = [logging.getLogger(name) for name in loggers]
+    before = [(logger, logger.level) for logger in [logging.root, *turned]]
+
+    def flip():
+        what = chance.randrange(8)
+        if what < 3:
+            chance.choice(turned).setLevel(chance.choice(LEVELS))
+        elif what < 5:
+            logging.root.setLevel(chance.choice(LEVELS))
+        elif what < 6:
+            logging.disable(chance.choice([0, 0, 0, logging.DEBUG, logging.CRITICAL]))
+        elif what < 7:
+            chance.choice(turned).disabled = chance.random() < 0.25
+        else:
+            for key in asserts_keys():
+                with contextlib.suppress(StaticKeyError):
+                    key.enable() if chance.random() < 0.5 else key.disable()
+        n[0] += 1
+
+    def flips():
+        while not stop.is_set():
+            flip()
+            time.sleep(chance.random() * 0.001)
+
+    thread = threading.Thread(target=flips, daemon=True)
+    thread.start()
+    try:
+        yield n
+    finally:
+        stop.set()
+        thread.join()
+        logging.disable(logging.NOTSET)
+        for logger, level in before:
+            logger.disabled = False
+            logger.setLevel(level)
+
+
+def asserts_keys():
+    return [key for key in jumplabel.keys() if key.name.startswith("asserts.")]
+
+
+def enable_asserts() -> None:
+    """Of all modules that are loaded."""
+    for key in asserts_keys():
+        key.enable()
+
+
+def log_keys():
+    return [key for key in jumplabel.keys() if key.name.startswith("logging.")]
+
+
+def sites() -> tuple[int, int]:
+    """How many there are: of logging statements, of assertions."""
+    kinds = Counter(entry.key.partition(".")[0] for entry in jumplabel.jump_table())
+    return kinds["logging"], kinds["asserts"]
+
+
+def disagreeing() -> list[str]:
+    """The keys, and the sites, that are in another state than their logger."""
+    wrong = []
+    for key in log_keys():
+        is_on = key.logger.isEnabledFor(key.level)
+        if key.enabled != is_on or any(entry.state != is_on for entry in key.entries):
+            wrong.append(f"{key!r} and its sites {[entry.state for entry in key.entries]}: the logger says {is_on}")
+    return wrong
+
+
+def loaded(patterns) -> list[str]:
+    """The modules that the hook comes too late for."""
+    patterns = Patterns(patterns)
+    return [name for name in sys.modules if name in patterns]
