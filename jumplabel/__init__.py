@@ -30,6 +30,9 @@ from jumplabel.errors import (
     TracepointError,
 )
 from jumplabel.hints import likely, unlikely
+from jumplabel.import_hook import Hook, install, uninstall
+from jumplabel.instrument import Instrumentation, instrument
+from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
@@ -42,8 +45,11 @@ _configure()
 
 __all__ = [
     "DecorationError",
+    "Hook",
     "Info",
     "InstrumentError",
+    "Instrumentation",
+    "Instrumented",
     "JumpEntry",
     "JumpLabelError",
     "NativeBranch",
@@ -58,6 +64,9 @@ __all__ = [
     "TracepointError",
     "batch",
     "info",
+    "install",
+    "instrument",
+    "instrumented",
     "jump_table",
     "key",
     "keys",
@@ -66,5 +75,6 @@ __all__ = [
     "static_branches",
     "static_gate",
     "static_switch",
+    "uninstall",
     "unlikely",
 ]

@@ -70,7 +70,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
         made = snapshot_of(target, strict)
         if made is not target:
             return made
-    functions = dict.fromkeys(_functions(target))
+    functions = dict.fromkeys(functions_in(target))
     if not functions and not isinstance(target, type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
     module = getattr(target, "__module__", None) if isinstance(target, type | FunctionType) else None
@@ -88,7 +88,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     return target
 
 
-def _functions(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
+def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
     """The functions in what is decorated, or in an attribute of a class. By its type: anything may be there."""
     kind = type(target)
     if kind is Snapshot or any(target is one for one in above):
@@ -97,23 +97,23 @@ def _functions(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionTyp
     if issubclass(kind, type):
         for value in list(vars(target).values()):
             if not issubclass(type(value), type) or _is_defined_in(target, value):
-                yield from _functions(value, above)
+                yield from functions_in(value, above)
     elif issubclass(kind, property):
         for accessor in (target.fget, target.fset, target.fdel):
-            yield from _functions(accessor, above)
+            yield from functions_in(accessor, above)
     elif issubclass(kind, classmethod | staticmethod | MethodType):
-        yield from _functions(target.__func__, above)
+        yield from functions_in(target.__func__, above)
     elif issubclass(kind, cached_property | partialmethod):
-        yield from _functions(target.func, above)
+        yield from functions_in(target.func, above)
     elif kind is FunctionType:
         yield target
-        yield from _functions(getattr(target, "__wrapped__", None), above)
+        yield from functions_in(getattr(target, "__wrapped__", None), above)
     else:
         try:
             below = object.__getattribute__(target, "__dict__").get("__wrapped__")
         except Exception:  # whatever this is, it shows no function
             return
-        yield from _functions(below, above)
+        yield from functions_in(below, above)
 
 
 def _is_defined_in(outer: type, inner: type) -> bool:

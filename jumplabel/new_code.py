@@ -4,7 +4,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
-from jumplabel.code_objects import make_branches
+from jumplabel.code_objects import keep, kept, make_branches
 from jumplabel.functions import printable
 from jumplabel.hints import HINTS
 from jumplabel.keys import StaticKey, address
@@ -129,4 +129,6 @@ def _make(code: CodeType, made_plan: Plan, keys: dict[Path, StaticKey], module: 
             make_branches(new, branches)
         except RuntimeError as error:
             raise refusal(code, code.co_firstlineno, error) from error
+    if kept(code):
+        keep(new, kept(code))
     return new

@@ -1,0 +1,90 @@
+"""Functions whose logger is a closure's variable: each gets sites for the one that it has found."""
+
+from collections.abc import Iterable
+from types import CodeType, FunctionType
+from typing import Any
+from weakref import WeakValueDictionary, ref
+
+from jumplabel.code_objects import branches_of, keep, kept, make_branches, set_code
+from jumplabel.functions import printable
+from jumplabel.keys import address
+from jumplabel.log_keys import LogKey
+from jumplabel.marked_code import Site
+from jumplabel.marking import Statement
+from jumplabel.reading import CLOSURE, GLOBAL
+from jumplabel.scope import NOT_FOUND, Scope
+
+
+class _Seen:
+    """A code object with marks of closures, whose sites lead on for good; and what was made of it."""
+
+    def __init__(self, code: CodeType, sites: Iterable[Site], module: str) -> None:
+        number = id(code)
+        self.code = ref(code, lambda _: _seen.pop(number, None))
+        self.sites = list(sites)
+        self.marks = list(dict.fromkeys(mark for *_, mark, _ in self.sites))
+        self.module = module
+        self.codes: WeakValueDictionary[tuple[int | None, ...], CodeType] = WeakValueDictionary()
+
+
+_seen: dict[int, _Seen] = {}
+
+
+def remember(code: CodeType, sites: Iterable[Site], module: str) -> None:
+    """Where follow() finds the sites of a closure's code."""
+    _seen[id(code)] = _Seen(code, sites, module)
+
+
+def follow(function: FunctionType) -> FunctionType:
+    """Give a function code whose sites follow the loggers that its closure's variables hold now.
+
+    Called where the function is made. Functions with the same loggers share their code.
+    """
+    code = function.__code__
+    seen = _seen.get(id(code))
+    if seen is None or seen.code() is not code:
+        return function
+    scope = Scope.of(function)
+    keys = {mark: _key(Statement.of(mark), scope) for mark in seen.marks}
+    if not any(keys.values()):
+        return function
+    identity = tuple(address(key) if key else None for key in keys.values())
+    made = seen.codes.get(identity)
+    if made is None:
+        made = seen.codes[identity] = _make(code, seen, keys)
+    set_code(function, made)
+    return function
+
+
+def _key(statement: Statement, scope: Scope) -> LogKey | None:
+    level: Any = statement.level
+    if isinstance(level, tuple):
+        # No other module's: nobody would tell us that the name is bound to another number.
+        level = scope.find((GLOBAL, *level)) if _is_of_logging(level, scope) else None
+        if type(level) is not int:
+            return None
+    logger = scope.find((CLOSURE, *statement.logger))
+    return None if logger is NOT_FOUND else LogKey.of(logger, statement.method, level)
+
+
+def _is_of_logging(level: tuple[str, ...], scope: Scope) -> bool:
+    holder = scope.find((GLOBAL, *level[:-1])) if len(level) == 2 else None
+    return getattr(holder, "__name__", None) == "logging"
+
+
+def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey | None]) -> CodeType:
+    new = code.replace()
+    branches = [
+        (address(key), printable(f"{seen.module}.{code.co_qualname}:{line}"), *site)
+        for *site, mark, line in seen.sites
+        if (key := keys[mark])
+    ]
+    others = {address(key): key for key in kept(code)}
+    branches += [
+        (number, printable(f"{seen.module}.{code.co_qualname}"), *site)
+        for number, *site in branches_of(code)
+        if number in others
+    ]
+    make_branches(new, branches)
+    keep(new, [*others.values(), *filter(None, keys.values())])
+    return new

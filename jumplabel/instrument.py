@@ -1,0 +1,142 @@
+"""``instrument()``: functions of modules that are loaded already get code with sites, made from their source."""
+
+import sys
+from collections.abc import Iterator
+from types import CodeType, FunctionType, ModuleType
+
+from jumplabel.closures import follow
+from jumplabel.code_objects import set_code
+from jumplabel.errors import DecorationError, InstrumentError
+from jumplabel.instrumented import Record, all_functions, origin, restore, run
+from jumplabel.marked_code import Marked, codes, compile_marked
+from jumplabel.marking import Options
+from jumplabel.planning import KNOWN
+
+
+class Instrumentation:
+    """What ``instrument()`` has done. ``uninstall()`` undoes it; so does the end of a ``with`` block.
+
+    functions  how many have new code
+    left       (name, why) of the functions and modules that are as they were
+    """
+
+    def __init__(self) -> None:
+        self.functions = 0
+        self.left: list[tuple[str, str]] = []
+        self._records: list[Record] = []
+
+    def uninstall(self) -> None:
+        """Give the functions their original code, as ``Hook.uninstall()`` does."""
+        restore(self._records)
+        self._records.clear()
+
+    def __enter__(self) -> "Instrumentation":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstall()
+
+    def __repr__(self) -> str:
+        return f"<jumplabel.Instrumentation of {self.functions} functions, {len(self.left)} left>"
+
+
+def instrument(
+    target: ModuleType, *, logging: bool = True, asserts: bool = True, keys: bool = True, only_pure: bool = False
+) -> Instrumentation:
+    """Instrument a module that is loaded already; of a package, every module in it that is.
+
+    target   the module or package
+    logging, asserts, keys, only_pure    as for ``install()``, which is for modules to come
+
+    The source is read and compiled anew, and each living function whose code is what the source says gets the
+    instrumented code: methods, what decorators have wrapped, closures. Others are left alone: those of a source that
+    has been changed since, and those whose code somebody has rewritten, ``static_branches`` included. Calls that are
+    running, generators and coroutines go on in the code that they have. Functions are found by the garbage collector:
+    not those of before ``gc.freeze()``.
+
+    Any thread may do so. Raises InstrumentError for what is no module, and for a module that has no source file and no
+    others in it; SyntaxError, with nothing changed, for a source that is none any more.
+    """
+    if not isinstance(target, ModuleType):
+        raise InstrumentError(f"instrument() takes a module, such as sys.modules['shop'], not {target!r}")
+    options = Options(logging, asserts, keys, only_pure)
+    done = Instrumentation()
+    prepared = []
+    for module in _modules(target):
+        path = _source(module)
+        if path is None:
+            done.left.append((module.__name__, "it has no source file"))
+        else:
+            prepared.append(_Prepared(module, path, options))
+    if not prepared:
+        raise InstrumentError(f"{target!r} has no source file: it cannot be instrumented")
+    functions: dict[int, list[FunctionType]] = {}
+    for function in all_functions():
+        functions.setdefault(id(function.__globals__), []).append(function)
+    try:
+        for one in prepared:
+            run(one.record)
+            done._records.append(one.record)
+            one.replace(functions.get(id(vars(one.module)), []), done)
+    except BaseException:  # an audit hook's, say, which has a right to refuse new code
+        done.uninstall()
+        raise
+    return done
+
+
+def _modules(target: ModuleType) -> Iterator[ModuleType]:
+    yield target
+    for name, module in list(sys.modules.items()):
+        if name.startswith(f"{target.__name__}.") and isinstance(module, ModuleType):
+            yield module
+
+
+def _source(module: ModuleType) -> str | None:
+    path = getattr(module, "__file__", None)
+    return path if isinstance(path, str) and path.endswith(".py") else None
+
+
+class _Prepared:
+    """A module's code, as it was and as it will be. Nothing has been changed yet."""
+
+    def __init__(self, module: ModuleType, path: str, options: Options) -> None:
+        self.module = module
+        try:
+            with open(path, "rb") as file:
+                source = file.read()
+        except OSError as error:
+            raise InstrumentError(f"the source of {module.__name__} cannot be read: {error}") from error
+        self.marked: Marked | None = None
+        self.why = ""
+        self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
+        if KNOWN and (options.logging or options.asserts):
+            try:
+                self.marked = compile_marked(source, path, options)
+            except (DecorationError, RecursionError) as error:
+                self.why = str(error)
+        self.record = Record(module, path, self.marked, options)
+
+    def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
+        """Of the functions with the module's globals, those that are as the source says get the new code."""
+        name = self.module.__name__
+        if self.marked:
+            self.record.attach(self.module, self.marked)
+        elif self.why:
+            done.left.append((name, self.why))
+        new = dict(codes(self.marked.code)) if self.marked else {}
+        with_sites = {way[:n] for way in (self.marked.sites if self.marked else ()) for n in range(len(way) + 1)}
+        ways = {_place(code): way for way, code in self.original.items()}
+        for function in functions:
+            way = ways.get(_place(function.__code__))
+            if way is None or function.__code__ != self.original[way]:
+                if not origin(function.__code__):
+                    done.left.append((f"{name}.{function.__qualname__}", "its code is not what its source says"))
+            elif way in with_sites:
+                set_code(function, new[way])
+                follow(function)
+        self.record.ready(functions)
+        done.functions += sum(bool(origin(function.__code__)) for function in functions)
+
+
+def _place(code: CodeType) -> tuple[str, str, int]:
+    return code.co_filename, code.co_qualname, code.co_firstlineno

@@ -1,0 +1,202 @@
+"""Modules that are instrumented: which keys turn their sites, what their code was, and how to go back to it."""
+
+import gc
+import threading
+from collections.abc import Iterable, Iterator
+from importlib.util import source_hash
+from types import CodeType, FunctionType, ModuleType
+from typing import NamedTuple
+from weakref import WeakSet, ref
+
+from jumplabel import closures
+from jumplabel.branches import functions_in, static_branches
+from jumplabel.code_objects import set_code
+from jumplabel.errors import DecorationError, StaticKeyError
+from jumplabel.keys import StaticKey, key
+from jumplabel.log_keys import LogKey, bind, unbind
+from jumplabel.marked_code import Marked, Site, Way, attach, codes
+from jumplabel.marking import ASSERTS, Options, Statement
+
+
+class Instrumented(NamedTuple):
+    """A module, as ``instrumented()`` tells of it.
+
+    name   of the module
+    file   its source
+    sites  how many statements are sites for logging, for assertions: copies that the compiler makes count each
+    left   (line, why) of those that looked like one for a site, and have stayed as they are
+    """
+
+    name: str
+    file: str
+    sites: int
+    left: tuple[tuple[int, str], ...]
+
+
+class Record:
+    """Of one run of a module's code. Keeps neither module nor code alive."""
+
+    def __init__(self, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+        self.name = module.__name__
+        self.module = ref(module)
+        self.path = path
+        self.digest = marked.digest if marked else b""
+        self.options = options
+        self.left = list(marked.left) if marked else []
+        self.sites = sum(len(sites) for sites in marked.sites.values()) if marked else 0
+        self.log_keys: WeakSet[LogKey] = WeakSet()
+        self.assertions: ref[StaticKey] | None = None
+
+    def originals(self) -> dict[Way, CodeType]:
+        """Of all its code; empty where the source is not what it was."""
+        try:
+            with open(self.path, "rb") as file:
+                source = file.read()
+        except OSError:
+            return {}
+        if source_hash(source) != self.digest:
+            return {}
+        return dict(codes(compile(source, self.path, "exec", dont_inherit=True)))
+
+    def report(self) -> Instrumented:
+        return Instrumented(self.name, self.path, self.sites, tuple(sorted(self.left)))
+
+    # ---- before its code runs, and behind it ----
+
+    def attach(self, module: ModuleType, marked: Marked) -> None:
+        """Give the code its keys. Code that cannot have sites stays as when all is on."""
+        made: dict[str, StaticKey] = {}
+
+        def key_of(mark: str) -> StaticKey:
+            if mark not in made:
+                made[mark] = self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))
+            return made[mark]
+
+        for way, code in codes(marked.code):
+            sites = marked.sites.get(way, [])
+            free = [site for site in sites if _is_of_a_closure(site)]
+            if free:
+                closures.remember(code, free, self.name)
+            try:
+                attach(code, [site for site in sites if site not in free], key_of, self.name)
+            except RuntimeError as error:
+                self.left.append((code.co_firstlineno, str(error)))
+            _remember(code, self, way)
+
+    def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
+        level = statement.level
+        shown = "" if level is None else f":{level if isinstance(level, int) else '.'.join(level)}"
+        name = f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}"
+        made = LogKey(name, module, statement.logger, statement.method, level)
+        self.log_keys.add(made)
+        return made
+
+    def _assertions(self) -> StaticKey:
+        """The module's own key by that name, if it has one."""
+        name = f"asserts.{self.name}"
+        while True:
+            for find in key, StaticKey:
+                try:
+                    found = find(name)
+                except StaticKeyError:  # there is none; and then, somebody was faster
+                    continue
+                self.assertions = ref(found)
+                return found
+
+    def ready(self, functions: Iterable[FunctionType]) -> None:
+        """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
+        bind(self.log_keys)
+        for function in functions if self.options.keys else ():
+            old = function.__code__
+            try:
+                static_branches(function)
+            except DecorationError as error:
+                self.left.append((old.co_firstlineno, str(error)))
+            for (_, new), (_, was) in zip(codes(function.__code__), codes(old), strict=True):
+                if new is not was:
+                    _remember(new, self, (origin(was) or (self, was))[1])
+
+
+def _is_of_a_closure(site: Site) -> bool:
+    mark = site[-2]
+    return mark != ASSERTS and Statement.of(mark).free
+
+
+def functions_of(module: ModuleType) -> Iterator[FunctionType]:
+    """What its names lead to, if its own code."""
+    variables = vars(module)
+    for value in list(variables.values()):
+        if not isinstance(value, type) or value.__module__ == module.__name__:
+            yield from (one for one in functions_in(value) if one.__globals__ is variables)
+
+
+_records: list[Record] = []
+_records_lock = threading.RLock()
+
+
+def run(record: Record) -> None:
+    """A module's code is about to run, perhaps once more."""
+    with _records_lock:
+        before = [one for one in _records if one.module() is record.module()]
+        _records[:] = [one for one in _records if one.module() is not None]
+        _records.append(record)
+    for one in before:
+        unbind(one.log_keys)
+
+
+def records() -> list[Record]:
+    with _records_lock:
+        return [one for one in _records if one.module() is not None]
+
+
+def instrumented() -> list[Instrumented]:
+    """The instrumented modules, in the order of their names: how many sites they have, and what has none, and why."""
+    return sorted(record.report() for record in records())
+
+
+# ---- originals ----
+
+Origin = tuple[Record, "Way | CodeType"]
+"""Whose code it is, and the original: where that is in the module's code, or itself."""
+
+_origins: dict[int, tuple[ref[CodeType], Origin]] = {}
+"""Of code that is in the place of other code, by id: by value, equal functions of two files would be one."""
+
+
+def _remember(code: CodeType, record: Record, original: Way | CodeType) -> None:
+    number = id(code)
+    _origins[number] = ref(code, lambda _: _origins.pop(number, None)), (record, original)
+
+
+def origin(code: CodeType) -> Origin | None:
+    of, found = _origins.get(id(code), (None, None))
+    return found if of is not None and of() is code else None
+
+
+def restore(gone: Iterable[Record]) -> None:
+    """Give functions their original code, and turn on what cannot have it: generators, say, that wait in theirs."""
+    gone = list(gone)
+    with _records_lock:
+        _records[:] = [one for one in _records if one not in gone]
+    for record in gone:
+        unbind(record.log_keys)
+        assertions = record.assertions and record.assertions()
+        if assertions:
+            assertions.enable()
+    originals: dict[Record, dict[Way, CodeType]] = {}
+    for function in all_functions():
+        found = origin(function.__code__)
+        if found is None or found[0] not in gone:
+            continue
+        record, original = found
+        if isinstance(original, tuple):
+            if record not in originals:
+                originals[record] = record.originals()
+            original = originals[record].get(original, function.__code__)
+        if function.__code__ is not original:
+            set_code(function, original)
+
+
+def all_functions() -> list[FunctionType]:
+    """All that the collector knows; not those of before ``gc.freeze()``."""
+    return [one for one in gc.get_objects() if type(one) is FunctionType]

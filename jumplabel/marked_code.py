@@ -1,0 +1,115 @@
+"""Code with a site for each mark, from a source; and the keys of those sites, when a module is to run it.
+
+The sites are in the code before anything runs, and lead to what the source says, as when on: code that nobody attaches
+to keys does what it always did. Compiled code is a plain value, which can be marshalled.
+"""
+
+from collections.abc import Callable, Iterable, Iterator
+from importlib.util import source_hash
+from types import CodeType
+from typing import NamedTuple
+
+from jumplabel.code_objects import keep, make_branches
+from jumplabel.functions import printable
+from jumplabel.keys import StaticKey, address
+from jumplabel.marking import Options, is_mark, mark
+from jumplabel.planning import plan
+from jumplabel.reading import read
+from jumplabel.rewriting import Plan
+from jumplabel.scope import Scope
+
+Way = tuple[int, ...]
+"""Down from a module's code: which one of the code objects within it, of those within that."""
+
+Site = tuple[int, int, int, bool, str, int]
+"""Unit, arguments for off and on, twin, mark, line."""
+
+
+class Marked(NamedTuple):
+    """What a source was compiled to. A tuple of plain values."""
+
+    code: CodeType
+    sites: dict[Way, list[Site]]
+    """Of each code object that has some."""
+    left: list[tuple[int, str]]
+    """Lines of statements without a site, and why they have none."""
+    digest: bytes
+    """Of the source."""
+
+
+def compile_marked(source: bytes, filename: str, options: Options) -> Marked:
+    """The code, without a site where there is nothing to mark. Raises what compile() raises.
+
+    A test that cannot be made a site is found out by trying. Its statement then stays as it is in the source.
+    """
+    without: dict[int, str] = {}
+    while True:
+        marked = mark(source, filename, options, without.items())
+        code = compile(marked.tree, filename, "exec", dont_inherit=True)
+        keys = dict.fromkeys(_marks(code), _SOME_KEY)
+        made, _ = plan(code, Scope(keys, {}, {}), strict=False)
+        if made:
+            code = made.make(code, {}, _within(made, code))
+        tests = {line: "its bytecode has no room for a site" for line in _tests_left(code)}
+        if not tests:
+            sites = dict(_sites(made, code, ())) if made else {}
+            return Marked(code, sites, [(line, why) for line, why in marked.left], source_hash(source))
+        without |= tests
+
+
+def attach(code: CodeType, sites: Iterable[Site], key_of: Callable[[str], StaticKey], module: str) -> None:
+    """Give the sites of code that nobody runs yet to their keys, which will live as long as the code.
+
+    key_of  the key for a mark
+    Raises MemoryError, and RuntimeError where other tools leave no room for a record on code objects; then no site is
+    its key's.
+    """
+    keys = {name: key_of(name) for *_, name, _ in sites}
+    owners = f"{module}.{code.co_qualname}:"
+    branches = [(address(keys[name]), printable(f"{owners}{line}"), *site) for *site, name, line in sites]
+    make_branches(code, branches)
+    keep(code, keys.values())
+
+
+def codes(code: CodeType) -> Iterator[tuple[Way, CodeType]]:
+    """A code object and all within it."""
+    yield (), code
+    for i, inner in enumerate(_codes_in(code)):
+        for way, innermost in codes(inner):
+            yield (i, *way), innermost
+
+
+def _codes_in(code: CodeType) -> list[CodeType]:
+    return [constant for constant in code.co_consts if isinstance(constant, CodeType)]
+
+
+_SOME_KEY = object.__new__(StaticKey)
+_SOME_KEY._key = None
+"""For plans, which ask only whether there is one."""
+
+
+def _marks(code: CodeType) -> Iterator[str]:
+    for _, one in codes(code):
+        yield from filter(is_mark, one.co_names)
+
+
+def _within(made: Plan, code: CodeType) -> dict[int, CodeType]:
+    return {i: inner.make(code.co_consts[i], {}, _within(inner, code.co_consts[i])) for i, inner in made.within.items()}
+
+
+def _sites(made: Plan, code: CodeType, way: Way) -> Iterator[tuple[Way, list[Site]]]:
+    if made.sites:
+        yield way, [(*site, path[1], line or 0) for site, path, line in made.sites]
+    inners = _codes_in(code)
+    for i, inner in made.within.items():
+        place = next(k for k, one in enumerate(inners) if one is code.co_consts[i])
+        yield from _sites(inner, code.co_consts[i], (*way, place))
+
+
+def _tests_left(code: CodeType) -> Iterator[int]:
+    """The lines of marks that the code would still look up."""
+    for _, one in codes(code):
+        if any(map(is_mark, one.co_names)):
+            for name, arg, *_, line, _ in read(one).instructions:
+                if name in ("LOAD_GLOBAL", "LOAD_NAME") and is_mark(one.co_names[arg >> (name == "LOAD_GLOBAL")]):
+                    yield line or one.co_firstlineno
