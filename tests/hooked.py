@@ -4,6 +4,7 @@ All of it is for a process of its own.
 """
 
 import contextlib
+import functools
 import hashlib
 import logging
 import os
@@ -131,13 +132,34 @@ def sites() -> tuple[int, int]:
 
 
 def disagreeing() -> list[str]:
-    """The keys, and the sites, that are in another state than their logger."""
+    """The keys, and the sites, that are in another state than the logger that their names lead to."""
     wrong = []
     for key in log_keys():
-        is_on = key.logger.isEnabledFor(key.level)
-        if key.enabled != is_on or any(entry.state != is_on for entry in key.entries):
-            wrong.append(f"{key!r} and its sites {[entry.state for entry in key.entries]}: the logger says {is_on}")
+        found = _logger_and_level(key.name)
+        is_on = found and found[0].isEnabledFor(found[1])
+        if found and (key.enabled != is_on or any(entry.state != is_on for entry in key.entries)):
+            states = [entry.state for entry in key.entries]
+            wrong.append(f"{key!r} with sites {states}: {found[0]!r} says {is_on} for {found[1]}")
     return wrong
+
+
+def _logger_and_level(name):
+    """``logging.<module>.<logger>.<method>[:<level>]``; None where that is a mock, or a closure's."""
+    name, _, level = name.partition(" (")[0].partition(":")
+    kind, *path = name.removesuffix(" ").split(".")
+    for n in range(len(path) - 1, 0, -1):
+        module = sys.modules.get(".".join(path[:n]))
+        if module is not None:
+            with contextlib.suppress(AttributeError):
+                *holders, method = path[n:]
+                logger = functools.reduce(getattr, holders, module)
+                if level:
+                    number = int(level) if level.isdigit() else functools.reduce(getattr, level.split("."), module)
+                else:
+                    number = getattr(logging, {"exception": "ERROR"}.get(method, method.upper()))
+                if type(logger) is logging.Logger:
+                    return logger, number
+    return None
 
 
 def loaded(patterns) -> list[str]:
