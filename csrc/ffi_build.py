@@ -11,6 +11,7 @@ HEADERS = (
     "callable",
     "code_object",
     "code_poke",
+    "dict_watch",
     "empty",
     "jump_label",
     "site_watch",
@@ -96,6 +97,9 @@ ffi.cdef("""
 
     int code_object_start(uintptr_t list, _Bool jit);
     void code_poke_settle(void);
+
+    enum turn_result { TURN_STALE, ... };
+    int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t settle);
 """)
 
 ffi.set_source(

@@ -211,6 +211,17 @@ def key(name: str) -> StaticKey:
     return found
 
 
+@contextmanager
+def free_name(name: str) -> Iterator[str]:
+    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block."""
+    with _registry_lock:
+        free, n = name, 1
+        while isinstance(name, str) and free in _registry:
+            n += 1
+            free = f"{name} ({n})"
+        yield free
+
+
 class _Batch:
     """The steps that the thread or task in a ``batch()`` block has collected so far."""
 

@@ -1,47 +1,396 @@
-"""STAND-IN until the real one lands."""
+"""``LogKey``: on exactly while a call of a logger's method would do something.
+
+A key that is on is always right: the statement behind it runs, and asks its logger itself. A key that is off is a
+promise that the statement would have done nothing but evaluate its arguments. So keys are turned on before a change,
+and off when it has been made.
+
+What is here: which key follows what, and the one way to turn them. What a logger would do is log_state.py's, how we
+hear of changes log_hooks.py's and name_watch.py's.
+
+All of it is under the lock of ``logging``, which is taken before the engine's mutex, and survives a fork. Signal
+handlers, and what the interpreter does between two instructions, may come back here in the middle of it, so states are
+worked out again where something has changed meanwhile (``turn``).
+"""
 
 import logging
-from jumplabel.keys import StaticKey
+from collections import deque
+from collections.abc import Callable, Iterable
+from functools import partial
+from types import ModuleType
+from typing import Any, NoReturn, TypeVar
+from weakref import WeakValueDictionary, ref
+
+from jumplabel import log_hooks, name_watch
+from jumplabel.errors import StaticKeyError
+from jumplabel.keys import StaticKey, address, free_name, patch_error
+from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
+from jumplabel.name_watch import NOT_FOUND, Watch
+
+R = TypeVar("R")
+Level = int | tuple[str, ...] | None
 
 
 class LogKey(StaticKey):
-    __slots__ = ("where",)
+    """A key that follows a logger: on, unless a call of its method would do nothing but evaluate its arguments.
 
-    def __init__(self, name, module, path, method, level=None):
-        n = name
-        i = 2
-        from jumplabel.keys import _registry
+    name    what ``jumplabel.key()`` finds it by; where a living key has it already, " (2)" is added, and so on
+    module  in whose variables the logger is found; not kept alive
+    path    how: ``("logger",)``, ``("log", "logger")``; a variable, and then attributes of modules and classes
+    method  what the statement calls: ``"debug"`` to ``"critical"``, ``"exception"``, ``"log"``, ``"isEnabledFor"``
+    level   of the last two: a number, or a path to one, such as ``("logging", "DEBUG")``
 
-        while n in _registry:
-            n = f"{name} ({i})"
-            i += 1
-        super().__init__(n, default=True)
-        self.where = (module.__dict__, path, method, level)
+    It is on, and follows nothing, until ``bind``. It cannot be toggled or overridden. Its toggles do not wait for the
+    end of a ``batch()``: what is logged behind ``setLevel`` is logged. Any thread may make and use it.
+
+    Raises StaticKeyError for a method, path or level that is none, and for a name that StaticKey refuses.
+    """
+
+    __slots__ = ("_follows",)
+    _follows: "_Follows"
+
+    def __init__(self, name: str, module: ModuleType, path: tuple[str, ...], method: str, level: Level = None) -> None:
+        what = f"LogKey {name!r}"
+        if not isinstance(module, ModuleType):
+            raise StaticKeyError(f"{what}: module is the module that names the logger, not {module!r}")
+        if not _is_path(path):
+            raise StaticKeyError(f"{what}: path is a tuple of names such as ('logger',), not {path!r}")
+        _check_method(what, method, level)
+        self._make(name, ref(module), path, method, level)
+
+    def _make(self, name: str, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
+        with free_name(name) as free:
+            super().__init__(free, default=True)
+        self._follows = _Follows(self, place, path, method, level)
 
     @classmethod
-    def of(cls, logger, method, level):
-        return None
+    def of(cls, logger: logging.Logger, method: str, level: int | None = None) -> "LogKey":
+        """The key for a logger that has no name to be found by; one for all who ask for the same, while any keeps it.
 
-
-LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "exception": 40}
-
-
-def bind(keys):
-    for key in keys:
-        ns, path, method, level = key.where
-        o = ns.get(path[0])
-        for p in path[1:]:
-            o = getattr(o, p, None)
-        level = LEVELS.get(method, level)
+        It is on until ``bind``. It does not keep the logger alive. Raises StaticKeyError for a method or level that is
+        none, and for what no weak reference can be made to.
+        """
+        what = f"LogKey.of({logger!r})"
+        _check_method(what, method, level)
         if isinstance(level, tuple):
-            l = ns.get(level[0])
-            for p in level[1:]:
-                l = getattr(l, p, None)
-            level = l
-        if isinstance(o, logging.Logger) and isinstance(level, int):
-            key.enable() if o.isEnabledFor(level) else key.disable()
+            raise StaticKeyError(f"{what}: level is a number, not {level!r}")
+        try:
+            place = ref(logger)
+        except TypeError as error:
+            raise StaticKeyError(f"{what}: no logger that can be followed") from error
+
+        def find_or_make() -> LogKey:
+            shared = _shared.get((id(logger), method, level))
+            if shared is None or shared._follows.place() is not logger:
+                shared = cls.__new__(cls)
+                of_level = "" if level is None else f":{level}"
+                shared._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
+                _shared[id(logger), method, level] = shared
+            return shared
+
+        return _exclusively(find_or_make)
+
+    def _refuse(self) -> NoReturn:
+        logger = self._follows.found()
+        name = getattr(logger, "name", None)
+        if isinstance(logger, logging.Logger | logging.LoggerAdapter) and isinstance(name, str):
+            raise StaticKeyError(
+                f"{self!r} follows logger {name!r}; call logging.getLogger({name!r}).setLevel(...) instead"
+            )
+        path = ".".join(self._follows.path)
+        raise StaticKeyError(f"{self!r} follows the logger that {path!r} stands for; change the level of that instead")
+
+    def enable(self) -> NoReturn:
+        """Raises StaticKeyError, as every way to toggle it does: change the logger's level instead."""
+        self._refuse()
+
+    def disable(self) -> NoReturn:
+        self._refuse()
+
+    def inc(self) -> NoReturn:
+        self._refuse()
+
+    def dec(self) -> NoReturn:
+        self._refuse()
+
+    def override(self, enabled: bool) -> NoReturn:
+        self._refuse()
 
 
-def unbind(keys):
+_shared: WeakValueDictionary[tuple[int, str, Level], LogKey] = WeakValueDictionary()
+
+
+def _is_path(path: object) -> bool:
+    return isinstance(path, tuple) and bool(path) and all(type(name) is str for name in path)
+
+
+def _check_method(what: str, method: str, level: Level) -> None:
+    if method not in METHODS:
+        raise StaticKeyError(f"{what}: method is one of {', '.join(METHODS)}, not {method!r}")
+    if method in LEVELS:
+        if level is not None:
+            raise StaticKeyError(f"{what}: {method}() has a level of its own, so level must be None, not {level!r}")
+    elif type(level) is not int and not _is_path(level):
+        raise StaticKeyError(f"{what}: level of {method}() is a number or a path to one, not {level!r}")
+
+
+# ---- which key follows what ----
+
+
+class _Follows:
+    """What a key follows. It keeps the engine's part of the key, not the key."""
+
+    def __init__(self, key: LogKey, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
+        self.address = address(key)
+        self.engine_key = key._key
+        self.key = ref(key, partial(_key_is_gone, self.address))
+        self.place = place  # the module; with no path, the logger
+        self.path = path
+        self.method = method
+        self.level = level
+        self.found: Callable[[], Any] = _nothing
+        self.number: int | None = None  # the level
+        self.depends: tuple[int, ...] = ()  # on the attributes of these objects
+        self.watches: tuple[Watch, ...] = ()
+
+    def look_up(self) -> None:
+        """What the names stand for now; from now on, changes of them are heard of."""
+        place, number, watches = self.place(), self.level, []
+        found = place if place is not None else NOT_FOUND
+        if self.path and place is not None:
+            found, depends = name_watch.find(place, self.path)
+            if isinstance(self.level, tuple):
+                number, more = name_watch.find(place, self.level)
+                depends += more
+            for holder, name in depends:
+                watch = name_watch.watch(holder, name, self.address, self.engine_key)
+                if watch is None:
+                    found = NOT_FOUND
+                else:
+                    watches.append(watch)
+        if self.level is not None and type(number) is not int:
+            found = NOT_FOUND
+        try:
+            self.found = _nothing if found is NOT_FOUND else ref(found)
+        except TypeError:
+            self.found = _nothing
+        self.number = number if type(number) is int else None
+        self._watch_only(tuple(watches))
+
+    def _watch_only(self, watches: tuple[Watch, ...]) -> None:
+        before, self.watches = self.watches, watches
+        for watch in before:
+            if not any(watch.number == other.number and watch.name == other.name for other in watches):
+                name_watch.unwatch(watch, self.address)
+
+    def let_go(self) -> None:
+        self.found, self.number, self.depends = _nothing, None, ()
+        self._watch_only(())
+
+    def may_act(self, look: Look) -> tuple[bool, tuple[int, ...]]:
+        found = self.found()
+        return (True, ()) if found is None else look.may_act(found, self.method, self.number)
+
+
+def _nothing() -> None:
+    return None
+
+
+_bound: dict[int, _Follows] = {}
+"""By the address of their keys."""
+_concerned: set[int] = set()
+"""The id() of objects on whose attributes keys depend; also of some that are no more."""
+_left: deque[int] = deque()
+"""The addresses of keys that are gone, but are not forgotten yet."""
+_depth = 0
+"""How often we are here, under the lock."""
+
+
+def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
+    global _depth
+    with logging._lock:  # type: ignore[attr-defined]
+        _depth += 1
+        try:
+            return work(*arguments)
+        finally:
+            if _depth == 1:
+                _forget_those_left()
+            _depth -= 1
+
+
+def _key_is_gone(its_address: int, _: object) -> None:
+    """Anywhere, as the collector runs: so nothing changes under the feet of whoever is here, and nobody waits."""
+    _left.append(its_address)
+    if logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
+        try:
+            if _depth == 0:
+                _exclusively(_nothing)
+        finally:
+            logging._lock.release()  # type: ignore[attr-defined]
+
+
+def _forget_those_left() -> None:
+    while _left:
+        _forget(_left.popleft())
+    if not _bound:
+        name_watch.forget_classes()
+        log_hooks.unhook()
+        _concerned.clear()
+
+
+def _forget(its_address: int) -> None:
+    follows = _bound.pop(its_address, None)
+    name_watch.everything.pop(its_address, None)
+    if follows is not None:
+        follows.let_go()
+
+
+# ---- to turn them ----
+
+
+def bind(keys: Iterable[LogKey]) -> None:
+    """Have the keys follow their loggers from now on, and turn them as those are now, in one transaction.
+
+    A key whose logger is not found stays on, and so does one of what is no logger that we know, until the name stands
+    for another one. It is fine to bind keys again. Takes effect at once, within a ``batch()`` too. From any thread.
+
+    Raises PatchError where the sites cannot be rewritten; the keys are bound then, and the next change makes up for it.
+    """
+    found = _follows_of("bind", keys)
+
+    def work() -> None:
+        for follows in found:
+            _bound[follows.address] = follows
+            name_watch.everything[follows.address] = follows.engine_key
+            name_watch.touched.add(follows.address)
+        _bring_up_to_date([])
+
+    _exclusively(work)
+
+
+def unbind(keys: Iterable[LogKey]) -> None:
+    """Turn the keys on, and have them follow nothing any more; keys that are not bound stay as they are.
+
+    Takes effect as ``bind``. Raises PatchError where the sites cannot be rewritten; nothing has changed then.
+    """
+    found = _follows_of("unbind", keys)
+
+    def work() -> None:
+        _turn(lambda: ([follows.address for follows in found if not follows.engine_key.enabled], []))
+        for follows in found:
+            _forget(follows.address)
+
+    _exclusively(work)
+
+
+def _follows_of(what: str, keys: Iterable[LogKey]) -> list[_Follows]:
+    keys = list(keys)
     for key in keys:
-        key.enable()
+        if not isinstance(key, LogKey):
+            raise StaticKeyError(f"{what}() takes LogKeys, not {key!r}")
+    return [key._follows for key in keys]
+
+
+def _turn(work_out: Callable[[], tuple[list[int], list[int]]]) -> None:
+    """Work out which keys are to be on and off, again if something changes meanwhile, and turn them."""
+    error = name_watch.STALE
+    while error == name_watch.STALE:
+        before = name_watch.changes()
+        error = name_watch.turn(before, *work_out())
+    if error:
+        raise patch_error(error, "the keys of loggers")
+
+
+def _bring_up_to_date(some: list[_Follows] | None) -> None:
+    """Turn the keys as their loggers are now: these, and those whose names have changed; None: all."""
+    _turn(partial(_as_they_are, [] if some is None else list(some), some is None))
+
+
+def _as_they_are(some: list[_Follows], all_of_them: bool) -> tuple[list[int], list[int]]:
+    global _concerned
+    while name_watch.touched:
+        follows = _bound.get(name_watch.touched.pop())
+        if follows is not None:
+            follows.look_up()
+            some.append(follows)  # for the next time, too, if there is one
+    look = Look()
+    on: list[int] = []
+    off: list[int] = []
+    concerned = set() if all_of_them else _concerned
+    for follows in list(_bound.values()) if all_of_them else some:
+        may_act, follows.depends = follows.may_act(look)
+        concerned.update(follows.depends)
+        if may_act != bool(follows.engine_key.enabled):
+            (on if may_act else off).append(follows.address)
+    _concerned = concerned
+    if name_watch.watch_classes(look.kinds, DECISIVE):
+        name_watch.changed()  # what they had may have changed before that
+    return on, off
+
+
+def _through(changed: object, name: str, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
+    """Make a change of an object's attribute: before it, turn on what it turns on, and after it, off the others."""
+
+    def work() -> None:
+        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+
+        def work_out() -> tuple[list[int], list[int]]:
+            look, on = Look(changed, attributes), []
+            for follows in affected:
+                may_act, depends = follows.may_act(look)
+                follows.depends += depends
+                _concerned.update(depends)
+                if (may_act or attributes is None) and not follows.engine_key.enabled:
+                    on.append(follows.address)
+            return on, []
+
+        _turn(work_out)
+        try:
+            change()
+        finally:
+            name_watch.changed()
+            _bring_up_to_date(affected)
+
+    _exclusively(work)
+
+
+def _clear(clear: Callable[[], None]) -> None:
+    """The cache of a root is cleared: some level may be another one."""
+
+    def work() -> None:
+        clear()
+        name_watch.changed()
+        _bring_up_to_date(None)
+
+    _exclusively(work)
+
+
+def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
+    """Change what a name of these keys stands for, where that is heard of by a module's ``__setattr__``."""
+
+    def work() -> None:
+        addresses = list(keys)
+        _turn(lambda: ([each for each in addresses if each in _bound and not _bound[each].engine_key.enabled], []))
+        try:
+            change()
+        finally:
+            name_watch.changed()
+            name_watch.touched.update(addresses)
+            _bring_up_to_date([])
+
+    _exclusively(work)
+
+
+def _settle() -> None:
+    """Names have changed, and their keys are on. Where another thread has the lock they stay so until it is here."""
+    if logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
+        try:
+            _exclusively(_bring_up_to_date, [])
+        finally:
+            logging._lock.release()  # type: ignore[attr-defined]
+
+
+log_hooks.listeners.concerns = lambda thing: id(thing) in _concerned
+log_hooks.listeners.through = _through
+log_hooks.listeners.cleared = _clear
+name_watch.listeners.settle = _settle
+name_watch.listeners.through = _rebind

@@ -15,7 +15,6 @@ from jumplabel.keys import StaticKey, address
 from jumplabel.marking import Options, is_mark, mark
 from jumplabel.planning import plan
 from jumplabel.reading import read
-from jumplabel.rewriting import Plan
 from jumplabel.scope import Scope
 
 Way = tuple[int, ...]
@@ -45,14 +44,10 @@ def compile_marked(source: bytes, filename: str, options: Options) -> Marked:
     without: dict[int, str] = {}
     while True:
         marked = mark(source, filename, options, without.items())
-        code = compile(marked.tree, filename, "exec", dont_inherit=True)
-        keys = dict.fromkeys(_marks(code), _SOME_KEY)
-        made, _ = plan(code, Scope(keys, {}, {}), strict=False)
-        if made:
-            code = made.make(code, {}, _within(made, code))
+        sites: dict[Way, list[Site]] = {}
+        code = _with_sites(compile(marked.tree, filename, "exec", dont_inherit=True), (), sites)
         tests = {line: "its bytecode has no room for a site" for line in _tests_left(code)}
         if not tests:
-            sites = dict(_sites(made, code, ())) if made else {}
             return Marked(code, sites, [(line, why) for line, why in marked.left], source_hash(source))
         without |= tests
 
@@ -88,22 +83,20 @@ _SOME_KEY._key = None
 """For plans, which ask only whether there is one."""
 
 
-def _marks(code: CodeType) -> Iterator[str]:
-    for _, one in codes(code):
-        yield from filter(is_mark, one.co_names)
-
-
-def _within(made: Plan, code: CodeType) -> dict[int, CodeType]:
-    return {i: inner.make(code.co_consts[i], {}, _within(inner, code.co_consts[i])) for i, inner in made.within.items()}
-
-
-def _sites(made: Plan, code: CodeType, way: Way) -> Iterator[tuple[Way, list[Site]]]:
-    if made.sites:
-        yield way, [(*site, path[1], line or 0) for site, path, line in made.sites]
-    inners = _codes_in(code)
-    for i, inner in made.within.items():
-        place = next(k for k, one in enumerate(inners) if one is code.co_consts[i])
-        yield from _sites(inner, code.co_consts[i], (*way, place))
+def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeType:
+    """The code, and all within it, with a site for each test of a mark, as when on."""
+    within = {id(inner): _with_sites(inner, (*way, i), sites) for i, inner in enumerate(_codes_in(code))}
+    marks = dict.fromkeys(filter(is_mark, code.co_names), _SOME_KEY)
+    alone = code.replace(co_consts=tuple(None if id(one) in within else one for one in code.co_consts))
+    made, _ = plan(alone, Scope(marks, {}, {}), strict=False) if marks else (None, {})
+    if made:
+        sites[way] = [(*site, path[1], line or code.co_firstlineno) for site, path, line in made.sites]
+    if all(one is within.get(id(one), one) for one in code.co_consts) and not made:
+        return code
+    return code.replace(
+        co_code=made.units if made else code.co_code,
+        co_consts=tuple(within.get(id(one), one) for one in code.co_consts),
+    )
 
 
 def _tests_left(code: CodeType) -> Iterator[int]:

@@ -104,7 +104,7 @@ class _Marker(ast.NodeTransformer):
         for table in _tables(top):
             self.tables.setdefault((table.get_name(), table.get_lineno()), []).append(table)
             for symbol in table.get_symbols() if table.get_type() == "function" else ():
-                if symbol.is_declared_global() and symbol.is_assigned():
+                if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported()):
                     self.rebound.add(symbol.get_name())
         self.scopes: list[_Scope | None] = [None]
         """The functions around; None for a class, and for the module."""

@@ -1,0 +1,257 @@
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "dict_watch.h"
+#include "jump_label.h"
+
+#include <dlfcn.h>
+
+static unsigned long long changes;
+
+/* To look at `changes` and to turn keys is one step, and so is to count a change and to turn them on. */
+#ifdef Py_GIL_DISABLED
+static PyMutex one_step;
+#define ONE_STEP() PyMutex_Lock(&one_step)
+#define DONE() PyMutex_Unlock(&one_step)
+#else
+#define ONE_STEP() (void)0 /* by the GIL, which is kept */
+#define DONE() (void)0
+#endif
+
+/* ---- to turn keys ---- */
+
+static PyObject *changes_now(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    ONE_STEP();
+    unsigned long long now = changes;
+    DONE();
+    return PyLong_FromUnsignedLongLong(now);
+}
+
+static PyObject *changed(PyObject *self, PyObject *unused)
+{
+    (void)self, (void)unused;
+    ONE_STEP();
+    changes++;
+    DONE();
+    return Py_NewRef(Py_None);
+}
+
+static bool add_steps(struct key_step *steps, size_t *n, PyObject *list, enum key_operation operation)
+{
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        struct static_key *key = PyLong_AsVoidPtr(PyList_GET_ITEM(list, i));
+        if (!key)
+            return false;
+        steps[(*n)++] = (struct key_step){key, operation};
+    }
+    return true;
+}
+
+static PyObject *turn(PyObject *self, PyObject *args)
+{
+    (void)self;
+    unsigned long long seen;
+    PyObject *on, *off;
+    if (!PyArg_ParseTuple(args, "KO!O!", &seen, &PyList_Type, &on, &PyList_Type, &off))
+        return NULL;
+    size_t n = 0, failed, room = PyList_GET_SIZE(on) + PyList_GET_SIZE(off);
+    struct key_step *steps = PyMem_Calloc(room + 1, sizeof(*steps));
+    if (!steps)
+        return PyErr_NoMemory();
+    int result = TURN_STALE;
+    bool parsed = add_steps(steps, &n, on, KEY_ENABLE) && add_steps(steps, &n, off, KEY_DISABLE);
+    if (parsed) {
+        ONE_STEP();
+        if (seen == changes)
+            result = n ? static_key_apply(steps, n, &failed) : 0;
+        DONE();
+    } else if (!PyErr_Occurred()) {
+        PyErr_SetString(PyExc_ValueError, "turn() of no key");
+    }
+    PyMem_Free(steps);
+    return parsed ? PyLong_FromLong(result) : NULL;
+}
+
+static PyMethodDef functions[] = {
+    {"changes", changes_now, METH_NOARGS, NULL},
+    {"changed", changed, METH_NOARGS, NULL},
+    {"turn", turn, METH_VARARGS, NULL},
+};
+
+static bool publish(PyObject *list, PyMethodDef *methods, size_t n)
+{
+    for (size_t i = 0; i < n; i++) {
+        PyObject *function = PyCFunction_New(&methods[i], NULL);
+        bool appended = function && !PyList_Append(list, function);
+        Py_XDECREF(function);
+        if (!appended)
+            return false;
+    }
+    return true;
+}
+
+#if PY_VERSION_HEX >= 0x030c0000
+
+/* ---- to hear of changes ---- */
+
+static PyObject *names, *touched, *settle;
+static int watcher;
+static bool waiting; /* for settle */
+
+/* Include/internal/pycore_ceval.h; unlike Py_AddPendingCall, any thread takes the call. */
+static int (*add_pending_call)(PyInterpreterState *, int (*call)(void *), void *argument, int flags);
+
+static int settle_now(void *unused)
+{
+    (void)unused;
+    waiting = false;
+    PyObject *result = PyObject_CallNoArgs(settle);
+    Py_XDECREF(result);
+    if (!result && !PyErr_ExceptionMatches(PyExc_Exception))
+        return -1; /* KeyboardInterrupt, of a signal handler, is for whoever runs */
+    if (!result)
+        PyErr_WriteUnraisable(settle);
+    return 0;
+}
+
+/* Where there is no place for another call the keys stay on, until somebody settles for another reason. */
+static void settle_soon(void)
+{
+    if (waiting)
+        return;
+    waiting = true;
+    if (add_pending_call ? add_pending_call(PyInterpreterState_Get(), settle_now, NULL, 0)
+                         : Py_AddPendingCall(settle_now, NULL))
+        waiting = false;
+}
+
+/* A new reference; NULL, and no error: it is not there. */
+static PyObject *get(PyObject *dict, PyObject *key)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyObject *found;
+    if (PyDict_GetItemRef(dict, key, &found) < 0)
+        PyErr_Clear();
+    return found;
+#else
+    PyObject *found = PyDict_GetItemWithError(dict, key);
+    PyErr_Clear();
+    return Py_XNewRef(found);
+#endif
+}
+
+static void go_on(PyObject *keys)
+{
+    Py_ssize_t i = 0;
+    PyObject *address;
+    struct key_step step[1];
+    size_t failed;
+    while (PyDict_Next(keys, &i, &address, NULL)) {
+        step[0] = (struct key_step){PyLong_AsVoidPtr(address), KEY_ENABLE};
+        /* That this failed is for settle to find out, who may raise it. */
+        if (!step[0].key->enabled)
+            static_key_apply(step, 1, &failed);
+        PySet_Add(touched, address);
+        PyErr_Clear();
+    }
+}
+
+static int on_change(PyDict_WatchEvent event, PyObject *dict, PyObject *name, PyObject *value)
+{
+    (void)value;
+    PyObject *raised = PyErr_GetRaisedException();
+    PyObject *number = PyLong_FromVoidPtr(dict);
+    PyObject *in_dict = number ? get(names, number) : NULL;
+    Py_ssize_t i = 0;
+    PyObject *keys;
+    /* To look up a name of another type may run its code; it may equal any. */
+    bool one = event <= PyDict_EVENT_DELETED && name && PyUnicode_CheckExact(name);
+    if (in_dict && one) {
+        keys = get(in_dict, name);
+        if (keys) {
+            ONE_STEP();
+            changes++;
+            go_on(keys);
+            DONE();
+            settle_soon();
+            Py_DECREF(keys);
+        }
+    } else if (in_dict) {
+        ONE_STEP();
+        changes++;
+        while (PyDict_Next(in_dict, &i, NULL, &keys))
+            go_on(keys);
+        DONE();
+        settle_soon();
+    }
+    Py_XDECREF(in_dict);
+    Py_XDECREF(number);
+    PyErr_Clear();
+    PyErr_SetRaisedException(raised);
+    return 0;
+}
+
+static PyObject *dict_of(PyObject *holder)
+{
+    return PyType_Check(holder) ? PyType_GetDict((PyTypeObject *)holder) : Py_NewRef(PyModule_GetDict(holder));
+}
+
+static PyObject *watch(PyObject *self, PyObject *holder)
+{
+    (void)self;
+    PyObject *dict = dict_of(holder);
+    PyObject *number = PyDict_Watch(watcher, dict) ? NULL : PyLong_FromVoidPtr(dict);
+    Py_DECREF(dict);
+    return number;
+}
+
+static PyObject *unwatch(PyObject *self, PyObject *holder)
+{
+    (void)self;
+    PyObject *dict = dict_of(holder);
+    int error = PyDict_Unwatch(watcher, dict);
+    Py_DECREF(dict);
+    return error ? NULL : Py_NewRef(Py_None);
+}
+
+static PyMethodDef watching[] = {
+    {"watch", watch, METH_O, NULL},
+    {"unwatch", unwatch, METH_O, NULL},
+};
+
+static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_, uintptr_t settle_)
+{
+    watcher = PyDict_AddWatcher(on_change);
+    if (watcher < 0) {
+        PyErr_Clear(); /* all eight are taken */
+        return true;
+    }
+    names = Py_NewRef((PyObject *)names_);
+    touched = Py_NewRef((PyObject *)touched_);
+    settle = Py_NewRef((PyObject *)settle_);
+    add_pending_call =
+        (int (*)(PyInterpreterState *, int (*)(void *), void *, int))dlsym(RTLD_DEFAULT, "_PyEval_AddPendingCall");
+    return publish(list, watching, sizeof(watching) / sizeof(watching[0]));
+}
+
+#else
+
+static bool start_watching(PyObject *list, uintptr_t names, uintptr_t touched, uintptr_t settle)
+{
+    (void)list, (void)names, (void)touched, (void)settle;
+    return true;
+}
+
+#endif
+
+int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t settle_)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    bool published = publish((PyObject *)list, functions, sizeof(functions) / sizeof(functions[0])) &&
+                     start_watching((PyObject *)list, names_, touched_, settle_);
+    PyErr_Clear(); /* the caller raises */
+    PyGILState_Release(gil);
+    return published ? 0 : -1;
+}

@@ -1,0 +1,37 @@
+/*
+ * Keys that follow what a name in a Python dict stands for: turned on the moment the name changes, and turned as
+ * somebody works out only if nothing has changed since he looked. What a key follows is for Python to know
+ * (jumplabel/log_keys.py); this knows names, and keys by their addresses.
+ *
+ * A watcher is called in the middle of a change of the dict, which no code of Python's may be run in: that could change
+ * the dict, or let go of the GIL for another thread to do so (Doc/c-api/dict.rst, PyDict_WatchCallback). So it turns
+ * keys on, which is never wrong, and leaves the rest to a call that the interpreter makes at its next leisure.
+ */
+#ifndef JUMPLABEL_DICT_WATCH_H
+#define JUMPLABEL_DICT_WATCH_H
+
+#include <stdint.h>
+
+enum turn_result { TURN_STALE = 1 };
+
+/*
+ * Once a process. Appends functions to `list`; all three are Python objects' id()s, which are kept.
+ *
+ *     changes()                 how many changes there have been: of watched names, and those told by changed()
+ *     changed()                 there is another one
+ *     turn(changes, on, off)    turn keys, whose addresses are in these lists, in one transaction; 0, -errno of the
+ *                               patch, or TURN_STALE if that is not the number of changes any more
+ *     watch(module_or_class)    have changes of names in its dict count; gives the number that has in `names`
+ *     unwatch(module_or_class)
+ *
+ * The last two only where there are watchers, from CPython 3.12 on, and one is free.
+ *
+ * names    {number: {name: {key address: anything}}}; of a dict that is no more the keys are turned on a last time
+ * touched  a set, to which the addresses of keys are added whose name has changed
+ * settle   called soon after that, in any thread, between two instructions. An Exception that it raises is unraisable
+ *
+ * Returns 0; -1 for no memory, with less or nothing appended.
+ */
+int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t settle);
+
+#endif

@@ -1,0 +1,139 @@
+"""How we hear that a logger changes: the little that is put into ``logging`` while keys are bound, and taken out again.
+
+Every change that ``logging`` itself makes of a level ends with ``root._cache.clear()`` under its lock, so the cache of
+the root is a dict of ours. What is set past that (``logger.disabled``, ``logger.level``, a mock in place of a method)
+is heard of by ``__setattr__`` and ``__delattr__`` of the class.
+
+What is to be done then, log_keys.py tells by ``listen``.
+"""
+
+import logging
+import sys
+from collections.abc import Callable
+from functools import partial
+from typing import Any
+from weakref import ref
+
+Change = Callable[[], None]
+
+
+class _Listeners:
+    """Set by log_keys.py."""
+
+    def __init__(self) -> None:
+        self.concerns: Callable[[object], bool] = lambda changed: False
+        self.through: Callable[[object, str, dict[str, Any] | None, Change], None] = _just_do
+        self.cleared: Callable[[Change], None] = lambda clear: clear()
+
+
+def _just_do(changed: object, name: str, attributes: dict[str, Any] | None, change: Change) -> None:
+    change()
+
+
+listeners = _Listeners()
+
+# ---- __setattr__ ----
+
+_MISSING: Any = object()
+_hooked: dict[type, dict[str, tuple[Any, Any]]] = {}
+"""For each class what is in it of ours, by name, and what was."""
+
+
+def hook(kind: type) -> bool:
+    """From now on attributes of its objects that are set and deleted are heard of; unless somebody else saw to that."""
+    if kind not in _hooked:
+        _hooked[kind] = {}
+        made = {"__setattr__": _setattr(kind), "__delattr__": _delattr(kind)}
+        for name, function in made.items():
+            function.__qualname__ = f"{kind.__qualname__}.{name}"
+            _hooked[kind][name] = function, vars(kind).get(name, _MISSING)
+            setattr(kind, name, function)
+    return all(vars(kind).get(name) is function for name, (function, _) in _hooked[kind].items())
+
+
+def _setattr(kind: Any) -> Any:
+    before = vars(kind).get("__setattr__")
+
+    def __setattr__(self: Any, name: str, value: Any) -> None:
+        change = partial(before, self, name, value) if before else partial(super(kind, self).__setattr__, name, value)
+        if not listeners.concerns(self):
+            change()
+            return
+        own = vars(self)
+        if name in own and own[name] is value:
+            change()
+        else:
+            listeners.through(self, name, None if _is_special(name) else {**own, name: value}, change)
+
+    return __setattr__
+
+
+def _delattr(kind: Any) -> Any:
+    before = vars(kind).get("__delattr__")
+
+    def __delattr__(self: Any, name: str) -> None:
+        change = partial(before, self, name) if before else partial(super(kind, self).__delattr__, name)
+        if not listeners.concerns(self):
+            change()
+            return
+        left = {key: value for key, value in vars(self).items() if key != name}
+        listeners.through(self, name, None if _is_special(name) else left, change)
+
+    return __delattr__
+
+
+def _is_special(name: str) -> bool:
+    """Not an entry of the object's dict."""
+    return name in ("__class__", "__dict__")
+
+
+# ---- the cache of the root ----
+
+
+class Cache(dict[Any, Any]):
+    """A logger's ``_cache``, which has nothing in it after a change of any level."""
+
+    __slots__ = ()
+
+    def clear(self) -> None:
+        try:
+            listeners.cleared(super().clear)
+        except BaseException:
+            caller = sys._getframe(1).f_code
+            if caller is _CLEAR and "_releaseLock" in caller.co_names:
+                logging._lock.release()  # type: ignore[attr-defined]  # up to 3.12 it is left locked by what raises
+            raise
+
+
+_CLEAR = logging.Manager._clear_cache.__code__  # type: ignore[attr-defined]
+_caches: list[ref[Any]] = []
+"""The loggers that have one of ours: roots."""
+
+
+def hook_cache(root: Any) -> bool:
+    """Under the lock of ``logging``, as whoever fills a cache is."""
+    cache = vars(root).get("_cache")
+    if type(cache) is dict:
+        object.__setattr__(root, "_cache", Cache(cache))
+        _caches.append(ref(root))
+    return type(vars(root).get("_cache")) is Cache
+
+
+# ---- the end ----
+
+
+def unhook() -> None:
+    """Everything is as it was, but what others have replaced since. Under the lock of ``logging``."""
+    for kind, functions in _hooked.items():
+        for name, (function, before) in functions.items():
+            if vars(kind).get(name) is not function:
+                continue
+            if before is _MISSING:
+                delattr(kind, name)
+            else:
+                setattr(kind, name, before)
+    _hooked.clear()
+    while _caches:
+        root = _caches.pop()()
+        if root is not None and type(vars(root).get("_cache")) is Cache:
+            object.__setattr__(root, "_cache", dict(root._cache))

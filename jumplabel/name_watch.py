@@ -1,0 +1,191 @@
+"""What does a name stand for, and how do we hear that it stands for something else?
+
+From CPython 3.12 on the dicts of modules and classes are watched (csrc/dict_watch.h). On 3.11, and where other tools
+have taken all watchers, a module gets a class with ``__setattr__`` and ``__delattr__`` while names in it are watched:
+what is stored in its dict directly, or in a class, is not heard of there.
+"""
+
+import logging
+from collections.abc import Callable, Iterable
+from functools import partial
+from types import ModuleType
+from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary, ref
+
+from jumplabel._engine import ffi, lib
+
+NOT_FOUND = object()
+STALE = lib.TURN_STALE
+
+_Keys = dict[int, Any]
+names: dict[int, dict[str, _Keys]] = {}
+"""By the number of a dict and a name in it: the addresses of the keys that depend on it, and what keeps those."""
+touched: set[int] = set()
+"""The addresses of keys that were turned on since what they depend on has changed."""
+
+
+everything: _Keys = {}
+"""All bound keys. In place of a name's own, where each of them may depend on it."""
+
+
+class _Listeners:
+    """Set by log_keys.py."""
+
+    def __init__(self) -> None:
+        self.settle: Callable[[], None] = int  # type: ignore[assignment]
+        self.through: Callable[[_Keys, Callable[[], None]], None] = lambda keys, change: change()
+
+
+listeners = _Listeners()
+
+
+def _settle() -> None:
+    listeners.settle()
+
+
+def _start() -> tuple[Any, Any, Any, Any, Any]:
+    found: list[Any] = []
+    addresses = [ffi.cast("uintptr_t", id(each)) for each in (found, names, touched, _settle)]
+    if lib.dict_watch_start(*addresses):
+        raise MemoryError
+    changes, changed, turn, *watching = found
+    return changes, changed, turn, *(watching or (None, None))
+
+
+changes, changed, turn, _watch, _unwatch = _start()
+HEARS_ALL = _watch is not None
+"""Whether dicts are watched."""
+
+
+class Watch(NamedTuple):
+    """A name in a module or class that is watched for a key."""
+
+    holder: "ref[Any]"
+    number: int
+    name: str
+
+
+def watch(holder: Any, name: str, address: int, keep: object) -> Watch | None:
+    """Have the key turned on when the name in the module or class changes; None: it would not be heard of."""
+    number = _watch(holder) if HEARS_ALL else _number_by_class(holder)
+    if number is None:
+        return None
+    keys = names.setdefault(number, {}).setdefault(name, {})
+    if keys is not everything:
+        keys[address] = keep
+    return Watch(ref(holder), number, name)
+
+
+def unwatch(watch: Watch, address: int) -> None:
+    in_dict = names.get(watch.number, {})
+    keys = in_dict.get(watch.name, everything)
+    if keys is not everything:
+        keys.pop(address, None)
+        if not keys:
+            del in_dict[watch.name]
+            _unwatch_if_empty(watch.number, watch.holder())
+
+
+def _unwatch_if_empty(number: int, holder: Any) -> None:
+    if names.get(number):
+        return
+    names.pop(number, None)
+    if holder is not None and HEARS_ALL:
+        _unwatch(holder)
+    elif type(holder) is _Module:
+        holder.__class__ = ModuleType  # type: ignore[assignment]
+
+
+_classes: WeakKeyDictionary[type, int] = WeakKeyDictionary()
+"""Of loggers, with the numbers of their dicts."""
+
+
+def watch_classes(kinds: set[type], decisive: Iterable[str]) -> bool:
+    """Have all keys turned on when one of these names in one of the classes changes. Whether one is watched newly."""
+    new = [kind for kind in kinds if HEARS_ALL and kind not in _classes and can_change(kind)]
+    for kind in new:
+        number = _classes[kind] = _watch(kind)
+        names.setdefault(number, {}).update(dict.fromkeys(decisive, everything))
+    return bool(new)
+
+
+def forget_classes() -> None:
+    """Nothing is bound any more."""
+    while _classes:
+        kind, number = _classes.popitem()
+        in_dict = names.pop(number, {})
+        assert all(keys is everything for keys in in_dict.values())
+        _unwatch_if_empty(number, kind)
+
+
+# ---- where there are no watchers ----
+
+
+class _Module(ModuleType):
+    __slots__ = ()
+
+    def __setattr__(self, name: str, value: object) -> None:
+        _change(self, name, partial(super().__setattr__, name, value))
+
+    def __delattr__(self, name: str) -> None:
+        _change(self, name, partial(super().__delattr__, name))
+
+
+_Module.__name__ = _Module.__qualname__ = "module"
+_Module.__module__ = ModuleType.__module__
+
+
+def _change(module: ModuleType, name: str, change: Callable[[], None]) -> None:
+    keys = names.get(id(vars(module)), {}).get(name)
+    if keys:
+        listeners.through(keys, change)
+    else:
+        change()
+
+
+def _number_by_class(holder: Any) -> int | None:
+    if isinstance(holder, type) or holder is logging:  # what is changed there is not heard of
+        return 0
+    if type(holder) is ModuleType:
+        holder.__class__ = _Module
+    return id(vars(holder)) if type(holder) is _Module else None
+
+
+# ---- to look a name up ----
+
+
+def find(module: ModuleType, path: tuple[str, ...]) -> tuple[Any, list[tuple[Any, str]]]:
+    """A global and then attributes of modules and classes, or NOT_FOUND; and the names that this depends on."""
+    variables = object.__getattribute__(module, "__dict__")
+    depends: list[tuple[Any, str]] = [(module, path[0])]
+    found: Any = variables.get(path[0], NOT_FOUND)
+    for name in path[1:]:
+        found, more = _attribute(found, name)
+        depends += more
+    return found, depends
+
+
+def _attribute(holder: Any, name: str) -> tuple[Any, list[tuple[Any, str]]]:
+    kind: Any = type(holder)
+    if issubclass(kind, ModuleType):
+        usual: Any = ModuleType
+        spaces: Any = [holder]
+    elif issubclass(kind, type):
+        usual, spaces = type, holder.__mro__
+    else:
+        return NOT_FOUND, []
+    if kind.__getattribute__ is not usual.__getattribute__ or any(name in vars(base) for base in kind.__mro__):
+        return NOT_FOUND, []
+    depends = []
+    for space in spaces:
+        if not isinstance(space, type) or can_change(space):
+            depends.append((space, name))
+        value = vars(space).get(name, NOT_FOUND)
+        if value is not NOT_FOUND:
+            return (NOT_FOUND if usual is type and hasattr(type(value), "__get__") else value), depends
+    return NOT_FOUND, depends
+
+
+def can_change(kind: type) -> bool:
+    """No class of the interpreter's own, whose attributes cannot be set."""
+    return not kind.__flags__ & 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE, Include/object.h

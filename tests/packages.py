@@ -1,0 +1,90 @@
+"""Packages of source files to import, and what to look at in them."""
+
+import importlib
+import logging
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+from textwrap import dedent
+from types import ModuleType
+from typing import Any
+
+import pytest
+
+import jumplabel
+
+
+class Packages:
+    """A folder of modules on sys.path. Behind it, they are as if they had never been there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.names: set[str] = set()
+
+    def write(self, name: str, source: str, package: bool = False) -> Path:
+        path = self.folder.joinpath(*name.split("."), *(["__init__"] if package else [])).with_suffix(".py")
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(dedent(source))
+        self.names.add(name.partition(".")[0])
+        importlib.invalidate_caches()
+        return path
+
+    def load(self, name: str, source: str) -> ModuleType:
+        self.write(name, source)
+        return importlib.import_module(name)
+
+    def forget(self) -> None:
+        """As in a new process, but for what still uses them."""
+        for name in list(sys.modules):
+            if name.partition(".")[0] in self.names:
+                del sys.modules[name]
+        importlib.invalidate_caches()
+
+    def caches(self) -> list[Path]:
+        return sorted(self.folder.rglob("*jumplabel*.pyc"))
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = Packages(tmp_path)
+    yield made
+    jumplabel.uninstall()
+    made.forget()
+
+
+class Records(logging.Handler):
+    """What a logger was given."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.records: list[logging.LogRecord] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.records.append(record)
+
+    def take(self) -> list[str]:
+        messages = [record.getMessage() for record in self.records]
+        self.records.clear()
+        return messages
+
+
+@contextmanager
+def records(name: str, level: int = logging.NOTSET) -> Any:
+    logger, handler = logging.getLogger(name), Records()
+    before = logger.level, logger.propagate
+    logger.addHandler(handler)
+    logger.propagate = False
+    logger.setLevel(level)
+    try:
+        yield handler
+    finally:
+        logger.removeHandler(handler)
+        logger.propagate = before[1]
+        logger.setLevel(before[0])
+
+
+def sites(module: str) -> list[str]:
+    """The keys of a module's sites, in the order of the lines."""
+    entries = [entry for entry in jumplabel.jump_table() if (entry.owner or "").startswith(f"{module}.")]
+    return [entry.key for entry in sorted(entries, key=lambda entry: int(entry.owner.rpartition(":")[2]))]

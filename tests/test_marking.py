@@ -1,0 +1,219 @@
+"""Which statements of a source become sites, and which stay as they are. One look at the source, nothing is run."""
+
+import ast
+import sys
+from textwrap import dedent, indent
+
+import pytest
+
+from jumplabel.marked_code import codes, compile_marked
+from jumplabel.marking import Left, Options, Statement, is_mark, mark
+
+BEFORE = "import logging, log\nlogger = logging.getLogger(__name__)\nTRACE = 5\n"
+
+
+def marked(body: str, **options: bool) -> tuple[list[str], list[Left]]:
+    """The marks in the body of a function, in their order, and what is left."""
+    source = f"{BEFORE}def function(x):\n{indent(dedent(body).strip(), '    ')}\n"
+    tree, n, left = mark(source.encode(), "shop.py", Options(**options))
+    marks = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and is_mark(node.id)]
+    assert len(marks) == n
+    return [one.removeprefix("jumplabel: ") for one in marks], left
+
+
+@pytest.mark.parametrize(
+    "body, expected",
+    [
+        ("logger.debug('a')", "logging logger debug"),
+        ("logger.info('a %s', x)", "logging logger info"),
+        ("logger.warning('a', extra={'x': x})", "logging logger warning"),
+        ("logger.error(f'{x}')", "logging logger error"),
+        ("logger.critical(*x, **x)", "logging logger critical"),
+        ("logger.exception(x())", "logging logger exception"),
+        ("logger.log(5, 'a')", "logging logger log 5"),
+        ("logger.log(logging.DEBUG, 'a')", "logging logger log logging.DEBUG"),
+        ("logger.log(TRACE, 'a')", "logging logger log TRACE"),
+        ("log.logger.debug('a')", "logging log.logger debug"),
+        ("log.Cart.log.debug('a')", "logging log.Cart.log debug"),
+        ("if logger.isEnabledFor(logging.DEBUG): pass", "logging logger isEnabledFor logging.DEBUG"),
+        ("if x and logger.isEnabledFor(10): pass", "logging logger isEnabledFor 10"),
+        ("assert x, 'a'", "asserts"),
+    ],
+)
+def test_what_asks_a_logger_that_can_be_found_is_for_a_site(body: str, expected: str) -> None:
+    assert marked(body) == ([expected], [])
+    assert marked(body, logging=False, asserts=False) == ([], [])
+    if expected != "asserts":
+        mark = f"jumplabel: {expected}"
+        assert Statement.of(mark).mark == mark
+        assert marked(body, asserts=False) == ([expected], [])
+    else:
+        assert marked(body, logging=False) == ([expected], [])
+
+
+@pytest.mark.parametrize(
+    "body, why",
+    [
+        ("x.debug('a')", "x exists only at run time"),
+        ("self = x\nself.log.debug('a')", "self exists only at run time"),
+        ("logger.log(x, 'a')", "its level is no number"),
+        ("logger.log(x(), 'a')", "its level is no number"),
+        ("logger.log(True, 'a')", "its level is no number"),
+        ("logger.log(msg='a', level=5)", "its level is no number"),
+        ("logger.debug(y := 1)", "awaits, yields or binds"),
+        ("logger.debug((yield))", "awaits, yields or binds"),
+        ("logger.debug([(y := z) for z in x])", "awaits, yields or binds"),
+    ],
+)
+def test_what_does_not_stays_and_says_why(body: str, why: str) -> None:
+    marks, left = marked(body)
+    assert not marks
+    [(line, said)] = left
+    assert why in said
+    assert line == 4 + len(body.splitlines())  # the function's own is the fourth
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        "y = logger.debug('a')",
+        "logger().debug('a')",
+        "logging.getLogger('b').debug('a')",
+        "logger.warn('a')",  # which warns, whether it is on or not
+        "logger.setLevel(5)",
+        "debug('a')",
+        "if not logger.isEnabledFor(10): pass",
+        "while logger.isEnabledFor(10): pass",
+        "if x or logger.isEnabledFor(10): pass",
+        "lambda: logger.debug('a')",
+        "class A: logger.debug('a')",
+        "log.__logger.debug('a')",
+    ],
+)
+def test_what_is_no_such_statement_stays(body: str) -> None:
+    assert marked(body) == ([], [])
+
+
+@pytest.mark.parametrize("argument", ["x()", "f'{x}'", "[y for y in x]", "*x", "**x", "x if x() else 1"])
+def test_only_pure_leaves_what_calls(argument: str) -> None:
+    marks, left = marked(f"logger.debug('a', {argument})", only_pure=True)
+    assert not marks
+    assert [said for _, said in left] == ["an argument calls something"]
+
+
+@pytest.mark.parametrize("argument", ["x", "x.y", "x[0]", "x + 1", "'a' 'b'", "(x, [1], {2: 3})", "not x", "f'{{}}'"])
+def test_only_pure_takes_what_calls_nothing_that_one_can_see(argument: str) -> None:
+    assert marked(f"logger.debug('a', {argument})", only_pure=True) == (["logging logger debug"], [])
+
+
+CLOSURES = [
+    ("def outer(log):\n  def inner():\n    log.debug('a')", True),
+    ("def outer():\n  log = make()\n  def inner():\n    log.debug('a')", True),
+    ("def outer():\n  log: object = make()\n  async def inner():\n    log.debug('a')", True),
+    ("def outer(x):\n  if x:\n    log = make()\n  def inner():\n    log.debug('a')", True),
+    ("def outer(log):\n  def inner():\n    def innermost():\n      log.debug('a')", True),
+    ("def outer(log):\n  class A:\n    def inner(self):\n      log.debug('a')", True),
+    ("def outer(log):\n  def inner():\n    log.debug('a')\n  log = make()", False),
+    ("def outer():\n  for log in logs:\n    def inner():\n      log.debug('a')", False),
+    ("def outer():\n  while True:\n    log = make()\n    def inner():\n      log.debug('a')", False),
+    ("def outer():\n  log = make()\n  def inner():\n    log.debug('a')\n  log = make()", False),
+    ("def outer():\n  log = make()\n  def inner():\n    log.debug('a')\n  del log", False),
+    ("def outer():\n  def inner():\n    log.debug('a')\n  import log", False),
+    ("def outer():\n  def inner():\n    log.debug('a')\n  with x as log: pass", False),
+    ("def outer():\n  def inner():\n    log.debug('a')\n  (log := 1)", False),
+    ("def outer():\n  log, y = make()\n  def inner():\n    log.debug('a')", False),
+    ("def outer(log):\n  def set():\n    nonlocal log\n    log = 1\n  def inner():\n    log.debug('a')", False),
+    ("def outer(log):\n  def inner():\n    nonlocal log\n    log.debug('a')", False),
+    ("def outer():\n  try: pass\n  except E as log: pass\n  def inner():\n    log.debug('a')", False),
+    ("def outer(x):\n  match x:\n    case [log]: pass\n  def inner():\n    log.debug('a')", False),
+    ("def outer(x):\n  def log(): pass\n  def inner():\n    log.debug('a')", False),
+]
+
+
+@pytest.mark.parametrize("source, is_one", CLOSURES)
+def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> None:
+    tree, n, left = mark(source.encode(), "shop.py", Options())
+    assert (n, len(left)) == ((1, 0) if is_one else (0, 1))
+    if is_one:
+        inner = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
+        assert [bool(node.decorator_list) for node in inner] == [False] * (len(inner) - 1) + [True]
+
+
+@pytest.mark.parametrize(
+    "source",
+    [
+        "def rebind():\n  global logger\n  logger = 1\ndef f():\n  logger.debug('a')",
+        "def rebind():\n  def inner():\n    global logger\n    import logger\ndef f():\n  logger.debug('a')",
+    ],
+)
+def test_a_global_that_functions_rebind_is_for_a_site_where_that_can_be_heard_of(source: str) -> None:
+    assert mark(source.encode(), "shop.py", Options()).marks == (sys.version_info >= (3, 12))
+
+
+def test_modules_and_classes_have_sites_for_assertions_only() -> None:
+    source = "assert a\nlogger.debug('a')\nclass A:\n  assert b\n  assert c\n  logger.debug('b')\nif x:\n  assert d\n"
+    found = compile_marked(source.encode(), "shop.py", Options())
+    assert {way: [line for *_, line in sites] for way, sites in found.sites.items()} == {(): [1, 8], (0,): [4, 5]}
+    assert found.left == []
+
+
+def test_every_node_keeps_its_place() -> None:
+    """Records, tracers and tracebacks tell lines and columns; the compiler's own, here, and nothing else."""
+    source = b'''
+def function(x):
+    """A docstring."""
+    for y in x:
+        logger.debug(
+            "a %s",
+            y,
+        )
+    assert (
+        x
+    ), "b"
+    try:
+        if logger.isEnabledFor(10) and x:
+            pass
+    finally:
+        logger.info("c")
+'''
+    plain = dict(codes(compile(source, "shop.py", "exec", dont_inherit=True)))
+    found = compile_marked(source, "shop.py", Options())
+    new = dict(codes(found.code))
+    assert plain.keys() == new.keys()
+    for way, code in plain.items():
+        assert (new[way].co_firstlineno, new[way].co_qualname) == (code.co_firstlineno, code.co_qualname)
+        assert {*code.co_positions()} - {*new[way].co_positions()} == set()
+        assert {line for _, _, line in code.co_lines()} == {line for _, _, line in new[way].co_lines()}
+    assert [line for *_, line in found.sites[(0,)]] == [5, 9, 13, 16, 16]  # what is finally done is compiled twice
+
+
+def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+    from jumplabel.rewriting import CannotRewriteError, Rewriting
+
+    add = Rewriting.add
+
+    def refuse_line_3(rewriting: Rewriting, test: object) -> None:
+        if test.line == 3:  # type: ignore[attr-defined]
+            raise CannotRewriteError("for the test's sake")
+        add(rewriting, test)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Rewriting, "add", refuse_line_3)
+    source = b"def function(x):\n    logger.debug('a')\n    logger.debug('b')\n    logger.debug('c')\n"
+    found = compile_marked(source, "shop.py", Options())
+    assert [line for *_, line in found.sites[(0,)]] == [2, 4]
+    assert found.left == [(3, "its bytecode has no room for a site")]
+    assert found.code.co_consts[0].co_names.count("jumplabel: logging logger debug") == 1
+
+
+def test_what_cannot_be_compiled_fails_as_ever() -> None:
+    with pytest.raises(SyntaxError, match=r"shop\.py, line 2"):
+        compile_marked(b"x = 1\nx = = 2\n", "shop.py", Options())
+    with pytest.raises((SyntaxError, ValueError), match="null bytes"):
+        compile_marked(b"x = 1\0", "shop.py", Options())
+
+
+def test_sources_are_decoded_as_they_say() -> None:
+    source = "# -*- coding: latin-1 -*-\ndef f():\n    logger.debug('é')\n    return 'é'\n".encode("latin-1")
+    space: dict[str, object] = {"logger": type("", (), {"debug": lambda text: None})}
+    exec(compile_marked(source, "shop.py", Options()).code, space)
+    assert space["f"]() == "é"  # type: ignore[operator]
