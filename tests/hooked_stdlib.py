@@ -45,7 +45,7 @@ TESTS = {
     "xmlrpc": ["test.test_xmlrpc"],
 }
 STATES = ["asserts", "optimized", "on", "random"]
-SECONDS = 600
+SECONDS = 300
 TRIES = 3
 RESOURCES = ["cpu", "subprocess"]  # of those that test.support knows; the network is not among them
 
@@ -171,7 +171,8 @@ def _worse(plain: Outcome, under_hook: Outcome) -> list[str]:
 def reports(package: str, states: list[str], seed: str) -> Iterator[tuple[bool, str]]:
     for test in tests_of(package):
         for state in states:
-            yield report(package, test, state, seed)
+            if (package, state) != ("logging", "random"):  # its tests wait for records
+                yield report(package, test, state, seed)
 
 
 def main():
