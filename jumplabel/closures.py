@@ -8,9 +8,10 @@ from weakref import WeakValueDictionary, ref
 from jumplabel.code_objects import branches_of, keep, kept, make_branches, set_code
 from jumplabel.functions import printable
 from jumplabel.keys import address
-from jumplabel.log_keys import LogKey
+from jumplabel.log_keys import LogKey, bind
 from jumplabel.marked_code import Site
 from jumplabel.marking import Statement
+from jumplabel.origins import origin, remember
 from jumplabel.reading import CLOSURE, GLOBAL
 from jumplabel.scope import NOT_FOUND, Scope
 
@@ -24,13 +25,13 @@ class _Seen:
         self.sites = list(sites)
         self.marks = list(dict.fromkeys(mark for *_, mark, _ in self.sites))
         self.module = module
-        self.codes: WeakValueDictionary[tuple[int | None, ...], CodeType] = WeakValueDictionary()
+        self.codes: WeakValueDictionary[tuple[tuple[str, int], ...], CodeType] = WeakValueDictionary()
 
 
 _seen: dict[int, _Seen] = {}
 
 
-def remember(code: CodeType, sites: Iterable[Site], module: str) -> None:
+def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
     """Where follow() finds the sites of a closure's code."""
     _seen[id(code)] = _Seen(code, sites, module)
 
@@ -45,10 +46,10 @@ def follow(function: FunctionType) -> FunctionType:
     if seen is None or seen.code() is not code:
         return function
     scope = Scope.of(function)
-    keys = {mark: _key(Statement.of(mark), scope) for mark in seen.marks}
-    if not any(keys.values()):
+    keys = {mark: key for mark in seen.marks if (key := _key(Statement.of(mark), scope)) is not None}
+    if not keys:
         return function
-    identity = tuple(address(key) if key else None for key in keys.values())
+    identity = tuple((mark, address(key)) for mark, key in keys.items())
     made = seen.codes.get(identity)
     if made is None:
         made = seen.codes[identity] = _make(code, seen, keys)
@@ -72,12 +73,12 @@ def _is_of_logging(level: tuple[str, ...], scope: Scope) -> bool:
     return getattr(holder, "__name__", None) == "logging"
 
 
-def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey | None]) -> CodeType:
+def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
     new = code.replace()
     branches = [
         (address(key), printable(f"{seen.module}.{code.co_qualname}:{line}"), *site)
         for *site, mark, line in seen.sites
-        if (key := keys[mark])
+        if (key := keys.get(mark)) is not None
     ]
     others = {address(key): key for key in kept(code)}
     branches += [
@@ -86,5 +87,9 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey | None]) -> CodeTy
         if number in others
     ]
     make_branches(new, branches)
-    keep(new, [*others.values(), *filter(None, keys.values())])
+    keep(new, [*others.values(), *keys.values()])
+    bind(keys.values())
+    of = origin(code)
+    if of:
+        remember(new, *of)
     return new

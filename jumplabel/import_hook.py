@@ -59,7 +59,7 @@ class Hook:
         if name not in self.patterns or name in _OURS:
             return None
         for finder in list(sys.meta_path):
-            spec = None if finder is self else finder.find_spec(name, path, target)
+            spec = None if isinstance(finder, Hook) else finder.find_spec(name, path, target)
             if spec is not None:
                 if type(spec.loader) is SourceFileLoader:
                     spec.loader = _Loader(spec.loader.name, spec.loader.path, self)

@@ -7,9 +7,10 @@ from types import CodeType, FunctionType, ModuleType
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, InstrumentError
-from jumplabel.instrumented import Record, all_functions, origin, restore, run
+from jumplabel.instrumented import Record, all_functions, restore, run
 from jumplabel.marked_code import Marked, codes, compile_marked
 from jumplabel.marking import Options
+from jumplabel.origins import origin
 from jumplabel.planning import KNOWN
 
 

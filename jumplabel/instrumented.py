@@ -16,6 +16,7 @@ from jumplabel.keys import StaticKey, key
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Site, Way, attach, codes
 from jumplabel.marking import ASSERTS, Options, Statement
+from jumplabel.origins import origin, remember, remember_copy
 
 
 class Instrumented(NamedTuple):
@@ -76,12 +77,12 @@ class Record:
             sites = marked.sites.get(way, [])
             free = [site for site in sites if _is_of_a_closure(site)]
             if free:
-                closures.remember(code, free, self.name)
+                closures.register(code, free, self.name)
             try:
                 attach(code, [site for site in sites if site not in free], key_of, self.name)
             except RuntimeError as error:
                 self.left.append((code.co_firstlineno, str(error)))
-            _remember(code, self, way)
+            remember(code, self, way)
 
     def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
         level = statement.level
@@ -112,9 +113,8 @@ class Record:
                 static_branches(function)
             except DecorationError as error:
                 self.left.append((old.co_firstlineno, str(error)))
-            for (_, new), (_, was) in zip(codes(function.__code__), codes(old), strict=True):
-                if new is not was:
-                    _remember(new, self, (origin(was) or (self, was))[1])
+            if function.__code__ is not old:
+                remember_copy(function.__code__, old, self)
 
 
 def _is_of_a_closure(site: Site) -> bool:
@@ -154,25 +154,6 @@ def instrumented() -> list[Instrumented]:
     return sorted(record.report() for record in records())
 
 
-# ---- originals ----
-
-Origin = tuple[Record, "Way | CodeType"]
-"""Whose code it is, and the original: where that is in the module's code, or itself."""
-
-_origins: dict[int, tuple[ref[CodeType], Origin]] = {}
-"""Of code that is in the place of other code, by id: by value, equal functions of two files would be one."""
-
-
-def _remember(code: CodeType, record: Record, original: Way | CodeType) -> None:
-    number = id(code)
-    _origins[number] = ref(code, lambda _: _origins.pop(number, None)), (record, original)
-
-
-def origin(code: CodeType) -> Origin | None:
-    of, found = _origins.get(id(code), (None, None))
-    return found if of is not None and of() is code else None
-
-
 def restore(gone: Iterable[Record]) -> None:
     """Give functions their original code, and turn on what cannot have it: generators, say, that wait in theirs."""
     gone = list(gone)
@@ -180,8 +161,8 @@ def restore(gone: Iterable[Record]) -> None:
         _records[:] = [one for one in _records if one not in gone]
     for record in gone:
         unbind(record.log_keys)
-        assertions = record.assertions and record.assertions()
-        if assertions:
+        assertions = record.assertions() if record.assertions else None
+        if assertions is not None:
             assertions.enable()
     originals: dict[Record, dict[Way, CodeType]] = {}
     for function in all_functions():

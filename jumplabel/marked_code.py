@@ -94,7 +94,7 @@ def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeT
     if all(one is within.get(id(one), one) for one in code.co_consts) and not made:
         return code
     return code.replace(
-        co_code=made.units if made else code.co_code,
+        co_code=made.turned(lambda _: True) if made else code.co_code,
         co_consts=tuple(within.get(id(one), one) for one in code.co_consts),
     )
 

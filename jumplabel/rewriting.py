@@ -71,14 +71,19 @@ class Plan(NamedTuple):
 
     def fix(self, made: CodeType, is_on: Callable[[Path], bool]) -> CodeType:
         """The variant of code made by this plan, with those within that belong to the same call, for one state."""
-        units, constants = bytearray(self.units), list(made.co_consts)
-        for site, path, _ in self.sites:
-            jumps = _jumps(site.on if is_on(path) else site.off)
-            units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
+        constants = list(made.co_consts)
         for i, inner in self.within.items():
             if inner.snapshot:
                 constants[i] = inner.fix(constants[i], is_on)
-        return made.replace(co_code=bytes(units), co_consts=tuple(constants))
+        return made.replace(co_code=self.turned(is_on), co_consts=tuple(constants))
+
+    def turned(self, is_on: Callable[[Path], bool]) -> bytes:
+        """The units in one state of the keys."""
+        units = bytearray(self.units)
+        for site, path, _ in self.sites:
+            jumps = _jumps(site.on if is_on(path) else site.off)
+            units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
+        return bytes(units)
 
 
 class CannotRewriteError(Exception):

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from packages import Packages
 from tools import FORMS, pair
 
+import jumplabel
 from jumplabel import StaticKey, Tracepoint, static_gate, static_switch
 
 # The same examples every time, and few; "deep" are new ones, and many: --hypothesis-profile=deep
@@ -65,6 +67,15 @@ except OSError as error:
     if answer.stdout.strip() in (str(errno.EINVAL), str(errno.ENOSYS)):
         pytest.skip("this kernel has no seccomp filters")
     assert answer.stdout == ""
+
+
+@pytest.fixture
+def packages(tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(str(tmp_path))
+    made = Packages(tmp_path)
+    yield made
+    jumplabel.uninstall()
+    made.forget()
 
 
 @pytest.fixture

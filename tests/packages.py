@@ -9,8 +9,6 @@ from textwrap import dedent
 from types import ModuleType
 from typing import Any
 
-import pytest
-
 import jumplabel
 
 
@@ -24,7 +22,8 @@ class Packages:
     def write(self, name: str, source: str, package: bool = False) -> Path:
         path = self.folder.joinpath(*name.split("."), *(["__init__"] if package else [])).with_suffix(".py")
         path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(dedent(source))
+        if not path.exists() or path.read_text() != dedent(source):  # or its time would be another one
+            path.write_text(dedent(source))
         self.names.add(name.partition(".")[0])
         importlib.invalidate_caches()
         return path
@@ -42,15 +41,6 @@ class Packages:
 
     def caches(self) -> list[Path]:
         return sorted(self.folder.rglob("*jumplabel*.pyc"))
-
-
-@pytest.fixture
-def packages(tmp_path, monkeypatch):
-    monkeypatch.syspath_prepend(str(tmp_path))
-    made = Packages(tmp_path)
-    yield made
-    jumplabel.uninstall()
-    made.forget()
 
 
 class Records(logging.Handler):

@@ -217,3 +217,14 @@ def test_sources_are_decoded_as_they_say() -> None:
     space: dict[str, object] = {"logger": type("", (), {"debug": lambda text: None})}
     exec(compile_marked(source, "shop.py", Options()).code, space)
     assert space["f"]() == "é"  # type: ignore[operator]
+
+
+def test_code_that_is_attached_to_no_key_does_what_the_source_says() -> None:
+    source = b"def f(x):\n  logger.debug('a')\n  if logger.isEnabledFor(10):\n    x += 1\n  assert x\n  return x\n"
+    found = compile_marked(source, "shop.py", Options())
+    said: list[str] = []
+    space: dict[str, object] = {"logger": type("", (), {"debug": said.append, "isEnabledFor": lambda level: True})}
+    exec(found.code, space)
+    assert (space["f"](1), said) == (2, ["a"])  # type: ignore[operator]
+    with pytest.raises(AssertionError):
+        space["f"](-1)  # type: ignore[operator]
