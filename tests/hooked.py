@@ -99,12 +99,15 @@ def flipping(loggers, seed):
             time.sleep(chance.random() * 0.001)
 
     thread = threading.Thread(target=flips, daemon=True)
+    switch_interval = sys.getswitchinterval()
+    sys.setswitchinterval(5e-4)
     thread.start()
     try:
         yield n
     finally:
         stop.set()
         thread.join()
+        sys.setswitchinterval(switch_interval)
         logging.disable(logging.NOTSET)
         for logger, level in before:
             logger.disabled = False

@@ -5,9 +5,9 @@
 For each package, test module and state: CPython's tests, in a process of its own, without the hook and with it over the
 package; what it is too late for, as it is loaded already (``logging``), goes through instrument(). Every test that
 passes without the hook must pass under it. ``asserts``: assertions are on; ``optimized``: they are off, which is
-compared with ``python -O``; ``on``: they are on, and so is all logging; ``random``: a thread turns loggers while the
-tests run, and those that look at what is logged, and so fail without the hook when all logging is disabled, do not
-count. A test that fails is tried again, twice: some depend on how fast the machine is.
+compared with ``python -O``; ``on``: they are on, and so is all logging; ``random``: a thread turns loggers
+and assertions while the tests run, and those that look at them, and so fail under ``python -O`` when all logging is
+disabled, do not count. A test that fails is tried again, twice: some depend on how fast the machine is.
 
 Needs the package ``test`` (Debian: libpython3.x-testsuite; elsewhere in PYTHONPATH's first folder named ``test``).
 """
@@ -119,7 +119,7 @@ def _is_module(name):
 
 def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome | str:
     """What run_tests says in a new process; or what went wrong."""
-    optimize = ["-O"] if state == "optimized" and not hook else []
+    optimize = ["-O"] if state in ("optimized", "muted") and not hook else []
     with tempfile.TemporaryDirectory(prefix="jumplabel-stdlib-") as folder:
         result = Path(folder, "outcome.json")
         child = [sys.executable, *optimize, "-W", "ignore", os.path.abspath(__file__), "--child"]
