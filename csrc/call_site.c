@@ -234,12 +234,12 @@ static void dispose(CallSite *self, struct call_target *left)
 static PyObject *site_lead(PyObject *object, PyObject *args)
 {
     CallSite *self = (CallSite *)object;
-    unsigned long long state;
+    unsigned long long state, report = 0;
     PyObject *target, *expected = NULL;
     int follows;
-    if (!PyArg_ParseTuple(args, "KOp|O:__lead__", &state, &target, &follows, &expected))
+    if (!PyArg_ParseTuple(args, "KOp|OK:__lead__", &state, &target, &follows, &expected, &report))
         return NULL;
-    for (int i = 1; self->kind == TRACEPOINT && i < PyTuple_GET_SIZE(args); i += 2) /* target, expected */
+    for (int i = 1; self->kind == TRACEPOINT && i < PyTuple_GET_SIZE(args) && i <= 3; i += 2) /* target, expected */
         if (PyTuple_GET_ITEM(args, i) != Py_None && !PyTuple_CheckExact(PyTuple_GET_ITEM(args, i)))
             return PyErr_Format(PyExc_TypeError, "__lead__: a tracepoint leads to a tuple of probes, or None");
     struct call_update update = {
@@ -254,7 +254,7 @@ static PyObject *site_lead(PyObject *object, PyObject *args)
     struct call_target *left;
     int error;
     Py_BEGIN_ALLOW_THREADS
-    error = static_call_update(self->call, &update, &left);
+    error = static_call_update(self->call, &update, &left, (struct key_report *)(uintptr_t)report);
     Py_END_ALLOW_THREADS
     if (left)
         dispose(self, left);
@@ -360,5 +360,13 @@ void call_site_seal(uintptr_t address)
     type->tp_flags |= Py_TPFLAGS_IMMUTABLETYPE |
                       (type->tp_base->tp_flags & (Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR));
     PyType_Modified(type);
+    PyGILState_Release(gil);
+}
+
+void call_site_unraisable(uintptr_t exception, uintptr_t object)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyErr_SetObject((PyObject *)Py_TYPE((PyObject *)exception), (PyObject *)exception);
+    PyErr_WriteUnraisable((PyObject *)object);
     PyGILState_Release(gil);
 }

@@ -21,9 +21,9 @@
  * kind "call", "snapshot": a target is any callable. "tracepoint": it is a tuple of probes, at least one, which are
  * called in order, whatever they return, and whatever Exception they raise; the call returns None.
  *
- *     .__lead__(state, target, follows, [expected])    replaces the target for a state, None for none. See struct
- *                                                      call_update in jump_label.h; returns static_call_update()'s
- * error
+ *     .__lead__(state, target, follows, [expected], [report])
+ *         replaces the target for a state, None for none. See struct call_update in jump_label.h; report is the address
+ *         of a key_report. Returns static_call_update()'s error
  *     .__target__(state)                               the callable, or the tuple of probes; or None
  *     .__state__, .__kind__, .__static_keys__, .__site__()
  */
@@ -34,5 +34,8 @@ int call_site_types(uintptr_t list);
  * CPython leaves them to types that nobody can change (Objects/typeobject.c, inherit_slots()), and so it is one now.
  */
 void call_site_seal(uintptr_t type);
+
+/* Hand an exception to sys.unraisablehook, as one that this object has raised (both by their id()). */
+void call_site_unraisable(uintptr_t exception, uintptr_t object);
 
 #endif

@@ -29,15 +29,18 @@ ffi.cdef("""
     enum key_error { KEY_SEVERAL_USERS, KEY_NO_USERS, KEY_TOO_MANY_USERS, ... };
     enum call_error { CALL_CHANGED, ... };
     struct key_step { struct static_key *key; enum key_operation operation; };
-    int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
+    struct key_change { struct static_key *key; int enabled; size_t sites; };
+    struct key_report { int64_t nanoseconds; size_t room, n; struct key_change changes[]; };
+    int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report);
     int static_key_toggle(struct static_key *key, enum key_operation operation);
 
     struct key_override;
-    int static_key_override(struct static_key *key, int enabled, struct key_override **override);
-    int static_key_lift(struct static_key *key, struct key_override **override);
+    int static_key_override(struct static_key *key, int enabled, struct key_override **override,
+                            struct key_report *report);
+    int static_key_lift(struct static_key *key, struct key_override **override, struct key_report *report);
 
     struct key_expiry { int64_t next; size_t failed; char name[96]; };
-    int static_keys_expire(int64_t now, struct key_expiry *expiry);
+    int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report);
     int static_keys_wake;
     void jump_label_unblock_signals(void);
     struct jump_entry;
@@ -93,6 +96,7 @@ ffi.cdef("""
     int callable_type(uintptr_t list);
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
+    void call_site_unraisable(uintptr_t exception, uintptr_t object);
     int empty_types(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);

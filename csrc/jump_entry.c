@@ -192,7 +192,8 @@ void static_call_retire(struct static_call *call)
         jump_entry_retire(call->entries[i]);
 }
 
-static int change_target(struct static_call *call, const struct call_update *change, struct call_target **left)
+static int change_target(struct static_call *call, const struct call_update *change, struct call_target **left,
+                         struct key_report *report)
 {
     struct call_target *old = static_call_find(call, change->state), *new = NULL;
     int error;
@@ -204,18 +205,19 @@ static int change_target(struct static_call *call, const struct call_update *cha
     if (touched)
         touched->next_count = new != NULL;
     static_call_replace(call, change->state, new);
-    error = static_keys_update(touched, static_call_touch(call, NULL), true);
+    error = static_keys_update(touched, static_call_touch(call, NULL), true, report);
     if (error)
         static_call_replace(call, change->state, old);
     *left = error ? new : old;
     return error;
 }
 
-int static_call_update(struct static_call *call, const struct call_update *change, struct call_target **left)
+int static_call_update(struct static_call *call, const struct call_update *change, struct call_target **left,
+                       struct key_report *report)
 {
     *left = NULL;
     jump_label_lock();
-    int error = change_target(call, change, left);
+    int error = change_target(call, change, left, report);
     text_unlock();
     code_poke_settle();
     return error;

@@ -78,6 +78,8 @@ static int64_t from_now(int64_t nanoseconds)
     return now.tv_sec * SECOND + now.tv_nsec + nanoseconds;
 }
 
+static int64_t since(int64_t began) { return from_now(-began); }
+
 static int take_step(struct static_key *key, enum key_operation operation)
 {
     switch (operation) {
@@ -151,7 +153,7 @@ static void set_until(struct static_key *key)
     __atomic_store_n(&key->until, key->next_until, __ATOMIC_RELEASE);
 }
 
-static void commit(struct static_key *key)
+static void commit(struct static_key *key, struct key_report *report)
 {
     __atomic_store_n(&key->count, key->next_count, __ATOMIC_RELEASE);
     if (key->next_until != key->until)
@@ -165,11 +167,16 @@ static void commit(struct static_key *key)
             code_poke(&entry->code, key->next_enabled);
     }
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
+    if (report)
+        report->changes[report->n++] = (struct key_change){key, key->enabled, key->n_entries};
 }
 
-int static_keys_update(struct static_key *touched, struct static_call *calls, bool valid)
+int static_keys_update(struct static_key *touched, struct static_call *calls, bool valid, struct key_report *report)
 {
     int error = 0;
+    int64_t began = report ? from_now(0) : 0;
+    if (report)
+        report->n = 0;
     for (struct static_key *key = touched; valid && key; key = key->next_touched) {
         key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0 || key->next_until;
         if (key->next_enabled != key->enabled)
@@ -184,12 +191,14 @@ int static_keys_update(struct static_key *touched, struct static_call *calls, bo
     for (struct static_key *key = touched; key; key = key->next_touched) {
         key->touched = false;
         if (valid && !error)
-            commit(key);
+            commit(key, report);
     }
+    if (report)
+        report->nanoseconds = since(began);
     return error;
 }
 
-int static_key_apply(const struct key_step *steps, size_t n, size_t *failed)
+int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report)
 {
     struct static_key *touched = NULL;
     int error = 0;
@@ -201,7 +210,7 @@ int static_key_apply(const struct key_step *steps, size_t n, size_t *failed)
             break;
     }
     *failed = i;
-    int patch_error = static_keys_update(touched, NULL, !error);
+    int patch_error = static_keys_update(touched, NULL, !error, report);
     text_unlock();
     code_poke_settle();
     return error ? error : patch_error;
@@ -211,10 +220,10 @@ int static_key_toggle(struct static_key *key, enum key_operation operation)
 {
     struct key_step step = {key, operation};
     size_t failed;
-    return static_key_apply(&step, 1, &failed);
+    return static_key_apply(&step, 1, &failed, NULL);
 }
 
-int static_key_override(struct static_key *key, int enabled, struct key_override **override)
+int static_key_override(struct static_key *key, int enabled, struct key_override **override, struct key_report *report)
 {
     struct key_override *made = malloc(sizeof(*made));
     if (!made)
@@ -222,7 +231,7 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
     jump_label_lock();
     *made = (struct key_override){.enabled = enabled, .next = key->overrides};
     key->overrides = made;
-    int error = static_keys_update(static_key_touch(key, NULL), NULL, true);
+    int error = static_keys_update(static_key_touch(key, NULL), NULL, true, report);
     if (error) {
         key->overrides = made->next;
         free(made);
@@ -234,7 +243,7 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
     return error;
 }
 
-int static_key_lift(struct static_key *key, struct key_override **override)
+int static_key_lift(struct static_key *key, struct key_override **override, struct key_report *report)
 {
     if (!*override)
         return 0;
@@ -245,7 +254,7 @@ int static_key_lift(struct static_key *key, struct key_override **override)
     *link = (*override)->next;
     free(*override);
     *override = NULL;
-    int error = static_keys_update(static_key_touch(key, NULL), NULL, true);
+    int error = static_keys_update(static_key_touch(key, NULL), NULL, true, report);
     text_unlock();
     code_poke_settle();
     return error;
@@ -253,17 +262,18 @@ int static_key_lift(struct static_key *key, struct key_override **override)
 
 /* ---- keys that linger ---- */
 
-int static_keys_expire(int64_t now, struct key_expiry *expiry)
+int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report)
 {
     struct static_key *touched = NULL;
+    size_t n = 0;
     memset(expiry, 0, sizeof(*expiry));
     jump_label_lock();
     for (struct static_key *key = static_keys; key; key = key->next)
-        if (key->until && key->until <= now) {
+        if (key->until && key->until <= now && (!report || n++ < report->room)) {
             touched = static_key_touch(key, touched);
             key->next_until = 0;
         }
-    int error = static_keys_update(touched, NULL, true);
+    int error = static_keys_update(touched, NULL, true, report);
     looks_again = INT64_MAX;
     for (struct static_key *key = static_keys; key; key = key->next) {
         if (error && key->until && key->until <= now) {

@@ -108,14 +108,30 @@ enum key_error {                        /* positive, where a negative result is 
                  KEY_TOO_MANY_USERS,    /* inc() beyond INT_MAX */
 };
 
+struct key_change {
+    struct static_key *key;
+    int enabled;  /* from now on; it was the other one */
+    size_t sites; /* that follow the key */
+};
+
+/*
+ * What a transaction has changed, written with the mutex held. NULL: nobody asks. Who asks brings room for every key
+ * that may change, and keeps those alive whose addresses are to mean something afterwards.
+ */
+struct key_report {
+    int64_t nanoseconds; /* that the whole transaction took, from the mutex on: no wait for others, no second step */
+    size_t room, n;
+    struct key_change changes[]; /* in no order; none where the transaction failed */
+};
+
 /*
  * Take all steps, in order, in one transaction: one batch for all sites of all keys whose state changes.
  * Returns 0; or an error, and then no step was taken and *failed is the first that could not be (n: the patch).
  * On return every later pass through a site sees the new state. Waits for the GIL where code_poke.h says.
  */
-int static_key_apply(const struct key_step *steps, size_t n, size_t *failed);
+int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report);
 
-/* The same for one step. */
+/* The same for one step, of which nobody asks. */
 int static_key_toggle(struct static_key *key, enum key_operation operation);
 
 /*
@@ -123,8 +139,8 @@ int static_key_toggle(struct static_key *key, enum key_operation operation);
  * with the sites as they were: *override is set only where it is in force. One that is lifted is gone in any case;
  * where the sites could not follow, the next transaction of the key makes up for it. To lift NULL is to do nothing.
  */
-int static_key_override(struct static_key *key, int enabled, struct key_override **override);
-int static_key_lift(struct static_key *key, struct key_override **override);
+int static_key_override(struct static_key *key, int enabled, struct key_override **override, struct key_report *report);
+int static_key_lift(struct static_key *key, struct key_override **override, struct key_report *report);
 
 /* ---- keys that linger: somebody has to call, in a thread of its own, what switches them off ---- */
 
@@ -137,9 +153,9 @@ struct key_expiry {
 /*
  * Switch off, in one transaction, the keys that are due at `now` (INT64_MAX: all that linger). Whoever was used again
  * meanwhile is not due: this is looked at under the mutex. Returns 0 or -errno; those that were due then linger as
- * long again, and a second at least.
+ * long again, and a second at least. Those that there is no room for in a report stay due.
  */
-int static_keys_expire(int64_t now, struct key_expiry *expiry);
+int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report);
 
 /*
  * Whether static_keys_expire() is to be called sooner than its last result says. Set before a toggle returns, reset by
@@ -200,7 +216,8 @@ struct call_update {
  * not as expected, -errno where it could not be had or patched, and then nothing has changed. *left is the target that
  * the call does not have (any more), if there is one: for call_target_retire(), when nobody can be in its trampoline.
  */
-int static_call_update(struct static_call *call, const struct call_update *update, struct call_target **left);
+int static_call_update(struct static_call *call, const struct call_update *update, struct call_target **left,
+                       struct key_report *report);
 
 /* Lock-free, as jump_entry_retire(). NULL is nothing. */
 void call_target_retire(struct call_target *target);

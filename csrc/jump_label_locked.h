@@ -23,7 +23,7 @@ struct static_key *static_key_touch(struct static_key *key, struct static_key *t
  * Bring the touched keys to their next count, and the touched calls to where they then lead, all or none; and forget
  * that they were touched. Nothing changes where it is not `valid`. 0 or -errno.
  */
-int static_keys_update(struct static_key *touched, struct static_call *calls, bool valid);
+int static_keys_update(struct static_key *touched, struct static_call *calls, bool valid, struct key_report *report);
 
 /* Make native entries possible. 0 or -errno, which jump_label_info() then tells. */
 int jump_label_ready(void);

@@ -5,6 +5,9 @@ StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump
 
 Importing the package changes nothing in the process. The first gate, switch or other native site maps executable memory
 and takes SIGTRAP.
+
+(PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
+assertions, and warn where it finds the package imported before it begins.)
 """
 
 try:
@@ -20,6 +23,7 @@ except ModuleNotFoundError as error:
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
+    CallbackError,
     DecorationError,
     InstrumentError,
     JumpLabelError,
@@ -39,11 +43,13 @@ from jumplabel.native import NativeBranch, native_branch
 from jumplabel.settings import configure as _configure
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
+from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 _configure()
 
 __all__ = [
+    "CallbackError",
     "DecorationError",
     "Hook",
     "Info",
@@ -60,6 +66,7 @@ __all__ = [
     "StaticKey",
     "StaticKeyArray",
     "StaticKeyError",
+    "Toggle",
     "Tracepoint",
     "TracepointError",
     "batch",
@@ -72,6 +79,8 @@ __all__ = [
     "keys",
     "likely",
     "native_branch",
+    "off_toggle",
+    "on_toggle",
     "static_branches",
     "static_gate",
     "static_switch",

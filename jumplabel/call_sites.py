@@ -3,8 +3,9 @@
 from collections.abc import Callable
 from typing import Any, TypeVar
 
-from jumplabel._engine import lib
+from jumplabel._engine import ffi, lib
 from jumplabel.keys import patch_error
+from jumplabel.toggles import callbacks, new_report, tell
 
 T = TypeVar("T", bound=type)
 
@@ -44,7 +45,12 @@ def lead(site: Any, state: int, target: Any, follows: bool = False) -> None:
 
 def swap(site: Any, state: int, expected: Any, target: Any) -> bool:
     """``lead()`` with ``follows``, if ``__target__(state)`` is what is expected. Whether it was."""
-    error = site.__lead__(state, target, True, expected)
+    report = new_report(1) if callbacks else ffi.NULL
+    try:
+        error = site.__lead__(state, target, True, expected, int(ffi.cast("uintptr_t", report)))
+    finally:
+        if report:
+            tell(report, site.__static_keys__)
     if error == lib.CALL_CHANGED:
         return False
     if error:

@@ -52,7 +52,10 @@ def follow(function: FunctionType) -> FunctionType:
     identity = tuple((mark, address(key)) for mark, key in keys.items())
     made = seen.codes.get(identity)
     if made is None:
-        made = seen.codes[identity] = _make(code, seen, keys)
+        try:
+            made = seen.codes[identity] = _make(code, seen, keys)
+        except RuntimeError:  # other tools have taken all places for data on code objects: it stays as when on
+            return function
     set_code(function, made)
     return function
 

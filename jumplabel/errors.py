@@ -17,6 +17,10 @@ class TracepointError(JumpLabelError, ValueError):
     """A probe was registered that is already, or unregistered that is not."""
 
 
+class CallbackError(JumpLabelError, ValueError):
+    """``on_toggle`` was given what it cannot call, or has already; or ``off_toggle`` what is not registered."""
+
+
 class PatternError(JumpLabelError, ValueError):
     """A pattern of names is none."""
 

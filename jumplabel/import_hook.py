@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from importlib._bootstrap import _call_with_frames_removed  # type: ignore[attr-defined]
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from importlib.util import MAGIC_NUMBER, cache_from_source
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from jumplabel.errors import DecorationError
@@ -54,12 +54,23 @@ class Hook:
     def __repr__(self) -> str:
         return f"<jumplabel.Hook for {self.patterns!r}>"
 
+    def begin(self, module: ModuleType, path: str, marked: Marked | None) -> Record:
+        """Before a module's code is run."""
+        record = Record(module, path, marked, self.options)
+        self.records.append(record)
+        run(record)
+        if marked:
+            record.attach(module, marked)
+        return record
+
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
         if name not in self.patterns or name in _OURS:
             return None
         for finder in list(sys.meta_path):
-            spec = None if isinstance(finder, Hook) else finder.find_spec(name, path, target)
+            if isinstance(finder, Hook) or not hasattr(finder, "find_spec"):
+                continue
+            spec = finder.find_spec(name, path, target)
             if spec is not None:
                 if type(spec.loader) is SourceFileLoader:
                     spec.loader = _Loader(spec.loader.name, spec.loader.path, self)
@@ -99,6 +110,36 @@ def uninstall() -> None:
     restore(records())
 
 
+def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> CodeType:
+    """The code of a program, which is about to run in this module; instrumented if a hook is for its name.
+
+    Logging sites are on, and tests of keys are none, until the program comes to `if __name__ == "__main__":`; where
+    names are heard of when they are bound (3.12), logging sites follow their loggers from then on.
+    """
+    hooks = [finder for finder in sys.meta_path if isinstance(finder, Hook)]
+    hook = next((hook for hook in hooks if name in hook.patterns), None)
+    if hook is None or not KNOWN:
+        return compile(source, filename, "exec", dont_inherit=True)
+    try:
+        marked = compile_marked(source, filename, hook.options, main=True)
+    except (DecorationError, RecursionError):
+        return compile(source, filename, "exec", dont_inherit=True)
+    global _main
+    _main = hook.begin(module, filename, marked)
+    _main.ready([])
+    return marked.code
+
+
+_main: Record | None = None
+
+
+def main_is_ready() -> None:
+    """Called by the program: its functions are there."""
+    module = _main.module() if _main else None
+    if _main and module:
+        _main.ready(functions_of(module))
+
+
 class _Loader(SourceFileLoader):
     """For tools, ``get_code()`` is the original's."""
 
@@ -108,11 +149,7 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         marked = self._marked()
-        record = Record(module, self.path, marked, self.hook.options)
-        self.hook.records.append(record)
-        run(record)
-        if marked:
-            record.attach(module, marked)
+        record = self.hook.begin(module, self.path, marked)
         code = marked.code if marked else self.get_code(self.name)
         _call_with_frames_removed(exec, code, module.__dict__)
         record.ready(functions_of(module))

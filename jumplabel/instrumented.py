@@ -122,11 +122,18 @@ def _is_of_a_closure(site: Site) -> bool:
     return mark != ASSERTS and Statement.of(mark).free
 
 
+_MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT, Include/object.h
+
+
 def functions_of(module: ModuleType) -> Iterator[FunctionType]:
     """What its names lead to, if its own code."""
     variables = vars(module)
     for value in list(variables.values()):
-        if not isinstance(value, type) or value.__module__ == module.__name__:
+        if isinstance(value, type):
+            has_some = value.__module__ == module.__name__
+        else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
+            has_some = not type(value).__flags__ & _MANAGED_DICT
+        if has_some:
             yield from (one for one in functions_in(value) if one.__globals__ is variables)
 
 

@@ -18,6 +18,7 @@ from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
 from jumplabel.table import JumpEntry, read_entries
+from jumplabel.toggles import callbacks, new_report, tell
 
 
 class StaticKey:
@@ -144,14 +145,24 @@ class StaticKey:
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
         if _current_batch() is not None:
             raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
-        override = ffi.new("struct key_override **")
+        override, report = ffi.new("struct key_override **"), new_report(1)
         try:
             # Within the try: a signal handler may raise right behind the call.
-            _check(lib.static_key_override(self._key, enabled, override), self)
+            try:
+                error = lib.static_key_override(self._key, enabled, override, report)
+            finally:
+                if callbacks:
+                    tell(report, [self])
+            _check(error, self)
             yield self
         finally:
             # The engine looks whether there is one: there may be no memory for us to do so.
-            _check(lib.static_key_lift(self._key, override), self)
+            try:
+                error = lib.static_key_lift(self._key, override, report)
+            finally:
+                if callbacks:
+                    tell(report, [self])
+            _check(error, self)
 
     def __repr__(self) -> str:
         state = ("on" if self else "off") + (", lingers" if self._key.until else "")
@@ -190,6 +201,9 @@ def _new_registry_lock() -> None:
 
 
 os.register_at_fork(after_in_child=_new_registry_lock)
+
+# Without the lock: the thread of the deferred keys never waits for it.
+lingering.living = lambda: [key for reference in _registry.valuerefs() if (key := reference()) is not None]
 
 
 def keys() -> list[StaticKey]:
@@ -280,7 +294,7 @@ def batch() -> Iterator[None]:
     if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)
     elif ours.steps:
-        _apply(ours.steps)
+        apply(ours.steps)
 
 
 _NOT_POSSIBLE = {
@@ -312,6 +326,9 @@ def _step(key: StaticKey, operation: int) -> None:
         if current is not None:
             current.steps.append((key, operation))
             return
+    if callbacks:
+        apply([(key, operation)])
+        return
     try:
         error = lib.static_key_toggle(key._key, operation)
     finally:  # a signal handler may raise right behind the call
@@ -324,18 +341,27 @@ def _step(key: StaticKey, operation: int) -> None:
         _fail(error, key)
 
 
-def _apply(steps: list[tuple[StaticKey, int]]) -> None:
+def apply(steps: list[tuple[StaticKey, int]]) -> None:
+    """Take steps, of which there is at least one, in one transaction: now, not when a ``batch()`` ends."""
     failed = ffi.new("size_t *")
+    keys = [key for key, _ in steps]
     native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
+    report = new_report(len(steps)) if callbacks else ffi.NULL
     try:
-        error = lib.static_key_apply(native, len(steps), failed)
+        try:
+            error = lib.static_key_apply(native, len(steps), failed, report)
+        finally:
+            if lib.static_keys_wake:
+                try:
+                    lingering.wake()
+                except Exception as trouble:
+                    lingering.without_a_thread(trouble)
     finally:
-        if lib.static_keys_wake:
-            try:
-                lingering.wake()
-            except Exception as trouble:
-                lingering.without_a_thread(trouble)
-    _check(error, steps[failed[0]][0] if failed[0] < len(steps) else None)
+        if report:
+            tell(report, keys)
+    if error:
+        at = 0 if len(steps) == 1 else failed[0]
+        _fail(error, steps[at][0] if at < len(steps) else None)
 
 
 def _counted(n: int, noun: str) -> str:

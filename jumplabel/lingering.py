@@ -13,14 +13,19 @@ from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from functools import partial
 from itertools import count, repeat
+from typing import Any
 from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError
+from jumplabel.toggles import callbacks, new_report, tell
 
 _ALL = 2**63 - 1
 
 _only_one = allocate_lock()
+
+living: Callable[[], list[Any]] = list
+"""The keys that there are. keys.py knows them, and says so here."""
 
 wake: Callable[[], object]
 """Call it behind a toggle that has set ``lib.static_keys_wake``, with nothing in between: a signal handler may raise
@@ -71,7 +76,8 @@ def without_a_thread(error: Exception) -> None:
     if is_wakes and wake is not _start:
         return  # its alarm had gone off already: it has yet to look
     try:
-        _expire(_ALL)
+        while _expire(_ALL):
+            pass
     except PatchError as patch_error:  # of a toggle that has taken place: not its caller's
         _report(patch_error)
     if not is_wakes:
@@ -104,7 +110,13 @@ def _look() -> int:
 
 def _expire(now: int) -> int:
     expiry = ffi.new("struct key_expiry *")
-    error = lib.static_keys_expire(now, expiry)
+    keys = living() if callbacks else []  # held: what the report says is said of these, and of no later ones
+    report = new_report(len(keys) + 1) if callbacks else ffi.NULL
+    try:
+        error = lib.static_keys_expire(now, expiry, report)
+    finally:
+        if report:
+            tell(report, keys)
     if error:
         name = ffi.string(expiry.name).decode(errors="replace")
         others = f" and {expiry.failed - 1} more" if expiry.failed > 1 else ""

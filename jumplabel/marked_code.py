@@ -36,14 +36,14 @@ class Marked(NamedTuple):
     """Of the source."""
 
 
-def compile_marked(source: bytes, filename: str, options: Options) -> Marked:
+def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
     """The code, without a site where there is nothing to mark. Raises what compile() raises.
 
     A test that cannot be made a site is found out by trying. Its statement then stays as it is in the source.
     """
     without: dict[int, str] = {}
     while True:
-        marked = mark(source, filename, options, without.items())
+        marked = mark(source, filename, options, without.items(), main)
         sites: dict[Way, list[Site]] = {}
         code = _with_sites(compile(marked.tree, filename, "exec", dont_inherit=True), (), sites)
         tests = {line: "its bytecode has no room for a site" for line in _tests_left(code)}

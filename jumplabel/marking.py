@@ -16,8 +16,9 @@ PREFIX = "jumplabel: "
 
 ASSERTS = f"{PREFIX}asserts"
 
-FOLLOW = "jumplabel.closures"
-"""The module with the decorator of functions whose logger is in a closure."""
+FOLLOW = ("jumplabel.closures", "follow")
+"""The decorator of functions whose logger is in a closure."""
+READY = ("jumplabel.import_hook", "main_is_ready")
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
@@ -73,10 +74,13 @@ def is_mark(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
-def mark(source: bytes, filename: str, options: Options, without: Iterable[tuple[int, str]] = ()) -> Marked:
+def mark(
+    source: bytes, filename: str, options: Options, without: Iterable[tuple[int, str]] = (), main: bool = False
+) -> Marked:
     """The marked tree of a source. Raises what compile() does for it.
 
     without  (line, why) of statements that have to stay as they are
+    main     it is a program, which says READY before it comes to its own `if __name__ == "__main__":`
     """
     tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
     with warnings.catch_warnings():
@@ -84,6 +88,8 @@ def mark(source: bytes, filename: str, options: Options, without: Iterable[tuple
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
     marker = _Marker(options, top, dict(without))
     marker.visit(tree)
+    if main:
+        tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
     return Marked(tree, marker.marks, marker.left)
 
 
@@ -119,7 +125,7 @@ class _Marker(ast.NodeTransformer):
         self.follows.append(False)
         self._enter(node, _Scope(node, tables[0]) if len(tables) == 1 else None, is_function=True)
         if self.follows.pop():
-            node.decorator_list.append(_follower(node))
+            node.decorator_list.append(_imported(FOLLOW, node))
         return node
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
@@ -345,11 +351,20 @@ def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:
     return node
 
 
-def _follower(function: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.expr:
-    """`__import__(FOLLOW, fromlist=["follow"]).follow`, on the line of the def: it binds no name."""
-    expression = ast.parse(f"__import__({FOLLOW!r}, None, None, ['follow']).follow", mode="eval").body
+def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
+    test = statement.test if isinstance(statement, ast.If) else None
+    if not isinstance(test, ast.Compare) or _path(test.left) != ("__name__",):
+        return [statement]
+    call = ast.copy_location(ast.Call(_imported(READY, statement), [], []), test)
+    return [ast.copy_location(ast.Expr(call), test), statement]
+
+
+def _imported(what: tuple[str, str], where: ast.stmt) -> ast.expr:
+    """What another module has, by `__import__(module, fromlist=[name]).name`, which binds no name; on this line."""
+    module, name = what
+    expression = ast.parse(f"__import__({module!r}, None, None, [{name!r}]).{name}", mode="eval").body
     for node in ast.walk(expression):
         if isinstance(node, ast.expr):
-            node.lineno = node.end_lineno = function.lineno
-            node.col_offset = node.end_col_offset = function.col_offset
+            node.lineno = node.end_lineno = where.lineno
+            node.col_offset = node.end_col_offset = where.col_offset
     return expression

@@ -10,8 +10,9 @@ from jumplabel._engine import lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 from jumplabel.functions import flavour, full_name, printable
-from jumplabel.keys import StaticKey, address, key, patch_error
+from jumplabel.keys import StaticKey, address, apply, key, patch_error
 from jumplabel.keys import _counted as counted
+from jumplabel.toggles import callbacks
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -83,7 +84,7 @@ class Tracepoint(ObjectSite):  # type: ignore[misc]  # ObjectSite is made in C
         made: Tracepoint = super().__new__(
             cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, _caller(), wrapped
         )
-        its_key._tracepoint = ref(made, partial(_turn_off, its_key._key))
+        its_key._tracepoint = ref(made, partial(_turn_off, its_key._key, ref(its_key)))
         return made
 
     def register(self, probe: F) -> F:
@@ -183,9 +184,12 @@ def _caller() -> str:
     return printable(f"{'.'.join(name for name in names if name != '<module>')}:{frame.f_lineno}")
 
 
-def _turn_off(its_key: Any, _: object) -> None:
+def _turn_off(native: Any, its_key: "ref[StaticKey]", _: object) -> None:
     """The tracepoint is gone, with its probes; nobody else could turn its key off any more."""
-    error = lib.static_key_toggle(its_key, lib.KEY_DISABLE)
+    if callbacks and (found := its_key()) is not None:
+        apply([(found, lib.KEY_DISABLE)])
+        return
+    error = lib.static_key_toggle(native, lib.KEY_DISABLE)
     if error:
         raise patch_error(error, "the key of a tracepoint that is gone")
 

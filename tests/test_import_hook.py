@@ -6,6 +6,7 @@ import logging
 import sys
 import threading
 import traceback
+import types
 import weakref
 from pathlib import Path
 
@@ -538,3 +539,37 @@ if [entry.key for entry in jumplabel.jump_table()] != ["logging.shop_u.logger.de
     raise SystemExit(1)
 """
     run(script, PYTHONOPTIMIZE="1")
+
+
+# ---- programs ----
+
+PROGRAM = """
+    import logging
+    from jumplabel import StaticKey, jump_table
+
+    logger = logging.getLogger("program")
+    tracing = StaticKey("program.tracing")
+
+    def work():
+        logger.debug("working")
+        if tracing:
+            return 1
+        assert False
+        return 0
+
+    if __name__ == "__main__":
+        found = {entry.key: entry.state for entry in jump_table() if entry.owner.startswith("__main__.")}
+        print(sorted(found), any(found.values()), work())
+"""
+
+
+def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: pytest.CaptureFixture[str]) -> None:
+    path = packages.write("program", PROGRAM)
+    main = types.ModuleType("__main__")
+    with install("__main__"):
+        exec(import_hook.main_code(path.read_bytes(), str(path), "__main__", main), vars(main))
+    keys = ["asserts.__main__", "logging.__main__.logger.debug", "program.tracing"]
+    assert capsys.readouterr().out == f"{keys} False 0\n"
+    with install("program.other"):
+        code = import_hook.main_code(path.read_bytes(), str(path), "program", main)
+        assert code == compile(path.read_bytes(), str(path), "exec")

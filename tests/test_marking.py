@@ -228,3 +228,14 @@ def test_code_that_is_attached_to_no_key_does_what_the_source_says() -> None:
     assert (space["f"](1), said) == (2, ["a"])  # type: ignore[operator]
     with pytest.raises(AssertionError):
         space["f"](-1)  # type: ignore[operator]
+
+
+def test_a_program_says_when_it_is_ready() -> None:
+    source = "def f(): pass\nif __name__ == '__main__':\n    f()\nif x: pass\n"
+    tree = mark(source.encode(), "shop.py", Options(), main=True).tree
+    assert (
+        ast.unparse(tree.body[1])
+        == "__import__('jumplabel.import_hook', None, None, ['main_is_ready']).main_is_ready()"
+    )
+    assert [statement.lineno for statement in tree.body] == [1, 2, 2, 4]
+    assert len(mark(source.encode(), "shop.py", Options()).tree.body) == 3

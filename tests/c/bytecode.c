@@ -115,15 +115,15 @@ static void readers_are_told_of_overrides_and_of_batches(void)
     make_sites(false);
     reads[2] = true;
     struct key_override *override;
-    EXPECT(!static_key_override(key, 1, &override));
+    EXPECT(!static_key_override(key, 1, &override, NULL));
     EXPECT(settled[2] == 1);
     expect_all(9, OPCODE);
-    EXPECT(!static_key_lift(key, &override));
+    EXPECT(!static_key_lift(key, &override, NULL));
     EXPECT(settled[2] == 2);
     expect_all(7, OPCODE);
     const struct key_step steps[] = {{key, KEY_INC}, {key, KEY_INC}};
     size_t failed;
-    EXPECT(!static_key_apply(steps, 2, &failed));
+    EXPECT(!static_key_apply(steps, 2, &failed, NULL));
     EXPECT(settled[2] == 3);
     EXPECT(!static_key_toggle(key, KEY_DEC)); /* of two users */
     EXPECT(settled[2] == 3);

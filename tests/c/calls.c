@@ -33,7 +33,7 @@ static int lead_to(uint64_t state, int value, bool follows)
     struct call_update update = {
         .state = state, .to = value < 0 ? (struct trampoline_target){0} : to(value), .follows = follows};
     struct call_target *left;
-    int error = static_call_update(site, &update, &left);
+    int error = static_call_update(site, &update, &left, NULL);
     call_target_retire(left); /* nobody else calls */
     return error;
 }
@@ -161,17 +161,17 @@ static void conditional(void)
     make_own();
     struct call_target *left;
     struct call_update update = {.state = 1, .to = to(0), .conditional = true, .expected = values[1], .follows = true};
-    EXPECT(static_call_update(site, &update, &left) == CALL_CHANGED && !left && result() == off_value);
+    EXPECT(static_call_update(site, &update, &left, NULL) == CALL_CHANGED && !left && result() == off_value);
     update.expected = NULL;
-    EXPECT(!static_call_update(site, &update, &left) && !left && result() == values[0]);
-    EXPECT(static_call_update(site, &update, &left) == CALL_CHANGED && !left);
+    EXPECT(!static_call_update(site, &update, &left, NULL) && !left && result() == values[0]);
+    EXPECT(static_call_update(site, &update, &left, NULL) == CALL_CHANGED && !left);
     update.expected = values[0];
     update.to = to(1);
-    EXPECT(!static_call_update(site, &update, &left) && left->to.argument == values[0] && result() == values[1]);
+    EXPECT(!static_call_update(site, &update, &left, NULL) && left->to.argument == values[0] && result() == values[1]);
     call_target_retire(left);
     update.expected = values[1];
     update.to.entry = NULL;
-    EXPECT(!static_call_update(site, &update, &left) && left->to.argument == values[1] && result() == off_value);
+    EXPECT(!static_call_update(site, &update, &left, NULL) && left->to.argument == values[1] && result() == off_value);
     call_target_retire(left);
 }
 
@@ -181,7 +181,7 @@ static void apply(enum key_operation operation)
 {
     struct key_step steps[] = {{key, operation}, {other_key, operation}};
     size_t failed;
-    EXPECT(!static_key_apply(steps, 2, &failed));
+    EXPECT(!static_key_apply(steps, 2, &failed, NULL));
 }
 
 static void all_or_none_of_a_batch(int number) { EXPECT(result() == (number > 1 ? after : before)); }
@@ -373,7 +373,7 @@ static void under_fire(void)
         for (size_t n = 0; n < KEPT; n++) {
             struct call_update update = {.state = 1, .to = to((int)((done + 1) % 4))};
             __atomic_fetch_add(&begun, 1, __ATOMIC_SEQ_CST);
-            EXPECT(!static_call_update(site, &update, &old[n]));
+            EXPECT(!static_call_update(site, &update, &old[n], NULL));
             __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
         }
         wait_for_callers();

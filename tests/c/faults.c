@@ -328,10 +328,10 @@ static void lead(int state, void *value)
     struct call_update update = {.state = (uint64_t)state, .to = to};
     struct call_target *left;
     arm();
-    if (failed(static_call_update(both, &update, &left))) {
+    if (failed(static_call_update(both, &update, &left, NULL))) {
         call_target_retire(left);
         check();
-        EXPECT(!static_call_update(both, &update, &left));
+        EXPECT(!static_call_update(both, &update, &left, NULL));
     }
     call_target_retire(left);
     targets[state] = value;
@@ -350,10 +350,10 @@ static void apply(const struct key_step *steps, const int *which, size_t n)
 {
     size_t at;
     arm();
-    if (failed(static_key_apply(steps, n, &at))) {
+    if (failed(static_key_apply(steps, n, &at, NULL))) {
         EXPECT(at == n);
         check();
-        EXPECT(!static_key_apply(steps, n, &at));
+        EXPECT(!static_key_apply(steps, n, &at, NULL));
     }
     for (size_t i = 0; i < n; i++) {
         static const int steps_by[] = {[KEY_INC] = 1, [KEY_DEC] = -1};
@@ -388,15 +388,15 @@ static void override(int i)
     struct key_override *made = NULL;
     int was = keys[i].enabled;
     arm();
-    if (failed(static_key_override(keys[i].key, !was, &made))) {
+    if (failed(static_key_override(keys[i].key, !was, &made, NULL))) {
         EXPECT(!made);
         check();
-        EXPECT(!static_key_override(keys[i].key, !was, &made));
+        EXPECT(!static_key_override(keys[i].key, !was, &made, NULL));
     }
     keys[i].enabled = !was;
     check();
     arm();
-    if (failed(static_key_lift(keys[i].key, &made))) { /* it is gone all the same, and the next toggle shows it */
+    if (failed(static_key_lift(keys[i].key, &made, NULL))) { /* it is gone all the same, and the next toggle shows it */
         check();
         EXPECT(!static_key_toggle(keys[i].key, was ? KEY_ENABLE : KEY_DISABLE));
     }

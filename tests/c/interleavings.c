@@ -254,12 +254,12 @@ static void override_fails(void)
     make_keys();
     struct key_override *override = NULL;
     sync_fails_at = 1;
-    EXPECT(static_key_override(key, 1, &override) == -EIO && !override);
+    EXPECT(static_key_override(key, 1, &override, NULL) == -EIO && !override);
     expect_override(false);
-    EXPECT(static_key_override(key, 1, &override) == 0 && override);
+    EXPECT(static_key_override(key, 1, &override, NULL) == 0 && override);
     expect_override(true);
     sync_fails_at = 1;
-    EXPECT(static_key_lift(key, &override) == -EIO);
+    EXPECT(static_key_lift(key, &override, NULL) == -EIO);
     expect_override(true);
     toggle(key, false);
     expect_override(false);
