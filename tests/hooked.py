@@ -71,22 +71,31 @@ class Asked:
 
 
 @contextlib.contextmanager
-def flipping(loggers, seed):
-    """A thread turns the loggers, the root logger, logging as a whole and the assertions all the while; yields [n]."""
+def flipping(package, seed):
+    """A thread turns the package's loggers, the root logger, logging as a whole and the assertions all the while.
+
+    Yields [n], and a list for what disagreeing() says of some of them, while nobody else turns any for a moment.
+    """
+    wrong = []
     stop, n, chance = threading.Event(), [0], random.Random(seed)
-    turned = [logging.getLogger(name) for name in loggers]
-    before = [(logger, logger.level) for logger in [logging.root, *turned]]
+    before = {logging.root: logging.root.level}
+
+    def one():
+        names = [name for name in list(logging.root.manager.loggerDict) if f"{name}.".startswith(f"{package}.")]
+        logger = logging.getLogger(chance.choice(names or [package]))
+        before.setdefault(logger, logger.level)
+        return logger
 
     def flip():
         what = chance.randrange(8)
         if what < 3:
-            chance.choice(turned).setLevel(chance.choice(LEVELS))
+            one().setLevel(chance.choice(LEVELS))
         elif what < 5:
             logging.root.setLevel(chance.choice(LEVELS))
         elif what < 6:
             logging.disable(chance.choice([0, 0, 0, logging.DEBUG, logging.CRITICAL]))
         elif what < 7:
-            chance.choice(turned).disabled = chance.random() < 0.25
+            one().disabled = chance.random() < 0.25
         else:
             for key in asserts_keys():
                 with contextlib.suppress(StaticKeyError):
@@ -97,19 +106,21 @@ def flipping(loggers, seed):
         while not stop.is_set():
             flip()
             time.sleep(chance.random() * 0.001)
+            if chance.random() < 0.5:
+                wrong.extend(still_disagreeing())
 
     thread = threading.Thread(target=flips, daemon=True)
     switch_interval = sys.getswitchinterval()
     sys.setswitchinterval(5e-4)
     thread.start()
     try:
-        yield n
+        yield n, wrong
     finally:
         stop.set()
         thread.join()
         sys.setswitchinterval(switch_interval)
         logging.disable(logging.NOTSET)
-        for logger, level in before:
+        for logger, level in before.items():
             logger.disabled = False
             logger.setLevel(level)
 
@@ -143,6 +154,15 @@ def disagreeing() -> list[str]:
         if found and (key.enabled != is_on or any(entry.state != is_on for entry in key.entries)):
             states = [entry.state for entry in key.entries]
             wrong.append(f"{key!r} with sites {states}: {found[0]!r} says {is_on} for {found[1]}")
+    return wrong
+
+
+def still_disagreeing(moments: int = 20) -> list[str]:
+    """What disagrees, and goes on to: another thread may just be turning a logger."""
+    wrong = disagreeing()
+    while wrong and moments:
+        time.sleep(0.002)
+        moments, wrong = moments - 1, [text for text in disagreeing() if text in wrong]
     return wrong
 
 

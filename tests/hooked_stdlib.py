@@ -79,9 +79,9 @@ def run_tests(package: str, test: str, state: str, hook: bool, seed: str) -> Out
         logging.root.setLevel(1)
     if state == "muted":
         logging.disable(sys.maxsize)
-    with hooked.flipping([package], seed) if state == "random" else contextlib.nullcontext([0]) as flips:
+    with hooked.flipping(package, seed) if state == "random" else contextlib.nullcontext(([0], [])) as (flips, wrong):
         outcomes = unittests.run([test])
-    return Outcome(outcomes, hooked.sites(), flips[0], hooked.disagreeing())
+    return Outcome(outcomes, hooked.sites(), flips[0], wrong + hooked.disagreeing())
 
 
 # ---- all of them ----
@@ -129,6 +129,7 @@ def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outco
             done = subprocess.run(
                 child,
                 cwd=Path(folder, "work"),
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # the interpreter's own folder stays as it is
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
                 stderr=subprocess.STDOUT,

@@ -96,11 +96,11 @@ def run_tests(package: Package, state: str, hook: bool, seed: str) -> Outcome:
         logging.disable(sys.maxsize)
     asked = None if hook else hooked.Asked()
     plugin = _Plugin(hooked.Records(package.source), state)
-    flipping = hooked.flipping([package.module], seed) if state == "random" else contextlib.nullcontext([0])
-    with flipping as flips:
+    flipping = hooked.flipping(package.module, seed) if state == "random" else contextlib.nullcontext(([0], []))
+    with flipping as (flips, wrong):
         pytest.main(options, plugins=[plugin])
     log_sites = hooked.sites()
-    wrong = hooked.disagreeing()
+    wrong += hooked.disagreeing()
     records = plugin.records
     return Outcome(
         plugin.tests, records.digests, records.n, asked.n if asked else 0, log_sites, flips[0], wrong, ""
@@ -163,9 +163,10 @@ def outcome(name: str, source: Path, state: str, hook: bool, seed: str) -> Outco
     """What run_tests says in a new process; or what went wrong."""
     package, result = PACKAGES[name], source / "outcome.json"
     result.unlink(missing_ok=True)
-    places = [str(source / package.source), str(source.parent / "needs")]
+    places = [str(source / package.source), str(source.parent / "needs"), os.environ.get("PYTHONPATH", "")]
     child = [sys.executable, __file__, "--child", name, state, str(int(hook)), seed, str(result)]
-    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(places), "PYTHONHASHSEED": "0"}
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), "PYTHONHASHSEED": "0"}
+    environment.pop("PYTHONDONTWRITEBYTECODE", None)  # all but the first run under the hook have the code that it kept
     try:
         done = subprocess.run(
             child,
