@@ -65,7 +65,7 @@ static PyObject *turn(PyObject *self, PyObject *args)
     if (parsed) {
         ONE_STEP();
         if (seen == changes)
-            result = n ? static_key_apply(steps, n, &failed) : 0;
+            result = n ? static_key_apply(steps, n, &failed, NULL) : 0;
         DONE();
     } else if (!PyErr_Occurred()) {
         PyErr_SetString(PyExc_ValueError, "turn() of no key");
@@ -152,7 +152,7 @@ static void go_on(PyObject *keys)
         step[0] = (struct key_step){PyLong_AsVoidPtr(address), KEY_ENABLE};
         /* That this failed is for settle to find out, who may raise it. */
         if (!step[0].key->enabled)
-            static_key_apply(step, 1, &failed);
+            static_key_apply(step, 1, &failed, NULL);
         PySet_Add(touched, address);
         PyErr_Clear();
     }

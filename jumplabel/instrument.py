@@ -8,7 +8,7 @@ from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, InstrumentError
 from jumplabel.instrumented import Record, all_functions, restore, run
-from jumplabel.marked_code import Marked, codes, compile_marked
+from jumplabel.marked_code import Marked, codes, compile_marked, within
 from jumplabel.marking import Options
 from jumplabel.origins import origin
 from jumplabel.planning import KNOWN
@@ -125,7 +125,7 @@ class _Prepared:
         elif self.why:
             done.left.append((name, self.why))
         new = dict(codes(self.marked.code)) if self.marked else {}
-        with_sites = {way[:n] for way in (self.marked.sites if self.marked else ()) for n in range(len(way) + 1)}
+        with_sites = within(self.marked) if self.marked else set()
         ways = {_place(code): way for way, code in self.original.items()}
         for function in functions:
             way = ways.get(_place(function.__code__))

@@ -12,11 +12,12 @@ from jumplabel import closures
 from jumplabel.branches import functions_in, static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
-from jumplabel.keys import StaticKey, key
+from jumplabel.keys import StaticKey, key, keys
 from jumplabel.log_keys import LogKey, bind, unbind
-from jumplabel.marked_code import Marked, Site, Way, attach, codes
+from jumplabel.marked_code import Marked, Site, Way, attach, codes, within
 from jumplabel.marking import ASSERTS, Options, Statement
 from jumplabel.origins import origin, remember, remember_copy
+from jumplabel.scope import Scope
 
 
 class Instrumented(NamedTuple):
@@ -73,15 +74,17 @@ class Record:
                 made[mark] = self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))
             return made[mark]
 
-        for way, code in codes(marked.code):
+        for way, code in codes(marked.code, within(marked)):
             sites = marked.sites.get(way, [])
             free = [site for site in sites if _is_of_a_closure(site)]
             if free:
                 closures.register(code, free, self.name)
-            try:
-                attach(code, [site for site in sites if site not in free], key_of, self.name)
-            except RuntimeError as error:
-                self.left.append((code.co_firstlineno, str(error)))
+                sites = [site for site in sites if site not in free]
+            if sites:
+                try:
+                    attach(code, sites, key_of, self.name)
+                except RuntimeError as error:
+                    self.left.append((code.co_firstlineno, str(error)))
             remember(code, self, way)
 
     def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
@@ -107,7 +110,7 @@ class Record:
     def ready(self, functions: Iterable[FunctionType]) -> None:
         """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
         bind(self.log_keys)
-        for function in functions if self.options.keys else ():
+        for function in _that_may_test_keys(functions) if self.options.keys else ():
             old = function.__code__
             try:
                 static_branches(function)
@@ -115,6 +118,17 @@ class Record:
                 self.left.append((old.co_firstlineno, str(error)))
             if function.__code__ is not old:
                 remember_copy(function.__code__, old, self)
+
+
+def _that_may_test_keys(functions: Iterable[FunctionType]) -> list[FunctionType]:
+    """The functions, of one module; fewer where that can be told quickly, as for most modules it can."""
+    if all(type(key) is LogKey or key.name.startswith("asserts.") for key in keys()):
+        return []  # only those that we have made, which nobody names
+    functions = list(functions)
+    names = {name for function in functions for _, code in codes(function.__code__) for name in code.co_names}
+    if functions and Scope.of(functions[0]).has_a_key(names):
+        return functions
+    return [function for function in functions if function.__closure__]
 
 
 def _is_of_a_closure(site: Site) -> bool:

@@ -56,12 +56,11 @@ def _setattr(kind: Any) -> Any:
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
         change = partial(before, self, name, value) if before else partial(super(kind, self).__setattr__, name, value)
-        if not listeners.concerns(self):
-            change()
-            return
         own = vars(self)
-        if name in own and own[name] is value:
-            change()
+        if not listeners.concerns(self):
+            _look_again_after(change, self, name)
+        elif (name in own and own[name] is value) or isinstance(vars(kind).get(name), property):
+            change()  # nothing, or what comes back here
         else:
             listeners.through(self, name, None if _is_special(name) else {**own, name: value}, change)
 
@@ -74,12 +73,19 @@ def _delattr(kind: Any) -> Any:
     def __delattr__(self: Any, name: str) -> None:
         change = partial(before, self, name) if before else partial(super(kind, self).__delattr__, name)
         if not listeners.concerns(self):
-            change()
-            return
-        left = {key: value for key, value in vars(self).items() if key != name}
-        listeners.through(self, name, None if _is_special(name) else left, change)
+            _look_again_after(change, self, name)
+        else:
+            left = {key: value for key, value in vars(self).items() if key != name}
+            listeners.through(self, name, None if _is_special(name) else left, change)
 
     return __delattr__
+
+
+def _look_again_after(change: Change, changed: Any, name: str) -> None:
+    """Another thread may just be looking at it for the first time."""
+    change()
+    if listeners.concerns(changed):
+        listeners.through(changed, name, vars(changed), lambda: None)
 
 
 def _is_special(name: str) -> bool:

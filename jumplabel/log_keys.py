@@ -198,7 +198,7 @@ def _nothing() -> None:
 _bound: dict[int, _Follows] = {}
 """By the address of their keys."""
 _concerned: set[int] = set()
-"""The id() of objects on whose attributes keys depend; also of some that are no more."""
+"""The id() of objects on whose attributes keys depend, or did. It only grows, while a key is bound."""
 _left: deque[int] = deque()
 """The addresses of keys that are gone, but are not forgotten yet."""
 _depth = 0
@@ -210,7 +210,10 @@ def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
     with logging._lock:  # type: ignore[attr-defined]
         _depth += 1
         try:
-            return work(*arguments)
+            result = work(*arguments)
+            if name_watch.touched and _depth == 1:  # of whoever found the lock taken
+                _bring_up_to_date([])
+            return result
         finally:
             if _depth == 1:
                 _forget_those_left()
@@ -290,40 +293,51 @@ def _follows_of(what: str, keys: Iterable[LogKey]) -> list[_Follows]:
     return [key._follows for key in keys]
 
 
-def _turn(work_out: Callable[[], tuple[list[int], list[int]]]) -> None:
-    """Work out which keys are to be on and off, again if something changes meanwhile, and turn them."""
+def _turn(work_out: Callable[[], tuple[list[int], list[int]]]) -> int:
+    """Work out which keys are to be on and off, again if something changes meanwhile, and turn them.
+
+    Returns the number of changes that this takes into account.
+    """
     error = name_watch.STALE
     while error == name_watch.STALE:
-        before = name_watch.changes()
+        before: int = name_watch.changes()
         error = name_watch.turn(before, *work_out())
     if error:
         raise patch_error(error, "the keys of loggers")
+    return before
 
 
 def _bring_up_to_date(some: list[_Follows] | None) -> None:
     """Turn the keys as their loggers are now: these, and those whose names have changed; None: all."""
-    _turn(partial(_as_they_are, [] if some is None else list(some), some is None))
+    looked_up = [] if some is None else list(some)
+    try:
+        _turn(partial(_as_they_are, looked_up, some is None))
+    except BaseException:
+        name_watch.touched.update(follows.address for follows in looked_up)  # the next one makes up for it
+        raise
 
 
 def _as_they_are(some: list[_Follows], all_of_them: bool) -> tuple[list[int], list[int]]:
-    global _concerned
     while name_watch.touched:
         follows = _bound.get(name_watch.touched.pop())
         if follows is not None:
             follows.look_up()
             some.append(follows)  # for the next time, too, if there is one
-    look = Look()
-    on: list[int] = []
-    off: list[int] = []
-    concerned = set() if all_of_them else _concerned
-    for follows in list(_bound.values()) if all_of_them else some:
-        may_act, follows.depends = follows.may_act(look)
-        concerned.update(follows.depends)
-        if may_act != bool(follows.engine_key.enabled):
-            (on if may_act else off).append(follows.address)
-    _concerned = concerned
+    look = Look(_concerned)
+    result = _compare(list(_bound.values()) if all_of_them else some, look)
     if name_watch.watch_classes(look.kinds, DECISIVE):
         name_watch.changed()  # what they had may have changed before that
+    return result
+
+
+def _compare(some: list[_Follows], look: Look) -> tuple[list[int], list[int]]:
+    """Which are to be turned on, and which off."""
+    on: list[int] = []
+    off: list[int] = []
+    for follows in some:
+        may_act, follows.depends = follows.may_act(look)
+        if may_act != follows.engine_key.enabled:
+            (on if may_act else off).append(follows.address)
     return on, off
 
 
@@ -332,25 +346,38 @@ def _through(changed: object, name: str, attributes: dict[str, Any] | None, chan
 
     def work() -> None:
         affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+        before = [follows.depends for follows in affected]
+        after = before
+        off: list[int] = []
 
         def work_out() -> tuple[list[int], list[int]]:
-            look, on = Look(changed, attributes), []
-            for follows in affected:
-                may_act, depends = follows.may_act(look)
-                follows.depends += depends
-                _concerned.update(depends)
-                if (may_act or attributes is None) and not follows.engine_key.enabled:
-                    on.append(follows.address)
+            nonlocal after, off
+            if attributes is None:
+                return [follows.address for follows in affected], []
+            on, off = _compare(affected, Look(_concerned, changed, attributes))
+            after = [follows.depends for follows in affected]
+            for follows, depends in zip(affected, before, strict=True):
+                follows.depends += depends  # until it is done
             return on, []
 
-        _turn(work_out)
+        name_watch.changed()
+        expected = _turn(work_out)
+        done = False
         try:
             change()
+            done = attributes is not None and _are_the_same(vars(changed), attributes)
         finally:
-            name_watch.changed()
-            _bring_up_to_date(affected)
+            if not done or name_watch.turn(expected, [], off):
+                _bring_up_to_date(affected)
+            else:
+                for follows, depends in zip(affected, after, strict=True):
+                    follows.depends = depends
 
     _exclusively(work)
+
+
+def _are_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
+    return one.keys() == other.keys() and all(one[name] is other[name] for name in other)
 
 
 def _clear(clear: Callable[[], None]) -> None:

@@ -68,13 +68,18 @@ _GENERATIONS = 1000
 class Look:
     """What loggers would do now; or if one object had other attributes than it has.
 
+    concerned              the id() of objects is added here before anything is read from them
+    changed, attributes    the object, and what it would have
+
     Hooks what it meets, so that changes of it are heard of from then on. To be used under the lock of ``logging``, for
     an instant.
     """
 
-    def __init__(self, changed: object = None, attributes: dict[str, Any] | None = None) -> None:
+    def __init__(self, concerned: set[int], changed: object = None, attributes: dict[str, Any] | None = None) -> None:
+        self._concerned = concerned
         self._changed = changed
         self._instead = attributes
+        self._managers: dict[int, Any] = {}
         self._kinds: dict[tuple[type, type], bool] = {}
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
@@ -99,6 +104,7 @@ class Look:
 
     def attributes(self, thing: object) -> dict[str, Any]:
         """The object's own, not its class's."""
+        self._concerned.add(id(thing))
         if self._instead is not None and thing is self._changed:
             return self._instead
         found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
@@ -110,7 +116,7 @@ class Look:
             return known[:2]
         effective, line = self._effective(logger)
         manager = self._manager_of(logger)
-        depends = line if manager is None else (*line, id(manager))
+        depends = line if manager is None else (*line, id(manager), id(self.attributes(manager)["root"]))
         may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
@@ -129,16 +135,26 @@ class Look:
     def _manager_of(self, logger: Any) -> Any:
         """None for one that we do not know."""
         manager = self.attributes(logger).get("manager", vars(logging.Logger).get("manager"))
-        if type(manager) is not logging.Manager:
-            return None
-        kind, own = vars(logging.Manager), self.attributes(manager)
-        if kind.get("disable") is not _DISABLE or kind.get("_clear_cache") is not _CLEAR_CACHE or not _CLEAR_CACHE:
-            return None
-        root = own.get("root")
-        known = type(own.get("_disable")) is int and "_clear_cache" not in own and isinstance(root, logging.Logger)
-        hooked = known and log_hooks.hook(logging.Manager) and log_hooks.hook_cache(root)
+        if id(manager) not in self._managers:
+            self._managers[id(manager)] = manager if self._is_known(manager) else None
+        return self._managers[id(manager)]
+
+    def _is_known(self, manager: Any) -> bool:
+        kind = vars(logging.Manager)
+        if type(manager) is not logging.Manager or kind.get("disable") is not _DISABLE or not _CLEAR_CACHE:
+            return False
         self.kinds.add(logging.Manager)
-        return manager if hooked else None
+        hooked = log_hooks.hook(logging.Manager)
+        own = self.attributes(manager)
+        root = own.get("root")
+        return (
+            hooked
+            and kind.get("_clear_cache") is _CLEAR_CACHE
+            and type(own.get("_disable")) is int
+            and "_clear_cache" not in own
+            and self._is_plain(type(root), logging.Logger, _LOGGER, _DATA)
+            and log_hooks.hook_cache(root)
+        )
 
     def _effective(self, logger: Any) -> tuple[int | None, tuple[int, ...]]:
         """Its effective level, None for one that asks others; and the loggers which say so."""

@@ -4,8 +4,9 @@ The sites are in the code before anything runs, and lead to what the source says
 to keys does what it always did. Compiled code is a plain value, which can be marshalled.
 """
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Container, Iterable, Iterator
 from importlib.util import source_hash
+from opcode import opname
 from types import CodeType
 from typing import NamedTuple
 
@@ -14,7 +15,6 @@ from jumplabel.functions import printable
 from jumplabel.keys import StaticKey, address
 from jumplabel.marking import Options, is_mark, mark
 from jumplabel.planning import plan
-from jumplabel.reading import read
 from jumplabel.scope import Scope
 
 Way = tuple[int, ...]
@@ -66,12 +66,17 @@ def attach(code: CodeType, sites: Iterable[Site], key_of: Callable[[str], Static
     keep(code, keys.values())
 
 
-def codes(code: CodeType) -> Iterator[tuple[Way, CodeType]]:
-    """A code object and all within it."""
-    yield (), code
-    for i, inner in enumerate(_codes_in(code)):
-        for way, innermost in codes(inner):
-            yield (i, *way), innermost
+def codes(code: CodeType, only: Container[Way] | None = None, way: Way = ()) -> Iterator[tuple[Way, CodeType]]:
+    """A code object and all within it, or those at these ways."""
+    if only is None or way in only:
+        yield way, code
+        for i, inner in enumerate(_codes_in(code)):
+            yield from codes(inner, only, (*way, i))
+
+
+def within(marked: Marked) -> set[Way]:
+    """The ways to code with sites, and to what such code is in: all that is not as the original."""
+    return {way[:n] for way in marked.sites for n in range(len(way) + 1)}
 
 
 def _codes_in(code: CodeType) -> list[CodeType]:
@@ -102,7 +107,12 @@ def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeT
 def _tests_left(code: CodeType) -> Iterator[int]:
     """The lines of marks that the code would still look up."""
     for _, one in codes(code):
-        if any(map(is_mark, one.co_names)):
-            for name, arg, *_, line, _ in read(one).instructions:
-                if name in ("LOAD_GLOBAL", "LOAD_NAME") and is_mark(one.co_names[arg >> (name == "LOAD_GLOBAL")]):
-                    yield line or one.co_firstlineno
+        marks = {i for i, name in enumerate(one.co_names) if is_mark(name)}
+        if not marks:
+            continue
+        units, more = one.co_code, 0
+        for at in range(0, len(units), 2):
+            name, arg = opname[units[at]], units[at + 1] | more << 8
+            more = arg if name == "EXTENDED_ARG" else 0
+            if (name == "LOAD_GLOBAL" and arg >> 1 in marks) or (name == "LOAD_NAME" and arg in marks):
+                yield next(line for start, end, line in one.co_lines() if start <= at < end) or one.co_firstlineno

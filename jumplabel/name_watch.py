@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
 from typing import Any, NamedTuple
-from weakref import WeakKeyDictionary, ref
+from weakref import ref
 
 from jumplabel._engine import ffi, lib
 
@@ -96,26 +96,38 @@ def _unwatch_if_empty(number: int, holder: Any) -> None:
         holder.__class__ = ModuleType  # type: ignore[assignment]
 
 
-_classes: WeakKeyDictionary[type, int] = WeakKeyDictionary()
-"""Of loggers, with the numbers of their dicts."""
+_classes: "dict[int, ref[type]]" = {}
+"""Of loggers, by the numbers of their dicts."""
 
 
 def watch_classes(kinds: set[type], decisive: Iterable[str]) -> bool:
     """Have all keys turned on when one of these names in one of the classes changes. Whether one is watched newly."""
-    new = [kind for kind in kinds if HEARS_ALL and kind not in _classes and can_change(kind)]
+    if not HEARS_ALL:
+        return False
+    for number, reference in list(_classes.items()):
+        kind = reference()
+        if kind is None:
+            _forget_class(number)
+        kinds.discard(kind)  # type: ignore[arg-type]
+    new = [kind for kind in kinds if can_change(kind)]
     for kind in new:
-        number = _classes[kind] = _watch(kind)
+        number = _watch(kind)
+        _classes[number] = ref(kind)
         names.setdefault(number, {}).update(dict.fromkeys(decisive, everything))
     return bool(new)
 
 
 def forget_classes() -> None:
     """Nothing is bound any more."""
-    while _classes:
-        kind, number = _classes.popitem()
-        in_dict = names.pop(number, {})
-        assert all(keys is everything for keys in in_dict.values())
-        _unwatch_if_empty(number, kind)
+    for number in list(_classes):
+        _forget_class(number)
+
+
+def _forget_class(number: int) -> None:
+    in_dict = names.get(number, {})
+    for name in [name for name, keys in in_dict.items() if keys is everything]:
+        del in_dict[name]
+    _unwatch_if_empty(number, _classes.pop(number)())
 
 
 # ---- where there are no watchers ----
@@ -167,17 +179,13 @@ def find(module: ModuleType, path: tuple[str, ...]) -> tuple[Any, list[tuple[Any
 
 def _attribute(holder: Any, name: str) -> tuple[Any, list[tuple[Any, str]]]:
     kind: Any = type(holder)
-    if issubclass(kind, ModuleType):
-        usual: Any = ModuleType
-        spaces: Any = [holder]
-    elif issubclass(kind, type):
-        usual, spaces = type, holder.__mro__
-    else:
+    usual: Any = next((usual for usual in (ModuleType, type) if issubclass(kind, usual)), None)
+    if usual is None or kind.__getattribute__ is not usual.__getattribute__:
         return NOT_FOUND, []
-    if kind.__getattribute__ is not usual.__getattribute__ or any(name in vars(base) for base in kind.__mro__):
+    if any(name in vars(base) for base in kind.__mro__):
         return NOT_FOUND, []
     depends = []
-    for space in spaces:
+    for space in holder.__mro__ if usual is type else (holder,):
         if not isinstance(space, type) or can_change(space):
             depends.append((space, name))
         value = vars(space).get(name, NOT_FOUND)

@@ -1,5 +1,6 @@
 """Where does a function find a name, before it runs? Looks, and runs no code of anybody's."""
 
+from collections.abc import Collection, Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
@@ -51,8 +52,11 @@ class Scope(NamedTuple):
 
     def names_a_key(self, code: CodeType) -> bool:
         """Whether the code may test a key: the quick answer, for most functions. Yes may be wrong, no is not."""
-        names = code.co_names
-        values = [self.find((CLOSURE, name)) for name in code.co_freevars]
+        return self.has_a_key(code.co_names, code.co_freevars)
+
+    def has_a_key(self, names: Collection[str], free: Iterable[str] = ()) -> bool:
+        """Whether one may be found by some of the names."""
+        values = [self.find((CLOSURE, name)) for name in free]
         for space in (self.variables, self.builtins):
             if type(space) is dict:
                 values += [space[name] for name in names if name in space]

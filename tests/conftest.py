@@ -1,6 +1,8 @@
 """What several test files need: C programs of ours, how long a stress test runs, seccomp, keys and decorators."""
 
 import errno
+import gc
+import logging
 import os
 import shutil
 import subprocess
@@ -9,6 +11,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, Phase, settings
+from loggers import module, nothing_of_ours_is_left
 from packages import Packages
 from tools import FORMS, pair
 
@@ -135,3 +138,20 @@ def reported(monkeypatch):
 
     monkeypatch.setattr(sys, "unraisablehook", hook)
     return reported
+
+
+# ---- loggers ----
+
+
+@pytest.fixture
+def logger(request):
+    """One of its own. Afterwards nothing is left of a key that followed it, or another."""
+    yield logging.getLogger(f"tests.{request.node.nodeid.replace('.', ' ')}")
+    gc.collect()
+    nothing_of_ours_is_left()
+
+
+@pytest.fixture
+def shop(request, logger):
+    """A module with that logger."""
+    return module(request.node.nodeid, logger=logger)

@@ -1,0 +1,48 @@
+"""What tests of keys that follow loggers have in common."""
+
+import logging
+import sys
+from types import ModuleType
+
+from jumplabel import name_watch
+from jumplabel.log_keys import LogKey
+
+LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "exception": 40}
+WATCHED = name_watch.HEARS_ALL
+"""Whether changes of any dict are heard of."""
+
+
+def module(name, **variables):
+    made = ModuleType(name)
+    vars(made).update(variables)
+    return made
+
+
+def keys_of(module, *path, methods=LEVELS, name=None):
+    """One for each method of the logger that is found by the path."""
+    name = name or f"{module.__name__}.{'.'.join(path)}"
+    return [LogKey(f"logging.{name}.{method}", module, path, method) for method in methods]
+
+
+def states(keys):
+    return [key.enabled for key in keys]
+
+
+def answers(logger, methods=LEVELS):
+    """What a logger says itself, without what it keeps for the next time."""
+    before = dict(logger._cache)
+    logger._cache.clear() if logger is not logger.root else dict.clear(logger._cache)
+    found = [logger.isEnabledFor(LEVELS[method]) for method in methods]
+    dict.clear(logger._cache)
+    dict.update(logger._cache, before)
+    return found
+
+
+def nothing_of_ours_is_left():
+    from jumplabel import log_keys
+
+    assert not log_keys._bound and not name_watch.names and not name_watch.everything
+    assert "__setattr__" not in vars(logging.Logger) and "__setattr__" not in vars(logging.Manager)
+    assert "__setattr__" not in vars(logging.LoggerAdapter)
+    assert type(logging.root._cache) is dict
+    assert all(type(each) is not name_watch._Module for each in sys.modules.values())
