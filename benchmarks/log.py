@@ -23,7 +23,7 @@ from rows import Rows
 
 import jumplabel
 
-LOOPS = '''
+LOOPS = """
 def add_up(data):
     total = 0
     for x in data:
@@ -45,9 +45,9 @@ def parse(data):
             fields[name] = value
         total += int(fields["count"]) * float(fields["each"])
     return total
-'''
+"""
 
-DECODER = '''
+DECODER = """
 import struct
 
 def read_varint(data, position):
@@ -142,7 +142,7 @@ def decode(data):
     LOG("%s values, %s of them there", count, sum(levels))
     indices, position = read_hybrid(data, position, bit_width(n_words - 1), sum(levels))
     return assemble(levels, indices, words)
-'''
+"""
 
 STATEMENTS = {
     "deleted": "pass",

@@ -13,6 +13,7 @@ import re
 import sys
 import threading
 import time
+import traceback
 from collections import Counter
 
 import jumplabel
@@ -74,7 +75,7 @@ class Asked:
 def flipping(package, seed):
     """A thread turns the package's loggers, the root logger, logging as a whole and the assertions all the while.
 
-    Yields [n], and a list for what disagreeing() says of some of them, while nobody else turns any for a moment.
+    Yields [n], and a list for what goes wrong: what disagreeing() says, while nobody else turns any for a moment.
     """
     wrong = []
     stop, n, chance = threading.Event(), [0], random.Random(seed)
@@ -103,11 +104,14 @@ def flipping(package, seed):
         n[0] += 1
 
     def flips():
-        while not stop.is_set():
-            flip()
-            time.sleep(chance.random() * 0.001)
-            if chance.random() < 0.5:
-                wrong.extend(still_disagreeing())
+        try:
+            while not stop.is_set():
+                flip()
+                time.sleep(chance.random() * 0.001)
+                if chance.random() < 0.5:
+                    wrong.extend(still_disagreeing())
+        except BaseException:
+            wrong.append(traceback.format_exc())
 
     thread = threading.Thread(target=flips, daemon=True)
     switch_interval = sys.getswitchinterval()
@@ -169,7 +173,7 @@ def still_disagreeing(moments: int = 20) -> list[str]:
 def _logger_and_level(name):
     """``logging.<module>.<logger>.<method>[:<level>]``; None where that is a mock, or a closure's."""
     name, _, level = name.partition(" (")[0].partition(":")
-    kind, *path = name.removesuffix(" ").split(".")
+    _, *path = name.split(".")
     for n in range(len(path) - 1, 0, -1):
         module = sys.modules.get(".".join(path[:n]))
         if module is not None:

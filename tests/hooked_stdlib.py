@@ -161,8 +161,11 @@ def report(package: str, test: str, state: str, seed: str) -> tuple[bool, str]:
     text = f"{test} ({state}): {counts[0]} tests pass of {len(under_hook.tests)} ({counts[1]} without the hook), "
     text += f"{under_hook.sites[0]} logging sites, {under_hook.sites[1]} of assertions, {under_hook.flips} flips"
     wrong = {"only without the hook": worse, "not in the state of the logger": under_hook.disagreeing}
-    text += "".join(f"; {what}: {names}" for what, names in ({"passed when tried again": again} | wrong).items() if names)
-    return not any(wrong.values()) and counts[0] > 0, text
+    text += "".join(
+        f"; {what}: {names}" for what, names in ({"passed when tried again": again} | wrong).items() if names
+    )
+    good = not any(wrong.values()) and counts[0] > 0
+    return good and (state != "random" or under_hook.flips > 0), text
 
 
 def _worse(plain: Outcome, under_hook: Outcome) -> list[str]:

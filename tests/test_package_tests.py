@@ -1,4 +1,4 @@
-"""The tests of a package that logs all the while, under the import hook; package_tests.py runs those of more of them."""
+"""The tests of a package that logs all the while, under the hook; package_tests.py runs those of more of them."""
 
 import os
 import subprocess
