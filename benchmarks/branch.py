@@ -140,13 +140,6 @@ def handling(row: str, on: bool) -> Callable[[int], float]:
     return time_calls
 
 
-def time_share(rows: Rows, name: str, shares: Callable[[int], float]) -> None:
-    """One loop a value: pyperf would look in vain for a number of loops that takes long enough, if nothing is added."""
-    loops, rows.args.loops = rows.args.loops, 1
-    rows.runner.bench_time_func(name, shares)
-    rows.args.loops = loops
-
-
 if __name__ == "__main__":
     rows = Rows()
     for state in ("off", "on"):
@@ -155,7 +148,7 @@ if __name__ == "__main__":
             for row in CHECKS:
                 measured_beside_others = row not in ("check deleted", "global flag")
                 if rows.wants(f"{kind} {state}, {row}") and measured_beside_others:
-                    time_share(rows, f"{kind} {state}, {row}", share(loop_of(statement), row, on))
+                    rows.shares(f"{kind} {state}, {row}", share(loop_of(statement), row, on))
         for row in CHECKS:
             if rows.wants(f"function {state}, {row}"):
                 rows.runner.bench_time_func(f"function {state}, {row}", handling(row, on))

@@ -49,6 +49,15 @@ class Rows:
     def wants(self, name: str) -> bool:
         return self.args.only in (None, name)
 
+    def shares(self, name: str, time_shares: Callable[[int], float] | None) -> None:
+        """One loop a value: pyperf would look for a number of loops that takes long enough, but these are no times.
+
+        time_shares  the sum of so many shares; only a worker needs it
+        """
+        loops, self.args.loops = self.args.loops, 1
+        self.runner.bench_time_func(name, time_shares)
+        self.args.loops = loops
+
     def calls(self, rows: Iterable[tuple[str, Callable[[], Call]]]) -> None:
         """Time ``call(argument)``: a global name, as functions have, and a local one, as arguments have."""
         for name, make in rows:

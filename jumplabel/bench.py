@@ -17,7 +17,7 @@ from jumplabel.bench_report import report
 EXTRA = ("pyperf", "blinker", "wrapt")
 SCRIPTS = (
     *("gate.py", "switch.py", "branch.py", "snapshot.py", "static_call.py", "tracepoint.py", "native_branch.py"),
-    *("toggle.py", "decorating.py"),
+    *("toggle.py", "decorating.py", "log.py"),
 )
 ROUNDS, FAST_ROUNDS = 15, 5
 FAST_VALUES = 2

@@ -47,6 +47,16 @@ DECORATIONS: dict[str, tuple[str, float | None]] = {
     "decorate, closure again": ("a closure again", None),
 }
 
+# Of what has statements that log nothing, the time over that of the same without them; the most that is wanted.
+LOGGED: dict[str, tuple[str, ...]] = {
+    "empty loop": ("hook",),
+    "summing": ("hook", "isEnabledFor guard", "plain logging"),
+    "parsing": ("hook", "plain logging"),
+    "decoder": ("hook", "isEnabledFor guard", "plain logging"),
+}
+LOGGED_MOST = 1.1 if sys.version_info < (3, 14) else 1.03
+WITHOUT_TARGET = ("empty loop",)
+
 # What is asked; rows, and what each is divided by.
 RATIOS: dict[str, list[tuple[str, str]]] = {
     "A function with three tests that reads a global flag once, and others": [
@@ -110,6 +120,8 @@ def report(medians: dict[str, float]) -> Iterator[str]:
     yield ""
     yield from _checks(medians)
     yield ""
+    yield from _logged(medians)
+    yield ""
     yield from _ratios(medians)
     yield from _toggles(medians)
     yield ""
@@ -171,6 +183,16 @@ def _handling(medians: dict[str, float], check: str) -> tuple[float, float]:
     return off, on
 
 
+def _logged(medians: dict[str, float]) -> Iterator[str]:
+    ways = max(LOGGED.values(), key=len)
+    yield 'With a disabled logger.debug("%s", x), over the same without it.'
+    yield ""
+    yield f"{'':<10}" + "".join(f"  {way:>18}" for way in ways)
+    for what, ways_here in LOGGED.items():
+        cells = (f"{medians[f'{what}, {way}']:.2f}" if way in ways_here else "" for way in ways)
+        yield f"{what:<10}{''.join(f'  {cell:>18}' for cell in cells)}".rstrip()
+
+
 def _ratios(medians: dict[str, float]) -> Iterator[str]:
     for what, pairs in RATIOS.items():
         yield what
@@ -205,6 +227,9 @@ def _figures(medians: dict[str, float]) -> Iterator[tuple[str, float, float | No
     """What, its value, the most that it may be, and their unit."""
     for row, reference, most in TARGETS:
         yield f"{row} / {reference}", medians[row] / medians[reference], most, ""
+    for what in LOGGED:
+        most = None if what in WITHOUT_TARGET else LOGGED_MOST
+        yield f"{what} under the hook / without the statement", medians[f"{what}, hook"], most, ""
     for loop, what in LOOPS.items():
         for state, added in zip(STATES, _added(medians, loop, "static branch"), strict=True):
             yield f"static branch {state} / global flag, {what}", added, ADDED[state], ""

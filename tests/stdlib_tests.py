@@ -20,10 +20,10 @@ import subprocess
 import sys
 import threading
 import time
-import unittest
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import unittests
 from planting import Finder, Plants, undecorated
 
 from jumplabel import StaticKeyError, static_branches
@@ -95,16 +95,13 @@ def run_tests(module: str, state: str, decorate: bool, seed: str) -> Outcome:
     sys.meta_path.insert(0, finder)
     _forget(module)
     importlib.import_module(module)
-    result = _Result()
     plants.set_all(state == "on")
     with _flipping(plants, seed) if state == "random" else contextlib.nullcontext([0]) as flips:
         with contextlib.redirect_stdout(io.StringIO()):
-            for name in TESTS[module]:
-                unittest.defaultTestLoader.loadTestsFromName(name).run(result)
+            outcomes = unittests.run(TESTS[module])
     gc.collect()
-    failed = {_name(test) for test, _ in result.failures + result.errors} | set(map(_name, result.unexpectedSuccesses))
-    passed = set(result.names) - failed
-    return Outcome(sorted(passed), sorted(failed), plants.sites(), flips[0])
+    failed = {test for test, outcome in outcomes.items() if outcome == "failed"}
+    return Outcome(sorted(set(outcomes) - failed), sorted(failed), plants.sites(), flips[0])
 
 
 def _forget(module):
@@ -112,23 +109,6 @@ def _forget(module):
     top = module.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
         del sys.modules[name]
-
-
-def _name(test):
-    return test.id() if hasattr(test, "id") else str(test)
-
-
-class _Result(unittest.TestResult):
-    def __init__(self):
-        super().__init__()
-        self.names = []
-
-    def startTest(self, test):
-        super().startTest(test)
-        self.names.append(_name(test))
-
-    def addSubTest(self, test, subtest, error):
-        super().addSubTest(test, None if error is None else test, error)
 
 
 @contextlib.contextmanager

@@ -387,6 +387,7 @@ NAMES = [
     *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
     *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
     *(name for pairs in bench_report.RATIOS.values() for pair in pairs for name in pair),
+    *(f"{what}, {way}" for what, ways in bench_report.LOGGED.items() for way in ways),
     *bench_report.TOGGLES.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,
@@ -401,7 +402,7 @@ def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     assert [line.split("  ")[0] for line in calls] == list(bench_report.CALLS)
     assert [line.split("  ")[0] for line in checks] == list(bench_report.CHECKS)
     targets = output.split("\ntargets\n")[1].splitlines()
-    assert sum("wanted: at most" in line for line in targets) == len(targets) - 1
+    assert sum("wanted: at most" in line for line in targets) == len(targets) - 2
     assert "interpreter  CPython" in output
     suite = json.loads((tmp_path / "first.json").read_text())
     names = [row.get("metadata", suite["metadata"]).get("name") for row in suite["benchmarks"]]
@@ -434,19 +435,22 @@ def test_the_report_divides_the_right_medians():
     medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
     medians.update({"decorate, tests of a key": 800e-6, "inc, dec of a deferred key": 0.5})
     medians.update({"native branch on": 3.0, "pointer from Python": 1.0})
+    medians.update({"summing, hook": 1.5, "parsing, hook": 1.02, "decoder, hook": 1.0, "decoder, plain logging": 2.5})
     lines = list(bench_report.report(medians))
     rows = {line.split("  ")[0]: line.split()[-14:] for line in lines}
     assert rows["static_gate"][1:3] == ["0.25", "1.00"]
     assert rows["global flag"][-4:] == ["1.00", "1.00", "1.00", "1.00"]
     assert rows["static branch"][-6:] == ["0.05", "2.00", "2.00", "2.00", "1.00", "1.00"]
     assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
+    assert rows["decoder"][1:] == ["1.00", "2.00", "2.50"]
     divided = {line.strip().rpartition("  ")[0].strip(): line.split()[-1] for line in lines if line.startswith("  ")}
     assert divided["snapshot on, called by map / flag at entry on, called by map"] == "2.50"
     assert divided["in place off, called by Python / flag at entry off, called by Python"] == "2.00"
     assert divided["native branch on / pointer in a struct"] == "1.50"
     assert divided["pointer from Python / pointer in a struct from Python"] == "0.50"
     marks = [line.split()[-1] for line in lines if "wanted" in line]
-    calls, branches, sites, decorating = marks[:8], marks[8:12], marks[12:14], marks[14:]
+    calls, logged, branches, sites, decorating = marks[:8], marks[8:11], marks[11:15], marks[15:17], marks[17:]
+    assert logged == ["FAIL", "pass", "pass"]
     assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]
     assert branches == ["pass", "FAIL", "FAIL", "FAIL"] and sites == ["pass", "pass"] and decorating == ["pass", "FAIL"]
     assert any("90.00 ns" in line for line in lines) and any("50.00 ns" in line for line in lines)

@@ -1,0 +1,330 @@
+"""What does a disabled ``logger.debug("%s", x)`` cost, under the import hook, against what people write today?
+
+Each row is a module, written to a file and imported; nothing but the statement differs. Its time is told as a share of
+the same function's without the statement: 1 is for nothing.
+
+``decoder`` is what Python readers of Parquet files do for each value of a column: varints, runs of equal values,
+values packed in so many bits, plain values, levels; with a statement in every function, and in the inner loops.
+"""
+
+import importlib
+import logging
+import random
+import statistics
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from rows import Rows
+
+import jumplabel
+
+LOOPS = """
+def add_up(data):
+    total = 0
+    for x in data:
+        LOG("%s", x)
+        total += x
+    return total
+
+def empty(data):
+    for x in data:
+        LOG("%s", x)
+
+def parse(data):
+    total = 0
+    for line in data:
+        LOG("%s", line)
+        fields = {}
+        for field in line.split("&"):
+            name, _, value = field.partition("=")
+            fields[name] = value
+        total += int(fields["count"]) * float(fields["each"])
+    return total
+"""
+
+DECODER = """
+import struct
+
+def read_varint(data, position):
+    result = shift = 0
+    while True:
+        byte = data[position]
+        position += 1
+        result |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            LOG("varint %s, up to byte %s", result, position)
+            return result, position
+        shift += 7
+
+def bit_width(highest):
+    LOG("bits for %s", highest)
+    return highest.bit_length()
+
+def read_run(data, position, header, width):
+    count = header >> 1
+    size = (width + 7) // 8
+    value = int.from_bytes(data[position:position + size], "little")
+    LOG("run of %s times %s, %s bytes", count, value, size)
+    return [value] * count, position + size
+
+def read_packed(data, position, header, width):
+    groups = header >> 1
+    LOG("%s groups of 8, each of %s bits", groups, width)
+    values = []
+    window = bits = 0
+    mask = (1 << width) - 1
+    for byte in data[position:position + groups * width]:
+        window |= byte << bits
+        bits += 8
+        while bits >= width:
+            LOG("width %s, window %s of %s bits", width, window, bits)
+            values.append(window & mask)
+            window >>= width
+            bits -= width
+    return values, position + groups * width
+
+def read_hybrid(data, position, width, count):
+    values = []
+    while len(values) < count:
+        header, position = read_varint(data, position)
+        LOG("header %s at %s", header, position)
+        read = read_packed if header & 1 else read_run
+        more, position = read(data, position, header, width)
+        values += more
+    return values[:count], position
+
+def read_levels(data, position, highest, count):
+    length, = struct.unpack_from("<i", data, position)
+    LOG("levels: %s bytes", length)
+    levels, _ = read_hybrid(data, position + 4, bit_width(highest), count)
+    return levels, position + 4 + length
+
+def read_int(data, position):
+    value, = struct.unpack_from("<i", data, position)
+    LOG("int %s", value)
+    return value, position + 4
+
+def read_text(data, position):
+    length, position = read_int(data, position)
+    LOG("text of %s bytes", length)
+    return data[position:position + length].decode(), position + length
+
+def read_dictionary(data, position, count):
+    words = []
+    for _ in range(count):
+        word, position = read_text(data, position)
+        LOG("word %s", word)
+        words.append(word)
+    return words, position
+
+def assemble(levels, indices, words):
+    result = []
+    position = 0
+    for level in levels:
+        LOG("level %s, position %s", level, position)
+        if level:
+            result.append(words[indices[position]])
+            position += 1
+        else:
+            result.append(None)
+    return result
+
+def decode(data):
+    n_words, position = read_int(data, 0)
+    words, position = read_dictionary(data, position, n_words)
+    count, position = read_int(data, position)
+    levels, position = read_levels(data, position, 1, count)
+    LOG("%s values, %s of them there", count, sum(levels))
+    indices, position = read_hybrid(data, position, bit_width(n_words - 1), sum(levels))
+    return assemble(levels, indices, words)
+"""
+
+STATEMENTS = {
+    "deleted": "pass",
+    "hook": "logger.debug",
+    "isEnabledFor guard": "if logger.isEnabledFor(logging.DEBUG): logger.debug",
+    "plain logging": "logger.debug",
+}
+ROWS = [
+    *("empty loop, hook", "summing, hook", "summing, isEnabledFor guard", "summing, plain logging"),
+    *("parsing, hook", "parsing, plain logging"),
+    *("decoder, hook", "decoder, isEnabledFor guard", "decoder, plain logging"),
+]
+FUNCTIONS = {"empty loop": "empty", "summing": "add_up", "parsing": "parse", "decoder": "decode"}
+TURN_SECONDS, VALUE_SECONDS = 200e-6, 0.15
+
+
+# ---- data ----
+
+
+def varint(number: int) -> bytes:
+    return bytes([number & 0x7F | 0x80]) + varint(number >> 7) if number > 0x7F else bytes([number])
+
+
+def packed(values: list[int], width: int) -> bytes:
+    """Of values of that many bits, their number a multiple of 8."""
+    bits = sum(value << i * width for i, value in enumerate(values))
+    return varint(len(values) // 8 << 1 | 1) + bits.to_bytes(len(values) * width // 8, "little")
+
+
+def hybrid(values: list[int], width: int) -> bytes:
+    """A third of the values, about, are in runs."""
+    out, n = b"", 0
+    while n < len(values):
+        equal = next((i for i, value in enumerate(values[n:]) if value != values[n]), len(values) - n)
+        if equal >= 8:
+            out += varint(equal << 1) + values[n].to_bytes((width + 7) // 8, "little")
+            n += equal
+        else:
+            group = values[n : n + 8]
+            out += packed(group + [0] * (8 - len(group)), width)
+            n += 8
+    return out
+
+
+def column() -> tuple[bytes, list[str | None]]:
+    """A page of words and nulls, and what it decodes to."""
+    chance = random.Random(1)
+    words = [f"word {i}" for i in range(40)]
+    indices: list[int] = []
+    while len(indices) < 200:
+        indices += [chance.randrange(len(words))] * chance.choice([1] * 12 + [12])
+    levels = [1] * len(indices) + [0] * 25
+    chance.shuffle(levels)
+    order = iter(indices)
+    values = [words[next(order)] if level else None for level in levels]
+    encoded = hybrid(levels, 1)
+    texts = b"".join(len(word).to_bytes(4, "little") + word.encode() for word in words)
+    page = len(words).to_bytes(4, "little") + texts + len(levels).to_bytes(4, "little")
+    page += len(encoded).to_bytes(4, "little") + encoded + hybrid(indices, (len(words) - 1).bit_length())
+    return page, values
+
+
+LINES = ["user=Ada &count=3&each=1.5", "user=Bob&count=2&each=20", "user=Eve&count=1&each=0.25"] * 10
+DATA: dict[str, tuple[Any, Any]] = {
+    "empty loop": (list(range(1000)), None),
+    "summing": (list(range(1000)), 499500),
+    "parsing": (LINES, 447.5),
+    "decoder": column(),
+}
+
+
+# ---- modules ----
+
+
+def module_of(row: str, statement: str) -> ModuleType:
+    """The row's module with this statement, imported from a file; under the hook, or not."""
+    text = DECODER if row == "decoder" else LOOPS
+    text = text.replace("LOG(", f"{STATEMENTS[statement]}(") if statement != "deleted" else without(text)
+    name = f"benchmarks_log_{row}_{statement}".replace(" ", "_")
+    with tempfile.TemporaryDirectory(prefix="jumplabel-bench-") as folder:
+        Path(folder, f"{name}.py").write_text(f"import logging\nlogger = logging.getLogger(__name__)\n{text}")
+        hook = jumplabel.install(name) if statement == "hook" else None
+        sys.path.insert(0, folder)
+        try:
+            module = importlib.import_module(name)
+        finally:
+            sys.path.remove(folder)
+    if hook is not None:
+        kept.append(hook)
+    return module
+
+
+kept: list[jumplabel.Hook] = []
+
+
+def without(text: str) -> str:
+    lines = [line.replace('LOG("%s", x)', "pass") if "def empty" in before else line for before, line in pairs(text)]
+    return "\n".join(line for line in lines if "LOG(" not in line)
+
+
+def pairs(text: str) -> list[tuple[str, str]]:
+    """Each line, with all that is above it in its function."""
+    made, above = [], ""
+    for line in text.splitlines():
+        above = line if line.startswith("def ") else above
+        made.append((above, line))
+    return made
+
+
+class Messages(logging.Handler):
+    def __init__(self) -> None:
+        super().__init__()
+        self.texts: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.texts.append(record.getMessage())
+
+
+def check(row: str, statement: str, module: Any) -> None:
+    """Off, nothing is logged; on, what every other way logs; and what the function returns is right, in both."""
+    data, expected = DATA[row]
+    function = getattr(module, FUNCTIONS[row])
+    handler = Messages()
+    module.logger.addHandler(handler)
+    module.logger.propagate = False
+    logged = []
+    for level in (logging.INFO, logging.DEBUG, logging.INFO):
+        module.logger.setLevel(level)
+        if function(data) != expected:
+            raise AssertionError(f"{row}, {statement}: {function(data)!r}, not {expected!r}")
+        logged.append(handler.texts[:])
+        handler.texts.clear()
+    if logged[0] or logged[2] or bool(logged[1]) != (statement != "deleted"):
+        raise AssertionError(f"{row}, {statement}: logged {[len(texts) for texts in logged]} records, off, on, off")
+    if statement == "hook" and logged[1] != messages(row):
+        raise AssertionError(f"{row}, {statement}: logged something else than plain logging")
+
+
+def messages(row: str) -> list[str]:
+    module: Any = module_of(row, "plain logging")
+    handler = Messages()
+    module.logger.addHandler(handler)
+    module.logger.setLevel(logging.DEBUG)
+    module.logger.propagate = False
+    getattr(module, FUNCTIONS[row])(DATA[row][0])
+    return handler.texts
+
+
+# ---- time ----
+
+
+def share(row: str, statement: str) -> Callable[[int], float]:
+    """How long does it take for each second without the statement? The two take turns of a fraction of a millisecond,
+    so that whatever slows the machine down slows both of them down."""
+    modules = [module_of(row, name) for name in ("deleted", statement)]
+    for name, module in zip(("deleted", statement), modules, strict=True):
+        check(row, name, module)
+    deleted, function = (getattr(module, FUNCTIONS[row]) for module in modules)
+    data = DATA[row][0]
+
+    def time_calls(call: Callable[[Any], Any], calls: int) -> float:
+        began = time.perf_counter()
+        for _ in range(calls):
+            call(data)
+        return time.perf_counter() - began
+
+    calls = max(1, round(TURN_SECONDS / min(time_calls(deleted, 1) for _ in range(20))))
+
+    def time_share() -> float:
+        shares, began = [], time.perf_counter()
+        while time.perf_counter() < began + VALUE_SECONDS or len(shares) < 20:
+            if len(shares) % 2:
+                without, with_it = time_calls(deleted, calls), time_calls(function, calls)
+            else:
+                with_it, without = time_calls(function, calls), time_calls(deleted, calls)
+            shares.append(with_it / without)
+        return statistics.median(shares)
+
+    return lambda values: sum(time_share() for _ in range(values))
+
+
+if __name__ == "__main__":
+    rows = Rows()
+    for name in filter(rows.wants, ROWS):
+        rows.shares(name, share(*name.split(", ")) if rows.args.worker else None)

@@ -1,0 +1,204 @@
+"""The standard library's own tests see no change when whole packages of it are under the import hook.
+
+    python tests/hooked_stdlib.py [--packages asyncio] [--state asserts optimized on random] [--seed 1]
+
+For each package, test module and state: CPython's tests, in a process of its own, without the hook and with it over the
+package; what it is too late for, as it is loaded already (``logging``), goes through instrument(). Every test that
+passes without the hook must pass under it. ``asserts``: assertions are on; ``optimized``: they are off, which is
+compared with ``python -O``; ``on``: they are on, and so is all logging; ``random``: a thread turns loggers
+and assertions while the tests run, and those that look at them, and so fail under ``python -O`` when all logging is
+disabled, do not count. A test that fails is tried again, twice: some depend on how fast the machine is.
+
+Needs the package ``test`` (Debian: libpython3.x-testsuite; elsewhere in PYTHONPATH's first folder named ``test``).
+"""
+
+import argparse
+import contextlib
+import importlib.util
+import json
+import logging
+import os
+import pkgutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import hooked
+
+import jumplabel
+
+TESTS = {
+    "asyncio": ["test.test_asyncio.*"],
+    "concurrent": [
+        *("test.test_concurrent_futures.test_future", "test.test_concurrent_futures.test_thread_pool"),
+        *("test.test_concurrent_futures.FutureTests", "test.test_concurrent_futures.ThreadPoolExecutorTest"),  # 3.11
+    ],
+    "http": ["test.test_httplib", "test.test_httpservers", "test.test_http_cookies", "test.test_http_cookiejar"],
+    "logging": ["test.test_logging"],
+    "urllib": [
+        *("test.test_urllib", "test.test_urllib2", "test.test_urllib2_localnet", "test.test_urllib_response"),
+        *("test.test_urlparse", "test.test_robotparser"),
+    ],
+    "xmlrpc": ["test.test_xmlrpc"],
+}
+STATES = ["asserts", "optimized", "on", "random"]
+SECONDS = 300
+TRIES = 3
+RESOURCES = ["cpu", "subprocess"]  # of those that test.support knows; the network is not among them
+
+
+class Outcome(NamedTuple):
+    tests: dict[str, str]
+    sites: tuple[int, int]
+    flips: int
+    disagreeing: list[str]
+
+
+# ---- in a process of its own ----
+
+
+def run_tests(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome:
+    """Run one module of tests here."""
+    patterns = [package, f"{package}.*"]
+    if hook:
+        jumplabel.install(*patterns)
+        for module in hooked.loaded(patterns):
+            jumplabel.instrument(sys.modules[module])
+    import unittests  # only now: it may import what is to be under the hook
+    from test import support
+
+    support.use_resources = dict.fromkeys(RESOURCES)
+    importlib.import_module(test if _is_module(test) else test.rpartition(".")[0])
+    if hook and state != "optimized":
+        hooked.enable_asserts()
+    if state == "on":
+        logging.root.addHandler(logging.NullHandler())
+        logging.root.setLevel(1)
+    if state == "muted":
+        logging.disable(sys.maxsize)
+    with hooked.flipping(package, seed) if state == "random" else contextlib.nullcontext(([0], [])) as (flips, wrong):
+        outcomes = unittests.run([test])
+    return Outcome(outcomes, hooked.sites(), flips[0], wrong + hooked.disagreeing())
+
+
+# ---- all of them ----
+
+
+def tests_of(package: str) -> list[str]:
+    """The names of its test modules, or classes, that this Python has."""
+    names = []
+    for name in TESTS[package]:
+        if name.endswith(".*"):
+            found = importlib.util.find_spec(name[:-2])
+            paths = found.submodule_search_locations if found else []
+            names += [f"{name[:-1]}{module.name}" for module in pkgutil.iter_modules(paths) if _is_for_us(module.name)]
+        elif _is_there(name):
+            names.append(name)
+    return names
+
+
+def _is_for_us(name):
+    return name.startswith("test_") and not name.startswith("test_windows_")
+
+
+def _is_there(name):
+    if _is_module(name):
+        return True
+    parent, _, last = name.rpartition(".")
+    spec = importlib.util.find_spec(parent)
+    return bool(spec and spec.origin and f"\nclass {last}(" in Path(spec.origin).read_text())
+
+
+def _is_module(name):
+    with contextlib.suppress(ModuleNotFoundError):
+        return importlib.util.find_spec(name) is not None
+
+
+def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome | str:
+    """What run_tests says in a new process; or what went wrong."""
+    optimize = ["-O"] if state in ("optimized", "muted") and not hook else []
+    with tempfile.TemporaryDirectory(prefix="jumplabel-stdlib-") as folder:
+        result = Path(folder, "outcome.json")
+        child = [sys.executable, *optimize, "-W", "ignore", os.path.abspath(__file__), "--child"]
+        child += [package, test, state, str(int(hook)), seed, str(result)]
+        Path(folder, "work").mkdir()
+        try:
+            done = subprocess.run(
+                child,
+                cwd=Path(folder, "work"),
+                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # the interpreter's own folder stays as it is
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+                errors="replace",
+                timeout=SECONDS,
+            )
+        except subprocess.TimeoutExpired:
+            return f"took more than {SECONDS} s"
+        if done.returncode or not result.exists():
+            return f"exit status {done.returncode}: {done.stdout[-3000:]}"
+        return Outcome(**json.loads(result.read_text()))
+
+
+def report(package: str, test: str, state: str, seed: str) -> tuple[bool, str]:
+    """Whether all tests that pass without the hook pass under it, and a line on it."""
+    plain = outcome(package, test, "muted" if state == "random" else state, False, seed)
+    under_hook = outcome(package, test, state, True, seed)
+    if isinstance(plain, str) or isinstance(under_hook, str):
+        return False, f"{test} ({state}): {plain if isinstance(plain, str) else under_hook}"
+    worse, again = _worse(plain, under_hook), []
+    for _ in range(TRIES - 1):
+        if worse:
+            other = outcome(package, test, state, True, seed)
+            still = worse if isinstance(other, str) else [name for name in worse if name in _worse(plain, other)]
+            again += [name for name in worse if name not in still]
+            worse = still
+    counts = [list(run.tests.values()).count("passed") for run in (under_hook, plain)]
+    text = f"{test} ({state}): {counts[0]} tests pass of {len(under_hook.tests)} ({counts[1]} without the hook), "
+    text += f"{under_hook.sites[0]} logging sites, {under_hook.sites[1]} of assertions, {under_hook.flips} flips"
+    wrong = {"only without the hook": worse, "not in the state of the logger": under_hook.disagreeing}
+    text += "".join(
+        f"; {what}: {names}" for what, names in ({"passed when tried again": again} | wrong).items() if names
+    )
+    good = not any(wrong.values()) and counts[0] > 0
+    return good and (state != "random" or under_hook.flips > 0), text
+
+
+def _worse(plain: Outcome, under_hook: Outcome) -> list[str]:
+    return [name for name, found in plain.tests.items() if found == "passed" != under_hook.tests.get(name)]
+
+
+def reports(package: str, states: list[str], seed: str) -> Iterator[tuple[bool, str]]:
+    for test in tests_of(package):
+        for state in states:
+            if (package, state) != ("logging", "random"):  # its tests wait for records
+                yield report(package, test, state, seed)
+
+
+def main():
+    parser = argparse.ArgumentParser(description="Run the standard library's tests without and under the hook.")
+    parser.add_argument("--packages", nargs="*", default=list(TESTS), choices=TESTS)
+    parser.add_argument("--state", nargs="*", default=STATES, choices=STATES)
+    parser.add_argument("--seed", default="1")
+    parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if options.child:
+        *names, hook, seed, result = options.child
+        made = run_tests(*names, bool(int(hook)), seed)
+        Path(result).write_text(json.dumps(made._asdict()))
+        return False
+    n_wrong = n = 0
+    for package in options.packages:
+        for good, text in reports(package, options.state, options.seed):
+            n, n_wrong = n + 1, n_wrong + (not good)
+            print("ok " if good else "BAD", text, flush=True)
+    print(f"{n - n_wrong} of {n} runs are as they are without the hook")
+    return bool(n_wrong)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
