@@ -1,11 +1,17 @@
-"""What pyproject.toml cannot say: the cffi module, that one of its sources is assembly, and what an sdist needs."""
+"""What pyproject.toml cannot say.
+
+The cffi module, that one of its sources is assembly, the file that site reads at each start, and what an sdist needs.
+"""
 
 import shutil
 from pathlib import Path
 
-from setuptools import setup
+from setuptools import Command, setup
+from setuptools.command.build import build
 from setuptools.command.build_ext import build_ext
 from setuptools.command.sdist import sdist
+
+STARTUP = "jumplabel.pth"
 
 
 class BuildEngine(build_ext):
@@ -21,6 +27,41 @@ class BuildEngine(build_ext):
         super().build_extensions()
 
 
+class Build(build):
+    sub_commands = [*build.sub_commands, ("build_startup", None)]  # noqa: RUF012  # as setuptools has it
+
+
+class BuildStartup(Command):
+    """jumplabel.pth, beside the package, as a file of the wheel: pip installs and uninstalls it.
+
+    Of an editable wheel, too, which has none of what is in ``build_lib``, but all of ``install_lib``. The methods are
+    setuptools.command.build.SubCommand's.
+    """
+
+    user_options = []  # noqa: RUF012
+    editable_mode = False
+
+    def initialize_options(self):
+        self.build_lib = None
+
+    def finalize_options(self):
+        self.set_undefined_options("build", ("build_lib", "build_lib"))
+
+    def run(self):
+        folder = self.get_finalized_command("install").install_lib if self.editable_mode else self.build_lib
+        self.mkpath(folder)
+        self.copy_file(STARTUP, folder)
+
+    def get_source_files(self):
+        return [STARTUP]
+
+    def get_outputs(self):
+        return [] if self.editable_mode else [str(Path(self.build_lib, STARTUP))]
+
+    def get_output_mapping(self):
+        return {}
+
+
 class CompleteSdist(sdist):
     def make_release_tree(self, base_dir, files):
         folders = ("benchmarks", "csrc", "tests")
@@ -28,4 +69,7 @@ class CompleteSdist(sdist):
         super().make_release_tree(base_dir, sorted({*files, *(str(path) for path in paths if path.is_file())}))
 
 
-setup(cffi_modules=["csrc/ffi_build.py:ffi"], cmdclass={"build_ext": BuildEngine, "sdist": CompleteSdist})
+setup(
+    cffi_modules=["csrc/ffi_build.py:ffi"],
+    cmdclass={"build": Build, "build_ext": BuildEngine, "build_startup": BuildStartup, "sdist": CompleteSdist},
+)

@@ -52,9 +52,9 @@ static bool add_steps(struct key_step *steps, size_t *n, PyObject *list, enum ke
 static PyObject *turn(PyObject *self, PyObject *args)
 {
     (void)self;
-    unsigned long long seen;
+    unsigned long long seen, report = 0;
     PyObject *on, *off;
-    if (!PyArg_ParseTuple(args, "KO!O!", &seen, &PyList_Type, &on, &PyList_Type, &off))
+    if (!PyArg_ParseTuple(args, "KO!O!|K", &seen, &PyList_Type, &on, &PyList_Type, &off, &report))
         return NULL;
     size_t n = 0, failed, room = PyList_GET_SIZE(on) + PyList_GET_SIZE(off);
     struct key_step *steps = PyMem_Calloc(room + 1, sizeof(*steps));
@@ -65,7 +65,7 @@ static PyObject *turn(PyObject *self, PyObject *args)
     if (parsed) {
         ONE_STEP();
         if (seen == changes)
-            result = n ? static_key_apply(steps, n, &failed, NULL) : 0;
+            result = n ? static_key_apply(steps, n, &failed, (struct key_report *)(uintptr_t)report) : 0;
         DONE();
     } else if (!PyErr_Occurred()) {
         PyErr_SetString(PyExc_ValueError, "turn() of no key");
@@ -96,7 +96,7 @@ static bool publish(PyObject *list, PyMethodDef *methods, size_t n)
 
 /* ---- to hear of changes ---- */
 
-static PyObject *names, *touched, *settle;
+static PyObject *names, *touched, *turned, *settle;
 static int watcher;
 static bool waiting; /* for settle */
 
@@ -142,17 +142,31 @@ static PyObject *get(PyObject *dict, PyObject *key)
 #endif
 }
 
+/* One that nobody hears of for want of memory is none. */
+static void tell(PyObject *address, const struct key_report *report)
+{
+    if (!report || !report->n)
+        return;
+    PyObject *row = Py_BuildValue("OnL", address, (Py_ssize_t)report->changes[0].sites, (long long)report->nanoseconds);
+    if (row)
+        PyList_Append(turned, row);
+    Py_XDECREF(row);
+    PyErr_Clear();
+}
+
 static void go_on(PyObject *keys)
 {
     Py_ssize_t i = 0;
     PyObject *address;
     struct key_step step[1];
     size_t failed;
+    static _Alignas(struct key_report) char room[sizeof(struct key_report) + sizeof(struct key_change)];
+    struct key_report *report = (struct key_report *)(void *)room;
     while (PyDict_Next(keys, &i, &address, NULL)) {
         step[0] = (struct key_step){PyLong_AsVoidPtr(address), KEY_ENABLE};
         /* That this failed is for settle to find out, who may raise it. */
         if (!step[0].key->enabled)
-            static_key_apply(step, 1, &failed, NULL);
+            tell(address, static_key_apply(step, 1, &failed, report) ? NULL : report);
         PySet_Add(touched, address);
         PyErr_Clear();
     }
@@ -221,7 +235,7 @@ static PyMethodDef watching[] = {
     {"unwatch", unwatch, METH_O, NULL},
 };
 
-static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_, uintptr_t settle_)
+static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_)
 {
     watcher = PyDict_AddWatcher(on_change);
     if (watcher < 0) {
@@ -230,6 +244,7 @@ static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_,
     }
     names = Py_NewRef((PyObject *)names_);
     touched = Py_NewRef((PyObject *)touched_);
+    turned = Py_NewRef((PyObject *)turned_);
     settle = Py_NewRef((PyObject *)settle_);
     add_pending_call =
         (int (*)(PyInterpreterState *, int (*)(void *), void *, int))dlsym(RTLD_DEFAULT, "_PyEval_AddPendingCall");
@@ -238,19 +253,19 @@ static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_,
 
 #else
 
-static bool start_watching(PyObject *list, uintptr_t names, uintptr_t touched, uintptr_t settle)
+static bool start_watching(PyObject *list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle)
 {
-    (void)list, (void)names, (void)touched, (void)settle;
+    (void)list, (void)names, (void)touched, (void)turned, (void)settle;
     return true;
 }
 
 #endif
 
-int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t settle_)
+int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     bool published = publish((PyObject *)list, functions, sizeof(functions) / sizeof(functions[0])) &&
-                     start_watching((PyObject *)list, names_, touched_, settle_);
+                     start_watching((PyObject *)list, names_, touched_, turned_, settle_);
     PyErr_Clear(); /* the caller raises */
     PyGILState_Release(gil);
     return published ? 0 : -1;

@@ -15,12 +15,14 @@
 enum turn_result { TURN_STALE = 1 };
 
 /*
- * Once a process. Appends functions to `list`; all three are Python objects' id()s, which are kept.
+ * Once a process. Appends functions to `list`; all are Python objects' id()s, which are kept.
  *
  *     changes()                 how many changes there have been: of watched names, and those told by changed()
  *     changed()                 there is another one
- *     turn(changes, on, off)    turn keys, whose addresses are in these lists, in one transaction; 0, -errno of the
- *                               patch, or TURN_STALE if that is not the number of changes any more
+ *     turn(changes, on, off, [report])
+ *                               turn keys, whose addresses are in these lists, in one transaction; 0, -errno of the
+ *                               patch, or TURN_STALE if that is not the number of changes any more. report is the
+ *                               address of a key_report
  *     watch(module_or_class)    have changes of names in its dict count; gives the number that has in `names`
  *     unwatch(module_or_class)
  *
@@ -28,10 +30,11 @@ enum turn_result { TURN_STALE = 1 };
  *
  * names    {number: {name: {key address: anything}}}; of a dict that is no more the keys are turned on a last time
  * touched  a set, to which the addresses of keys are added whose name has changed
+ * turned   a list, to which (key address, sites, nanoseconds) is added of each key that was turned on
  * settle   called soon after that, in any thread, between two instructions. An Exception that it raises is unraisable
  *
  * Returns 0; -1 for no memory, with less or nothing appended.
  */
-int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t settle);
+int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle);
 
 #endif

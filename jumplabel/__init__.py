@@ -3,8 +3,8 @@
 What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
 StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
 
-Importing the package changes nothing in the process. The first gate, switch or other native site maps executable memory
-and takes SIGTRAP.
+Importing the package changes nothing in the process, unless JUMPLABEL_INSTRUMENT says so. The first gate, switch or
+other native site maps executable memory and takes SIGTRAP.
 
 (PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
 assertions, and warn where it finds the package imported before it begins.)
@@ -29,6 +29,7 @@ from jumplabel.errors import (
     JumpLabelError,
     PatchError,
     PatternError,
+    RemoteError,
     SettingError,
     StaticKeyError,
     TracepointError,
@@ -40,13 +41,18 @@ from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
+from jumplabel.serving import Server, serve
+from jumplabel.serving import serve_if_asked as _serve_if_asked
 from jumplabel.settings import configure as _configure
+from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 _configure()
+_start()
+_serve_if_asked()
 
 __all__ = [
     "CallbackError",
@@ -61,6 +67,8 @@ __all__ = [
     "NativeBranch",
     "PatchError",
     "PatternError",
+    "RemoteError",
+    "Server",
     "SettingError",
     "StaticCall",
     "StaticKey",
@@ -81,6 +89,7 @@ __all__ = [
     "native_branch",
     "off_toggle",
     "on_toggle",
+    "serve",
     "static_branches",
     "static_gate",
     "static_switch",

@@ -1,4 +1,4 @@
-"""The command line: python -m jumplabel {info,dis,demo,stress,bench}."""
+"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,demo,stress,bench}."""
 
 import argparse
 import sys
@@ -6,6 +6,8 @@ from dataclasses import asdict
 from importlib import import_module
 from typing import Any, NoReturn
 
+from jumplabel import remote_commands, startup
+from jumplabel.errors import PatternError
 from jumplabel.table import info, jump_table, start
 
 
@@ -20,6 +22,26 @@ def main() -> int:
     command.add_argument("modules", nargs="*", metavar="module", help="imported first, so that it makes its sites")
     command.set_defaults(run=_info)
 
+    command = commands.add_parser("run", help="a program, with its logging, assertions and keys instrumented")
+    command.usage = f"{command.prog} [options] (script | -m module | -c code) [argument ...]"
+    command.description = (
+        "Run a Python program as python would, with the modules that it imports instrumented, and itself. Without any "
+        "of --logging, --asserts and --keys: all three. The Python processes that it starts are instrumented, too: "
+        "JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
+    )
+    command.allow_abbrev = False
+    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
+    command.add_argument("--asserts", action="store_true", help="assertions: off, under the keys asserts.MODULE")
+    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
+    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
+    command.add_argument(
+        "--modules", action="append", default=[], metavar="PATTERN", help="such as 'shop,shop.*' (default: '*'); again"
+    )
+    command.add_argument(
+        "--enable", action="append", default=[], metavar="PATTERN", help="keys that start on: 'asserts.shop.*'; again"
+    )
+    command.set_defaults(run=_run, parser=command)
+
     command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
         "Import a module and show what is in it as it is now: the trampoline of a static_gate, static_switch, "
@@ -28,6 +50,8 @@ def main() -> int:
     )
     command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
     command.set_defaults(run=_dis)
+
+    remote_commands.add(commands)
 
     command = commands.add_parser("demo", help="toggle a key while threads call what depends on it")
     command.description = "Toggle a key without pause while threads call a static_switch, and check every result."
@@ -55,11 +79,25 @@ def main() -> int:
     command.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     command.set_defaults(run=_bench)
 
-    arguments, others = parser.parse_known_args()
+    ours, program = _split(sys.argv[1:])
+    arguments, others = parser.parse_known_args(ours)
+    arguments.program = program
     if others and arguments.run is not _bench:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
     return int(arguments.run(arguments))
+
+
+def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
+    """What is ours, and what belongs to a program that we run: argparse would take options and ``--`` out of it."""
+    if arguments[:1] == ["run"]:
+        place = 1
+        while place < len(arguments):
+            argument = arguments[place]
+            if not argument.startswith("-") or argument == "-" or argument[:2] in ("-m", "-c"):
+                return arguments[:place], arguments[place:]
+            place += 2 if argument in ("--modules", "--enable") else 1
+    return arguments, []
 
 
 def _fail(message: str) -> NoReturn:
@@ -105,6 +143,33 @@ def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     return "-" if value is None else str(value)
+
+
+def _run(arguments: argparse.Namespace) -> int:
+    from jumplabel import run
+
+    program = arguments.program
+    option = program[0][:2] if program and program[0].startswith("-") else ""
+    if option and program[0][2:]:  # -mshop
+        program[:1] = [option, program[0][2:]]
+    if len(program) < (2 if option else 1):
+        arguments.parser.error(f"{option or 'run'} needs a program: script, -m module or -c code")
+    what = [name for name in startup.WHAT if getattr(arguments, name.replace("-", "_"))]
+    try:
+        run.prepare(what, arguments.modules or ["*"], arguments.enable)
+    except PatternError as error:
+        arguments.parser.error(str(error))
+    try:
+        if option == "-m":
+            run.run_module(program[1], program[2:])
+        elif option == "-c":
+            run.run_string(program[1], program[2:])
+        else:
+            run.run_script(program[0], program[1:])
+    except run.NoProgramError as error:
+        print(f"jumplabel: {error}", file=sys.stderr)
+        return error.status
+    return 0
 
 
 def _dis(arguments: argparse.Namespace) -> int:

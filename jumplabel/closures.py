@@ -1,5 +1,6 @@
 """Functions whose logger is a closure's variable: each gets sites for the one that it has found."""
 
+import logging
 from collections.abc import Iterable
 from types import CodeType, FunctionType
 from typing import Any
@@ -13,7 +14,7 @@ from jumplabel.marked_code import Site
 from jumplabel.marking import Statement
 from jumplabel.origins import origin, remember
 from jumplabel.reading import CLOSURE, GLOBAL
-from jumplabel.scope import NOT_FOUND, Scope
+from jumplabel.scope import Scope
 
 
 class _Seen:
@@ -68,12 +69,12 @@ def _key(statement: Statement, scope: Scope) -> LogKey | None:
         if type(level) is not int:
             return None
     logger = scope.find((CLOSURE, *statement.logger))
-    return None if logger is NOT_FOUND else LogKey.of(logger, statement.method, level)
+    # An adapter is often made for one request, and not worth code of its own.
+    return LogKey.of(logger, statement.method, level) if issubclass(type(logger), logging.Logger) else None
 
 
 def _is_of_logging(level: tuple[str, ...], scope: Scope) -> bool:
-    holder = scope.find((GLOBAL, *level[:-1])) if len(level) == 2 else None
-    return getattr(holder, "__name__", None) == "logging"
+    return len(level) == 2 and scope.find((GLOBAL, level[0])) is logging
 
 
 def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:

@@ -39,5 +39,9 @@ class PatchError(JumpLabelError, OSError):
     """
 
 
+class RemoteError(JumpLabelError):
+    """A process cannot be reached from outside, or cannot be made reachable; the message says what to do."""
+
+
 class SettingError(JumpLabelError, ValueError):
     """An environment variable of jumplabel's has a value that it does not know."""

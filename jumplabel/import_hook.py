@@ -13,9 +13,8 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from types import CodeType, ModuleType
 from typing import Any
 
-from jumplabel.errors import DecorationError
-from jumplabel.instrumented import Record, functions_of, records, restore, run
-from jumplabel.marked_code import Marked, compile_marked
+from jumplabel.instrumented import Record, add, functions_of, records, restore
+from jumplabel.marked_code import Marked, compile_or_leave
 from jumplabel.marking import Options
 from jumplabel.patterns import Patterns
 from jumplabel.planning import KNOWN
@@ -58,9 +57,10 @@ class Hook:
         """Before a module's code is run."""
         record = Record(module, path, marked, self.options)
         self.records.append(record)
-        run(record)
+        add(record)
         if marked:
             record.attach(module, marked)
+        record.runs()
         return record
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -120,10 +120,7 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
     hook = next((hook for hook in hooks if name in hook.patterns), None)
     if hook is None or not KNOWN:
         return compile(source, filename, "exec", dont_inherit=True)
-    try:
-        marked = compile_marked(source, filename, hook.options, main=True)
-    except (DecorationError, RecursionError):
-        return compile(source, filename, "exec", dont_inherit=True)
+    marked = compile_or_leave(source, filename, hook.options, main=True)
     global _main
     _main = hook.begin(module, filename, marked)
     _main.ready([])
@@ -172,13 +169,7 @@ class _Loader(SourceFileLoader):
 
     def _compiled(self) -> tuple[Any, ...]:
         """Empty for nothing to mark."""
-        try:
-            marked = compile_marked(self.get_data(self.path), self.path, self.hook.options)
-        except (
-            DecorationError,
-            RecursionError,
-        ):  # code that we cannot read, or a source that is nested too deep for us
-            return ()
+        marked = compile_or_leave(self.get_data(self.path), self.path, self.hook.options)
         return tuple(marked) if marked.sites or marked.left else ()
 
     def _cached(self, cache: str | None, key: tuple[Any, ...]) -> tuple[Any, ...] | None:

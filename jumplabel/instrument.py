@@ -6,9 +6,9 @@ from types import CodeType, FunctionType, ModuleType
 
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
-from jumplabel.errors import DecorationError, InstrumentError
-from jumplabel.instrumented import Record, all_functions, restore, run
-from jumplabel.marked_code import Marked, codes, compile_marked, within
+from jumplabel.errors import InstrumentError
+from jumplabel.instrumented import Record, add, all_functions, restore
+from jumplabel.marked_code import Marked, codes, compile_or_leave, within
 from jumplabel.marking import Options
 from jumplabel.origins import origin
 from jumplabel.planning import KNOWN
@@ -76,7 +76,7 @@ def instrument(
         functions.setdefault(id(function.__globals__), []).append(function)
     try:
         for one in prepared:
-            run(one.record)
+            add(one.record)
             done._records.append(one.record)
             one.replace(functions.get(id(vars(one.module)), []), done)
     except BaseException:  # an audit hook's, say, which has a right to refuse new code
@@ -108,13 +108,9 @@ class _Prepared:
         except OSError as error:
             raise InstrumentError(f"the source of {module.__name__} cannot be read: {error}") from error
         self.marked: Marked | None = None
-        self.why = ""
         self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
         if KNOWN and (options.logging or options.asserts):
-            try:
-                self.marked = compile_marked(source, path, options)
-            except (DecorationError, RecursionError) as error:
-                self.why = str(error)
+            self.marked = compile_or_leave(source, path, options)
         self.record = Record(module, path, self.marked, options)
 
     def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
@@ -122,8 +118,6 @@ class _Prepared:
         name = self.module.__name__
         if self.marked:
             self.record.attach(self.module, self.marked)
-        elif self.why:
-            done.left.append((name, self.why))
         new = dict(codes(self.marked.code)) if self.marked else {}
         with_sites = within(self.marked) if self.marked else set()
         ways = {_place(code): way for way, code in self.original.items()}

@@ -9,10 +9,11 @@ from typing import NamedTuple
 from weakref import WeakSet, ref
 
 from jumplabel import closures
+from jumplabel._engine import lib
 from jumplabel.branches import functions_in, static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
-from jumplabel.keys import StaticKey, key, keys
+from jumplabel.keys import StaticKey, apply, key, keys
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Site, Way, attach, codes, within
 from jumplabel.marking import ASSERTS, Options, Statement
@@ -107,9 +108,16 @@ class Record:
                 self.assertions = ref(found)
                 return found
 
+    def runs(self) -> None:
+        """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""
+        unbind(self._log_keys_of_module())
+
+    def _log_keys_of_module(self) -> list[LogKey]:
+        return [key for one in records() if one.module() is self.module() for key in one.log_keys]
+
     def ready(self, functions: Iterable[FunctionType]) -> None:
         """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
-        bind(self.log_keys)
+        bind(self._log_keys_of_module())
         for function in _that_may_test_keys(functions) if self.options.keys else ():
             old = function.__code__
             try:
@@ -143,7 +151,7 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
     """What its names lead to, if its own code."""
     variables = vars(module)
     for value in list(variables.values()):
-        if isinstance(value, type):
+        if issubclass(type(value), type):
             has_some = value.__module__ == module.__name__
         else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
             has_some = not type(value).__flags__ & _MANAGED_DICT
@@ -155,14 +163,10 @@ _records: list[Record] = []
 _records_lock = threading.RLock()
 
 
-def run(record: Record) -> None:
-    """A module's code is about to run, perhaps once more."""
+def add(record: Record) -> None:
     with _records_lock:
-        before = [one for one in _records if one.module() is record.module()]
         _records[:] = [one for one in _records if one.module() is not None]
         _records.append(record)
-    for one in before:
-        unbind(one.log_keys)
 
 
 def records() -> list[Record]:
@@ -184,7 +188,7 @@ def restore(gone: Iterable[Record]) -> None:
         unbind(record.log_keys)
         assertions = record.assertions() if record.assertions else None
         if assertions is not None:
-            assertions.enable()
+            apply([(assertions, lib.KEY_ENABLE)])
     originals: dict[Record, dict[Way, CodeType]] = {}
     for function in all_functions():
         found = origin(function.__code__)

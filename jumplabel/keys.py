@@ -11,12 +11,14 @@ import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
+from fnmatch import fnmatchcase
 from typing import Any, NoReturn
 from weakref import WeakValueDictionary, finalize
 
 from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.patterns import Patterns
 from jumplabel.table import JumpEntry, read_entries
 from jumplabel.toggles import callbacks, new_report, tell
 
@@ -60,7 +62,7 @@ class StaticKey:
             encoded = name.encode()
         except UnicodeEncodeError as error:
             raise StaticKeyError(f"StaticKey {name!r}: a name must be encodable as UTF-8") from error
-        key = lib.static_key_new(encoded, default)
+        key = lib.static_key_new(encoded, _starts_on(self, name) or default)
         if not key:
             raise MemoryError
         if nanoseconds:
@@ -76,6 +78,9 @@ class StaticKey:
             if name in _registry:
                 raise StaticKeyError(f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r})")
             _registry[name] = self
+            missed = not self._key.enabled and _starts_on(self, name)  # of a Starting that was made meanwhile
+        if missed:
+            self.enable()
 
     @property
     def name(self) -> str:
@@ -145,23 +150,28 @@ class StaticKey:
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
         if _current_batch() is not None:
             raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
-        override, report = ffi.new("struct key_override **"), new_report(1)
+        override = ffi.new("struct key_override **")
+        report = new_report(1) if callbacks else ffi.NULL
         try:
             # Within the try: a signal handler may raise right behind the call.
             try:
                 error = lib.static_key_override(self._key, enabled, override, report)
             finally:
-                if callbacks:
+                if report:
                     tell(report, [self])
             _check(error, self)
             yield self
         finally:
-            # The engine looks whether there is one: there may be no memory for us to do so.
             try:
-                error = lib.static_key_lift(self._key, override, report)
+                if callbacks and not report:
+                    report = new_report(1)
             finally:
-                if callbacks:
-                    tell(report, [self])
+                # The engine looks whether there is one: there may be no memory for us to do so, or for a report.
+                try:
+                    error = lib.static_key_lift(self._key, override, report)
+                finally:
+                    if report:
+                        tell(report, [self])
             _check(error, self)
 
     def __repr__(self) -> str:
@@ -234,6 +244,47 @@ def free_name(name: str) -> Iterator[str]:
             n += 1
             free = f"{name} ({n})"
         yield free
+
+
+class Starting:
+    """Keys that start on, by their names: those that match the patterns, made already or later.
+
+    Only those that can be enabled by anybody: not the key of a tracepoint, say, which follows that. It holds until the
+    process ends. Raises PatchError where the sites of those made already cannot be rewritten; then it holds for none.
+    """
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self._used: set[str] = set()
+        with _registry_lock:
+            found = [key for key in list(_registry.values()) if self.matches(key, key.name)]
+            _starting.append(self)
+        try:
+            with batch():
+                for key in found:
+                    key.enable()
+        except BaseException:
+            _starting.remove(self)
+            raise
+
+    def matches(self, key: StaticKey, name: str) -> bool:
+        if type(key).enable is not StaticKey.enable or name not in self._patterns:
+            return False
+        self._used.update(part for part in self._patterns.patterns if fnmatchcase(name, part))
+        return True
+
+    @property
+    def unused(self) -> list[str]:
+        """The patterns that no key has matched so far."""
+        return [part for part in self._patterns.patterns if not part.startswith("!") and part not in self._used]
+
+
+_starting: list[Starting] = []
+
+
+def _starts_on(key: StaticKey, name: str) -> bool:
+    # All of them are asked, for each knows what it was used for.
+    return any([starting.matches(key, name) for starting in _starting])
 
 
 class _Batch:

@@ -22,11 +22,12 @@ class _Listeners:
 
     def __init__(self) -> None:
         self.concerns: Callable[[object], bool] = lambda changed: False
-        self.through: Callable[[object, str, dict[str, Any] | None, Change], None] = _just_do
+        self.through: Callable[[object, dict[str, Any] | None, Change], None] = _just_do
+        self.past_lock: Callable[[object, Change], None] = lambda changed, change: change()
         self.cleared: Callable[[Change], None] = lambda clear: clear()
 
 
-def _just_do(changed: object, name: str, attributes: dict[str, Any] | None, change: Change) -> None:
+def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change) -> None:
     change()
 
 
@@ -39,11 +40,14 @@ _hooked: dict[type, dict[str, tuple[Any, Any]]] = {}
 """For each class what is in it of ours, by name, and what was."""
 
 
-def hook(kind: type) -> bool:
-    """From now on attributes of its objects that are set and deleted are heard of; unless somebody else saw to that."""
+def hook(kind: type, past_lock: bool = False) -> bool:
+    """From now on attributes of its objects that are set and deleted are heard of; unless somebody else saw to that.
+
+    past_lock    who sets them may hold a lock that others take under that of ``logging``, which is not waited for then
+    """
     if kind not in _hooked:
         _hooked[kind] = {}
-        made = {"__setattr__": _setattr(kind), "__delattr__": _delattr(kind)}
+        made = {"__setattr__": _setattr(kind, past_lock), "__delattr__": _delattr(kind, past_lock)}
         for name, function in made.items():
             function.__qualname__ = f"{kind.__qualname__}.{name}"
             _hooked[kind][name] = function, vars(kind).get(name, _MISSING)
@@ -51,41 +55,47 @@ def hook(kind: type) -> bool:
     return all(vars(kind).get(name) is function for name, (function, _) in _hooked[kind].items())
 
 
-def _setattr(kind: Any) -> Any:
+def _setattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__setattr__")
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
         change = partial(before, self, name, value) if before else partial(super(kind, self).__setattr__, name, value)
         own = vars(self)
         if not listeners.concerns(self):
-            _look_again_after(change, self, name)
+            _look_again_after(change, self, name, past_lock)
         elif (name in own and own[name] is value) or isinstance(vars(kind).get(name), property):
             change()  # nothing, or what comes back here
         else:
-            listeners.through(self, name, None if _is_special(name) else {**own, name: value}, change)
+            _make(change, self, name, {**own, name: value}, past_lock)
 
     return __setattr__
 
 
-def _delattr(kind: Any) -> Any:
+def _delattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__delattr__")
 
     def __delattr__(self: Any, name: str) -> None:
         change = partial(before, self, name) if before else partial(super(kind, self).__delattr__, name)
         if not listeners.concerns(self):
-            _look_again_after(change, self, name)
+            _look_again_after(change, self, name, past_lock)
         else:
-            left = {key: value for key, value in vars(self).items() if key != name}
-            listeners.through(self, name, None if _is_special(name) else left, change)
+            _make(change, self, name, {key: own for key, own in vars(self).items() if key != name}, past_lock)
 
     return __delattr__
 
 
-def _look_again_after(change: Change, changed: Any, name: str) -> None:
+def _make(change: Change, changed: Any, name: str, attributes: dict[str, Any], past_lock: bool) -> None:
+    if past_lock:
+        listeners.past_lock(changed, change)
+    else:
+        listeners.through(changed, None if _is_special(name) else attributes, change)
+
+
+def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) -> None:
     """Another thread may just be looking at it for the first time."""
     change()
     if listeners.concerns(changed):
-        listeners.through(changed, name, vars(changed), lambda: None)
+        _make(lambda: None, changed, name, vars(changed), past_lock)
 
 
 def _is_special(name: str) -> bool:

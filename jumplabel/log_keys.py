@@ -20,11 +20,13 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
 
-from jumplabel import log_hooks, name_watch
+from jumplabel import log_hooks, log_others, name_watch  # noqa: F401
+from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
 from jumplabel.keys import StaticKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
 from jumplabel.name_watch import NOT_FOUND, Watch
+from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all
 
 R = TypeVar("R")
 Level = int | tuple[str, ...] | None
@@ -161,6 +163,8 @@ class _Follows:
             if isinstance(self.level, tuple):
                 number, more = name_watch.find(place, self.level)
                 depends += more
+            if not issubclass(type(found), logging.Logger | logging.LoggerAdapter):
+                depends.append((place, "__name__"))
             for holder, name in depends:
                 watch = name_watch.watch(holder, name, self.address, self.engine_key)
                 if watch is None:
@@ -188,7 +192,11 @@ class _Follows:
 
     def may_act(self, look: Look) -> tuple[bool, tuple[int, ...]]:
         found = self.found()
-        return (True, ()) if found is None else look.may_act(found, self.method, self.number)
+        if found is None:
+            return True, ()
+        module = self.place()
+        name = vars(module).get("__name__") if self.path and module is not None else None
+        return look.may_act(found, self.method, self.number, name if type(name) is str else None)
 
 
 def _nothing() -> None:
@@ -201,34 +209,47 @@ _concerned: set[int] = set()
 """The id() of objects on whose attributes keys depend, or did. It only grows, while a key is bound."""
 _left: deque[int] = deque()
 """The addresses of keys that are gone, but are not forgotten yet."""
+_untold: list[Callable[[], list[Toggle]]] = []
+"""What was turned, and is told when we are through."""
 _depth = 0
 """How often we are here, under the lock."""
 
 
 def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
+    """What is turned meanwhile is told behind it. Whoever changes a logger may still hold the lock of ``logging``."""
     global _depth
-    with logging._lock:  # type: ignore[attr-defined]
-        _depth += 1
-        try:
-            result = work(*arguments)
-            if name_watch.touched and _depth == 1:  # of whoever found the lock taken
-                _bring_up_to_date([])
-            return result
-        finally:
-            if _depth == 1:
-                _forget_those_left()
-            _depth -= 1
+    toggles: list[Toggle] = []
+    try:
+        with logging._lock:  # type: ignore[attr-defined]
+            _depth += 1
+            try:
+                if name_watch.turned and _depth == 1:
+                    toggles += _turned()
+                result = work(*arguments)
+                if name_watch.touched and _depth == 1:  # of whoever found the lock taken
+                    _bring_up_to_date([])
+                return result
+            finally:
+                if _depth == 1:
+                    for made in _popped(_untold):
+                        toggles += made()
+                    _forget_those_left()
+                _depth -= 1
+    finally:
+        if toggles:
+            tell_all(toggles)
 
 
 def _key_is_gone(its_address: int, _: object) -> None:
     """Anywhere, as the collector runs: so nothing changes under the feet of whoever is here, and nobody waits."""
     _left.append(its_address)
-    if logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
+    lock = logging._lock  # type: ignore[attr-defined]
+    if lock is not None and lock.acquire(blocking=False):  # the interpreter empties modules as it ends
         try:
             if _depth == 0:
                 _exclusively(_nothing)
         finally:
-            logging._lock.release()  # type: ignore[attr-defined]
+            lock.release()
 
 
 def _forget_those_left() -> None:
@@ -293,6 +314,33 @@ def _follows_of(what: str, keys: Iterable[LogKey]) -> list[_Follows]:
     return [key._follows for key in keys]
 
 
+def _turn_if(changes: int, on: list[int], off: list[int]) -> int:
+    """name_watch.turn(), to be told of."""
+    if not callbacks:
+        return int(name_watch.turn(changes, on, off))
+    keys = [key for address in (*on, *off) if (key := _key_at(address)) is not None]
+    report = new_report(len(on) + len(off))
+    _untold.append(partial(changes_of, report, keys))  # first: a signal handler may raise behind the call
+    return int(name_watch.turn(changes, on, off, int(ffi.cast("uintptr_t", report))))
+
+
+def _turned() -> list[Toggle]:
+    """The keys that were turned on in the middle of a change, where nobody can be told."""
+    found = [(_key_at(address), sites, nanoseconds) for address, sites, nanoseconds in _popped(name_watch.turned)]
+    return [Toggle(key, False, True, sites, nanoseconds) for key, sites, nanoseconds in found if key is not None]
+
+
+def _key_at(its_address: int) -> LogKey | None:
+    follows = _bound.get(its_address)
+    return follows.key() if follows is not None else None
+
+
+def _popped(items: list[R]) -> list[R]:
+    taken = items[:]
+    del items[: len(taken)]  # others may have come meanwhile
+    return taken
+
+
 def _turn(work_out: Callable[[], tuple[list[int], list[int]]]) -> int:
     """Work out which keys are to be on and off, again if something changes meanwhile, and turn them.
 
@@ -301,7 +349,7 @@ def _turn(work_out: Callable[[], tuple[list[int], list[int]]]) -> int:
     error = name_watch.STALE
     while error == name_watch.STALE:
         before: int = name_watch.changes()
-        error = name_watch.turn(before, *work_out())
+        error = _turn_if(before, *work_out())
     if error:
         raise patch_error(error, "the keys of loggers")
     return before
@@ -341,8 +389,11 @@ def _compare(some: list[_Follows], look: Look) -> tuple[list[int], list[int]]:
     return on, off
 
 
-def _through(changed: object, name: str, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
-    """Make a change of an object's attribute: before it, turn on what it turns on, and after it, off the others."""
+def _through(changed: object, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
+    """Make a change of an object: before it, turn on what it turns on, and after it, off the others.
+
+    attributes    that the object will have, as far as we can tell
+    """
 
     def work() -> None:
         affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
@@ -367,7 +418,7 @@ def _through(changed: object, name: str, attributes: dict[str, Any] | None, chan
             change()
             done = attributes is not None and _are_the_same(vars(changed), attributes)
         finally:
-            if not done or name_watch.turn(expected, [], off):
+            if not done or _turn_if(expected, [], off):
                 _bring_up_to_date(affected)
             else:
                 for follows, depends in zip(affected, after, strict=True):
@@ -378,6 +429,23 @@ def _through(changed: object, name: str, attributes: dict[str, Any] | None, chan
 
 def _are_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
     return one.keys() == other.keys() and all(one[name] is other[name] for name in other)
+
+
+def _past_lock(changed: object, change: Callable[[], None]) -> None:
+    """The same, where we must not wait for the lock: turn all on that it concerns, and look when the lock is free."""
+
+    def go_on() -> None:
+        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+        name_watch.touched.update(follows.address for follows in affected)
+        name_watch.changed()
+        _turn(lambda: ([follows.address for follows in affected if not follows.engine_key.enabled], []))
+
+    go_on()
+    try:
+        change()
+    finally:
+        go_on()  # somebody may have worked it out meanwhile
+        _settle()
 
 
 def _clear(clear: Callable[[], None]) -> None:
@@ -418,6 +486,7 @@ def _settle() -> None:
 
 log_hooks.listeners.concerns = lambda thing: id(thing) in _concerned
 log_hooks.listeners.through = _through
+log_hooks.listeners.past_lock = _past_lock
 log_hooks.listeners.cleared = _clear
 name_watch.listeners.settle = _settle
 name_watch.listeners.through = _rebind

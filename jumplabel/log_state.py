@@ -20,8 +20,9 @@ METHODS = (*LEVELS, "log", "isEnabledFor")
 
 _CALLED = frozenset((*METHODS, "getEffectiveLevel"))
 _DATA = ("disabled", "_cache", "level", "parent", "__class__")
-_SPECIAL = ("__getattribute__", "__setattr__", "__delattr__", "__bool__", "__len__", "__dict__")
-DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, "manager", "logger", "disable", "_clear_cache")
+_SPECIAL = ("__getattribute__", "__setattr__", "__delattr__", "__bool__", "__len__", "__dict__", "__getattr__")
+_ELSEWHERE = ("_log", "bind", "__init__", "__new__")  # log_others.py
+DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, *_ELSEWHERE, "manager", "logger", "disable", "_clear_cache")
 """The names in the classes of loggers that decide."""
 
 # What the functions name that decide, in all versions that we know. With another name they are not those.
@@ -65,6 +66,10 @@ _GENERATIONS = 1000
 """More ancestors than any logger has, if they are not its descendants, too."""
 
 
+Answer = tuple[bool, tuple[int, ...]]
+"""Whether a call may do something, and the id() of the objects on whose attributes that depends."""
+
+
 class Look:
     """What loggers would do now; or if one object had other attributes than it has.
 
@@ -86,18 +91,21 @@ class Look:
         self.kinds: set[type] = set()
         """The classes that had a say."""
 
-    def may_act(self, found: object, method: str, level: int | None) -> tuple[bool, tuple[int, ...]]:
-        """Of a method of an object, and a level where that is an argument; and whose attributes that depends on."""
+    def may_act(self, found: object, method: str, level: int | None, module_name: str | None) -> Answer:
+        """Whether a method of an object may, with a level where that is an argument; and whose attributes decide that.
+
+        module_name    the ``__name__`` of the module that calls it, if that is known
+        """
+        kind = type(found)
         number = vars(logging).get(LEVELS[method]) if method in LEVELS else level
         if type(number) is not int:
             return True, ()
-        kind = type(found)
         if issubclass(kind, logging.Logger):
             return self._logger(found, number)
         if issubclass(kind, logging.LoggerAdapter):
             return self._adapter(found, number, 0)
         for look in others:
-            answer = look(self, found, method, number)
+            answer = look(self, found, method, level, module_name)
             if answer is not None:
                 return answer
         return True, ()
@@ -110,7 +118,7 @@ class Look:
         found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
         return found if type(found) is dict else {}
 
-    def _logger(self, logger: Any, level: int) -> tuple[bool, tuple[int, ...]]:
+    def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
         if known is not None:
             return known[:2]
@@ -182,7 +190,7 @@ class Look:
         self._levels[id(logger)] = effective, tuple(line)
         return effective, tuple(line)
 
-    def _adapter(self, adapter: Any, level: int, depth: int) -> tuple[bool, tuple[int, ...]]:
+    def _adapter(self, adapter: Any, level: int, depth: int) -> Answer:
         kind, own = type(adapter), self.attributes(adapter)
         depends = (id(adapter),)
         if depth > 20 or not self._is_plain(kind, logging.LoggerAdapter, _ADAPTER, ("logger",)):
@@ -221,6 +229,7 @@ class Look:
 
 
 def first_is(kind: type, name: str, base: type) -> bool:
+    """Whether it is the base that the class has this attribute from."""
     return next(one for one in kind.__mro__ if name in vars(one)) is base
 
 
@@ -232,6 +241,5 @@ def _usual_dict(kind: type) -> bool:
 
 _GETSET = type(vars(logging.Filterer)["__dict__"])
 
-Answer = tuple[bool, tuple[int, ...]]
-others: list[Callable[[Look, object, str, int], Answer | None]] = []
-"""What knows other libraries' loggers. None: this is none of them."""
+others: list[Callable[[Look, object, str, int | None, str | None], Answer | None]] = []
+"""What knows other libraries' loggers, asked as ``Look.may_act``. None: it is none of them."""

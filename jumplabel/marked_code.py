@@ -11,6 +11,7 @@ from types import CodeType
 from typing import NamedTuple
 
 from jumplabel.code_objects import keep, make_branches
+from jumplabel.errors import DecorationError
 from jumplabel.functions import printable
 from jumplabel.keys import StaticKey, address
 from jumplabel.marking import Options, is_mark, mark
@@ -50,6 +51,15 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
         if not tests:
             return Marked(code, sites, [(line, why) for line, why in marked.left], source_hash(source))
         without |= tests
+
+
+def compile_or_leave(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
+    """The same, but where that is beyond us: then it is the plain code, and says why."""
+    try:
+        return compile_marked(source, filename, options, main)
+    except (DecorationError, RecursionError) as error:
+        code = compile(source, filename, "exec", dont_inherit=True)
+        return Marked(code, {}, [(1, f"the module as a whole: {error}")], source_hash(source))
 
 
 def attach(code: CodeType, sites: Iterable[Site], key_of: Callable[[str], StaticKey], module: str) -> None:

@@ -22,6 +22,8 @@ names: dict[int, dict[str, _Keys]] = {}
 """By the number of a dict and a name in it: the addresses of the keys that depend on it, and what keeps those."""
 touched: set[int] = set()
 """The addresses of keys that were turned on since what they depend on has changed."""
+turned: list[tuple[int, int, int]] = []
+"""Of those that were off: the address, the number of sites, the nanoseconds that it took; until somebody tells."""
 
 
 everything: _Keys = {}
@@ -45,7 +47,7 @@ def _settle() -> None:
 
 def _start() -> tuple[Any, Any, Any, Any, Any]:
     found: list[Any] = []
-    addresses = [ffi.cast("uintptr_t", id(each)) for each in (found, names, touched, _settle)]
+    addresses = [ffi.cast("uintptr_t", id(each)) for each in (found, names, touched, turned, _settle)]
     if lib.dict_watch_start(*addresses):
         raise MemoryError
     changes, changed, turn, *watching = found

@@ -8,7 +8,10 @@ variable                meaning                                                 
 ``JUMPLABEL_SYNCS``     synchronizations a batch; three is for the cautious      ``2``, ``3``
 ``JUMPLABEL_POKE``      how sites are rewritten; unset: by int3, and by whole    ``int3``, ``word``
                         words while a thread blocks SIGTRAP
+``JUMPLABEL_SERVE``     call ``serve()``, in its default folder or this one      ``1``, a path
 ======================  =======================================================  ==========
+
+JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in startup.py.
 """
 
 import os
@@ -35,3 +38,15 @@ def configure(environment: Mapping[str, str] = os.environ) -> None:
             raise SettingError(f"{name}={text!r}: set it to one of {known}, or not at all")
         values.append(choices[text])
     lib.jump_label_configure(values)
+
+
+def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Where to serve; "": in the default folder; None: nowhere. Raises SettingError for a path that is not absolute."""
+    text = environment.get("JUMPLABEL_SERVE", "")
+    if text in ("", "0"):
+        return None
+    if text == "1":
+        return ""
+    if not os.path.isabs(text):
+        raise SettingError(f"JUMPLABEL_SERVE={text!r}: set it to 1, or to the absolute path of a folder, or not at all")
+    return text

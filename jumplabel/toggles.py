@@ -52,8 +52,9 @@ def on_toggle(function: F) -> F:
     The function is called when the toggle has taken effect and before it returns, in the thread that made it, with no
     lock of the library held: one call for each key that changed, and for that one call for each function, in the order
     of registration. For a deferred key whose time is over it is the library's thread, where one that takes long delays
-    other such keys; for a tracepoint that is dropped with its probes, it is a destructor. Toggles of several threads at
-    once are each told by their own, in any order.
+    other such keys; for a tracepoint that is dropped with its probes, it is a destructor; for the key of a logging
+    statement, whoever changes the logger may hold the lock of ``logging``, and where a name was bound to another one it
+    is a little later. Toggles of several threads at once are each told by their own, in any order.
 
     It may do anything, also toggle keys, which calls it again, within that call: see that this ends. What it raises
     hurts neither the toggle nor the other functions, but is reported through ``sys.unraisablehook``; what is no
@@ -109,9 +110,12 @@ def new_report(keys: int) -> Any:
 
 
 def tell(report: Any, keys: Iterable["StaticKey"]) -> None:
+    if report.n:
+        tell_all(changes_of(report, keys))
+
+
+def changes_of(report: Any, keys: Iterable["StaticKey"]) -> list[Toggle]:
     """Of those among these keys that have changed, in this order."""
-    if not report.n:
-        return
     found = {report.changes[i].key: i for i in range(report.n)}
     nanoseconds = report.nanoseconds
     toggles = []
@@ -120,6 +124,10 @@ def tell(report: Any, keys: Iterable["StaticKey"]) -> None:
             change = report.changes[found[key._key]]
             new = bool(change.enabled)
             toggles.append(Toggle(key, not new, new, change.sites, nanoseconds))
+    return toggles
+
+
+def tell_all(toggles: list[Toggle]) -> None:
     for toggle in toggles:
         for function in list(callbacks):
             _call(function, toggle)

@@ -118,6 +118,20 @@ def test_tests_of_keys_become_sites(packages: Packages) -> None:
     assert sites(packages.load("shop_c.plain", source).__name__) == ["asserts.shop_c.plain"]
 
 
+def test_what_a_module_holds_is_not_asked_what_it_is(packages: Packages) -> None:
+    """Proxies, as those of celery and Django, make what they stand for when they are asked."""
+    source = """
+        class Proxy:
+            @property
+            def __class__(self):
+                raise ImportError("too early")
+
+        proxy = Proxy()
+        """
+    install("shop_proxy")
+    assert type(packages.load("shop_proxy", source).proxy).__name__ == "Proxy"
+
+
 def test_a_decorator_in_the_source_keeps_the_sites_there_are(packages: Packages) -> None:
     source = CART.replace("    def total", "    @static_branches\n    def total").replace(
         "import logging\n",
@@ -185,6 +199,9 @@ def test_loggers_of_closures(packages: Packages) -> None:
         assert (a.take(), b.take(), module.evaluated) == (["a None", "b None"] * 2, ["b None"], [0, 0, 1, 1, 2])
         module.late()()
         assert c.take() == ["late"]
+        slots = type("Slots", (), {"__slots__": (), "debug": c.records.append, "log": lambda *args: None})()
+        with pytest.raises(TypeError):  # it goes where it always went
+            module.make(slots, 1)()
         module.evaluated.clear()
         logging.getLogger("shop_f.a").setLevel(logging.WARNING)
         assert (one(), again(), other()) == (0, 1, 2)
@@ -374,6 +391,8 @@ def test_a_module_that_is_loaded_again_follows_its_new_loggers(packages: Package
         logging.getLogger("shop_m.other").setLevel(logging.DEBUG)
         assert (old([1]), cart.total([1])) == (1, 1)
         assert (handler.take(), other.take()) == ([], ["price 1"] * 2)
+    cart.evaluated.clear()
+    assert (old([1]), cart.total([1]), cart.evaluated) == (1, 1, [])
     del old
     gc.collect()
     assert len(sites("shop_m")) == 2
@@ -443,13 +462,13 @@ def test_functions_that_are_called_while_the_module_runs_do_what_the_source_says
 def cached(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files whose source was compiled."""
     compiled: list[str] = []
-    compile_marked = import_hook.compile_marked
+    compile_or_leave = import_hook.compile_or_leave
 
     def note(source: bytes, filename: str, options: object) -> object:
         compiled.append(Path(filename).name)
-        return compile_marked(source, filename, options)  # type: ignore[arg-type]
+        return compile_or_leave(source, filename, options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(import_hook, "compile_marked", note)
+    monkeypatch.setattr(import_hook, "compile_or_leave", note)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return compiled
 
@@ -573,3 +592,23 @@ def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: py
     with install("program.other"):
         code = import_hook.main_code(path.read_bytes(), str(path), "program", main)
         assert code == compile(path.read_bytes(), str(path), "exec")
+
+
+def test_a_source_that_is_beyond_us_is_left_as_a_whole(
+    packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jumplabel import marked_code
+
+    def fail(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(marked_code, "mark", fail)
+    install("shop_v")
+    for _ in range(2):
+        with pytest.raises(AssertionError):
+            packages.load("shop_v", CART).total([-1])
+        [report] = instrumented()
+        assert report.left == ((1, "the module as a whole: too deep"),)
+        packages.forget()
+        gc.collect()
+    assert cached == ["shop_v.py"]

@@ -110,6 +110,7 @@ def test_loaded_functions_get_sites(packages: Packages) -> None:
 
     again = instrument(shop)
     assert len(sites("store_a")) == len(names)
+    assert not jumplabel.key("logging.store_a.logger.debug").enabled
     again.uninstall()
     done.uninstall()
 

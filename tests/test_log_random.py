@@ -42,6 +42,7 @@ class Tree:
 
     def __init__(self):
         self.manager = logging.Manager(logging.RootLogger(logging.WARNING))
+        self.manager.setLoggerClass(logging.Logger)
         self.loggers = [self.manager.getLogger(name) for name in NAMES]
         self.loggers[0].parent.manager = self.manager
         for logger in self.loggers:

@@ -169,6 +169,25 @@ def test_an_override_is_told_when_it_begins_and_when_it_ends(key, told):
     assert told[4:] == [(key, True, 0), (key, False, 0)]
 
 
+def test_who_comes_within_an_override_is_told_when_it_ends(key):
+    told = []
+    with key.override(True):
+        on_toggle(told.append)
+    assert [(toggle.key, toggle.new) for toggle in told] == [(key, False)]
+
+
+def test_an_override_ends_also_where_there_is_no_memory_to_tell_of_it(key, told, monkeypatch):
+    def no_memory(keys):
+        raise MemoryError
+
+    (tell,) = toggles.callbacks
+    toggles.callbacks.clear()
+    with pytest.raises(MemoryError), key.override(True):
+        on_toggle(tell)
+        monkeypatch.setattr(keys_module, "new_report", no_memory)
+    assert not key.enabled
+
+
 def test_a_key_without_sites_is_told(key, told):
     key.enable()
     assert told == [(key, True, 0)]

@@ -1,0 +1,317 @@
+"""The connections of operators, in one thread that never waits for any of them.
+
+Whoever hangs, floods us or does not read is dropped; nobody's slowness is anybody else's. The thread alone touches what
+is here; others only ``stop()`` it and hand it toggles. What may be asked is in requests.py, who may ask in
+socket_folder.py; whose thread it is, and what becomes of it in a fork and at the end, in serving.py.
+"""
+
+import os
+import selectors
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Iterator
+from contextlib import suppress
+
+from jumplabel import requests
+from jumplabel._engine import lib
+from jumplabel.errors import JumpLabelError, RemoteError
+from jumplabel.patterns import Patterns
+from jumplabel.requests import Answer, line
+from jumplabel.socket_folder import peer
+from jumplabel.toggles import Toggle, off_toggle, on_toggle
+
+CLIENTS = 32
+"""Connections at a time; the next is told that we are busy. At most half of them watch."""
+REQUEST_SECONDS = 5.0
+"""For a client to send its request; then it is dropped."""
+ANSWER_SECONDS = 5.0
+"""For a client to read some of its answer; then it is dropped."""
+PAUSE_SECONDS = 1.0
+"""Without accepting anybody, where descriptors or memory have run out."""
+_AHEAD = 1 << 14
+"""Bytes of an answer that are made before they are read."""
+_BEHIND = 1 << 18
+"""Bytes that a watching client may fall behind; then it is dropped."""
+_TOGGLES = 10_000
+"""That may wait for the thread; more are only counted."""
+
+_BUSY = line({"error": "busy with other clients; try again", "busy": True})
+
+lock = threading.RLock()  # again, by a signal handler that forks within
+"""For what a fork must not cut in two: it waits. Replaced in its child."""
+
+_abandoned: list[object] = []
+"""Never closed: by now their numbers may be somebody else's."""
+
+
+class _Alarm:
+    """What others may ring at any time to wake the thread. Closed when nobody does any more, hence not by hand.
+
+    Not an eventfd: a program that becomes a daemon closes all descriptors, and we would write into its next file.
+    """
+
+    def __init__(self) -> None:
+        self.heard, self._rung = socket.socketpair()
+        self.heard.setblocking(False)
+        self._rung.setblocking(False)
+
+    def ring(self) -> None:
+        _send(self._rung, b"!")
+
+    def __del__(self) -> None:
+        for end in vars(self).values():
+            end.close()
+
+
+class _Client:
+    """A connection: until its line is there, that is read; from then on the answer is written."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.connection = connection
+        self.request = b""
+        self.answers: Iterator[Answer] | None = None
+        self.watches: Patterns | None = None
+        self.out = bytearray()
+        self.deadline = time.monotonic() + REQUEST_SECONDS
+
+
+class Connections:
+    """``run()`` serves who connects to the listener; without one, who was welcomed, until the last hangs up."""
+
+    def __init__(self, listener: socket.socket | None) -> None:
+        self.closing = False
+        self._listener = listener
+        self._clients: dict[socket.socket, _Client] = {}
+        self._toggles: deque[tuple[float, str, bool, bool, int]] = deque()
+        self._lost = 0
+        self._watching = False
+        self._no_room = False
+        self._resume = float("inf")
+        self._alarm: _Alarm | None = _Alarm()
+        self._heard = self._alarm.heard
+        self._inode = os.fstat(self._heard.fileno()).st_ino
+        self._selector = selectors.DefaultSelector()
+        self._selector.register(self._heard, selectors.EVENT_READ)
+        if listener is not None:
+            self._selector.register(listener, selectors.EVENT_READ)
+
+    # ---- from any thread ----
+
+    def stop(self) -> None:
+        """Have ``run()`` return."""
+        self.closing = True
+        self._ring()
+
+    def _on_toggle(self, toggle: Toggle) -> None:
+        """Called by whoever toggles, even in a signal handler: no lock, no wait."""
+        if len(self._toggles) < _TOGGLES:
+            self._toggles.append((time.time(), toggle.key.name, toggle.old, toggle.new, toggle.sites))
+        else:
+            self._lost += 1
+        self._ring()
+
+    def _ring(self) -> None:
+        alarm = self._alarm
+        if alarm is not None:
+            alarm.ring()
+
+    # ---- the thread; and, in the child of a fork, whoever has forked ----
+
+    def run(self) -> None:
+        """Raises OSError where the selector does."""
+        while not self.closing:
+            self._turn()
+        self._tell()
+
+    def close(self) -> None:
+        """All that is open, if it is ours; without a word to anybody."""
+        self._unwatch()
+        if not self.sound():
+            _abandoned.append(self)
+            return
+        for client in list(self._clients.values()):
+            client.connection.close()
+        self._clients.clear()
+        if self._listener is not None:
+            self._listener.close()
+        self._selector.close()
+        self._alarm = None
+
+    def sound(self) -> bool:
+        """Whether the descriptors are still ours, as far as can be seen: programs close them all to become daemons."""
+        try:
+            return os.fstat(self._heard.fileno()).st_ino == self._inode
+        except OSError:
+            return False
+
+    def welcome(self, connection: socket.socket) -> None:
+        client = _Client(connection)
+        self._clients[connection] = client
+        self._selector.register(connection, selectors.EVENT_READ, client)
+
+    def _turn(self) -> None:
+        events = self._selector.select(self._patience())
+        now = time.monotonic()  # who has sent something before this is in time, however long the others take
+        for event, mask in events:
+            client = event.data
+            try:
+                if client is not None:
+                    self._read(client) if mask & selectors.EVENT_READ else self._write(client)
+                elif event.fileobj is self._listener:
+                    self._accept()
+                else:
+                    self._heard.recv(4096)
+            except Exception as error:
+                if client is None or not isinstance(error, OSError):  # that is one that has hung up
+                    report(error, self)
+                if client is not None:
+                    self._drop(client)
+        self._tell()
+        for client in [client for client in self._clients.values() if client.deadline <= now]:
+            self._drop(client)
+        if self._resume <= now and self._listener is not None:
+            self._resume = float("inf")
+            self._selector.register(self._listener, selectors.EVENT_READ)
+
+    def _patience(self) -> float | None:
+        first = min([self._resume, *(client.deadline for client in self._clients.values())])
+        return None if first == float("inf") else max(0.0, first - time.monotonic())
+
+    def _accept(self) -> None:
+        for _ in range(CLIENTS):  # then others have their turn
+            try:
+                if not self._admit_next():
+                    return
+            except ConnectionAbortedError:
+                pass
+            except OSError as error:  # no descriptors, no memory: it would come again at once
+                assert self._listener is not None
+                self._selector.unregister(self._listener)
+                self._resume = time.monotonic() + PAUSE_SECONDS
+                if not self._no_room:
+                    self._no_room = True
+                    report(error, self)
+                return
+            self._no_room = False
+
+    def _admit_next(self) -> bool:
+        """Whether there was one. A fork must not find a connection that is on nobody's list."""
+        assert self._listener is not None
+        with lock:
+            try:
+                connection, _ = self._listener.accept()
+            except BlockingIOError:
+                return False
+            connection.setblocking(False)
+            if peer(connection)[1] not in (os.geteuid(), 0):
+                connection.close()
+            elif len(self._clients) < CLIENTS:
+                self.welcome(connection)
+            else:
+                with suppress(OSError):  # it has hung up
+                    _send(connection, _BUSY)
+                connection.close()
+        return True
+
+    def _read(self, client: _Client) -> None:
+        if client.watches is not None:  # it has nothing more to say: it has gone
+            return self._drop(client)
+        received = client.connection.recv(requests.LONGEST + 1 - len(client.request))
+        if not received:
+            return self._drop(client)
+        client.request += received
+        end = client.request.find(b"\n")
+        if end < 0 and len(client.request) <= requests.LONGEST:
+            return None
+        try:
+            if not 0 <= end < requests.LONGEST or end + 1 < len(client.request):
+                raise RemoteError(f"a request is one line of at most {requests.LONGEST} bytes")
+            request = requests.parse(client.request)
+            if request.command == "watch":
+                return self._watch(client, request.patterns)
+            client.answers = requests.answers(request)
+        except JumpLabelError as error:
+            client.answers = iter([{"error": str(error)}])
+        self._write(client)
+        client.deadline = time.monotonic() + ANSWER_SECONDS
+        return None
+
+    def _watch(self, client: _Client, patterns: Patterns) -> None:
+        if sum(other.watches is not None for other in self._clients.values()) >= CLIENTS // 2:
+            raise RemoteError(f"{CLIENTS // 2} others are watching already")
+        with lock:
+            if not self._watching:
+                on_toggle(self._on_toggle)
+                self._watching = True
+        client.watches = patterns
+        client.deadline = float("inf")
+        client.out += line({"watching": patterns.patterns})
+        self._write(client)
+
+    def _write(self, client: _Client) -> None:
+        """As much as it takes, but not more than a share: others wait."""
+        if client.answers is not None:
+            while len(client.out) < _AHEAD and (answer := next(client.answers, None)):
+                client.out += line(answer)
+        sent = _send(client.connection, client.out[:_AHEAD])
+        del client.out[:sent]
+        if client.watches is None:
+            if not client.out:
+                return self._drop(client)
+            if sent:
+                client.deadline = time.monotonic() + ANSWER_SECONDS
+        interest = selectors.EVENT_READ if client.watches is not None else 0
+        interest |= selectors.EVENT_WRITE if client.out else 0
+        if self._selector.get_key(client.connection).events != interest:
+            self._selector.modify(client.connection, interest, client)
+        return None
+
+    def _tell(self) -> None:
+        """Those who watch."""
+        lost, self._lost = self._lost, 0
+        watching = [client for client in self._clients.values() if client.watches is not None]
+        for _ in range(len(self._toggles)):
+            at, name, old, new, sites = self._toggles.popleft()
+            told = line({"time": at, "key": name, "old": old, "new": new, "sites": sites})
+            for client in watching:
+                if client.watches is not None and name in client.watches:
+                    client.out += told
+        for client in watching:
+            if lost:
+                client.out += line({"lost": lost})
+            try:
+                if client.out:
+                    self._write(client)
+                if len(client.out) > _BEHIND:
+                    self._drop(client)
+            except OSError:  # it has hung up
+                self._drop(client)
+
+    def _drop(self, client: _Client) -> None:
+        if self._clients.pop(client.connection, None) is not None:
+            self._selector.unregister(client.connection)
+            client.connection.close()
+        if not any(other.watches is not None for other in self._clients.values()):
+            self._unwatch()
+        if self._listener is None and not self._clients:
+            self.closing = True
+
+    def _unwatch(self) -> None:
+        with lock:
+            if self._watching:
+                self._watching = False
+                off_toggle(self._on_toggle)
+
+
+def _send(connection: socket.socket, data: bytes | bytearray) -> int:
+    try:
+        return connection.send(data, socket.MSG_NOSIGNAL)
+    except BlockingIOError:
+        return 0
+
+
+def report(error: Exception, by: object) -> None:
+    """To sys.unraisablehook."""
+    lib.call_site_unraisable(id(error), id(by))

@@ -1,0 +1,280 @@
+"""``serve()``: a Unix socket over which an operator reads and switches the keys of this process.
+
+Here is where the socket comes from and what becomes of it: its folder, the thread, forks, the end of the interpreter.
+What the thread does is in connections.py.
+"""
+
+import atexit
+import errno
+import fcntl
+import os
+import threading
+from _thread import allocate_lock, start_new_thread
+from contextlib import suppress
+from types import TracebackType
+from typing import Any
+
+from jumplabel import connections
+from jumplabel._engine import lib
+from jumplabel.connections import Connections, report
+from jumplabel.errors import RemoteError
+from jumplabel.settings import folder_to_serve
+from jumplabel.socket_folder import address, default_folder, is_dead, lock_folder, open_folder, socket_name, unix_socket
+
+_FOLDER_SECONDS = 2.0
+"""For others to let go of the folder."""
+
+_servers: "set[Server]" = set()
+"""All whose thread runs."""
+
+
+class Server:
+    """What ``serve()`` returns; also a context manager, which closes it.
+
+    path  of the socket
+    """
+
+    def __init__(self, folder: str | None) -> None:
+        self.path = ""
+        self._folder_path = folder  # None: for one connection, which somebody else has made
+        self._folder = -1
+        if folder is None:
+            self._begin(None)
+        else:
+            self._open(folder)
+
+    def close(self) -> None:
+        """Serve nobody any more and remove the socket; again: nothing. In the child of a fork this closes the child's.
+
+        Any thread may call this. It waits some seconds for the request that is just being carried out.
+        """
+        with connections.lock:
+            ours = self._connections
+            if ours.closing:
+                return
+            ours.closing = True
+            if not ours.sound():  # then the thread never hears of it
+                self._give_up()
+                return
+            self._unlink()
+        ours.stop()
+        if threading.get_ident() != self._thread and self._ended.acquire(timeout=5):
+            self._ended.release()
+
+    def __enter__(self) -> "Server":
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, at: TracebackType | None) -> None:
+        self.close()
+
+    def __repr__(self) -> str:
+        return f"<jumplabel server at {self.path!r}{', closed' if self._connections.closing else ''}>"
+
+    def _begin(self, listener: Any) -> None:
+        self._thread = 0
+        self._ended = allocate_lock()
+        self._ended.acquire()
+        self._connections = Connections(listener)
+
+    def _open(self, folder: str) -> None:
+        """Raises RemoteError."""
+        listener = unix_socket()
+        self._begin(listener)
+        try:
+            self._listen(listener, folder)
+            # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
+            self._thread = start_new_thread(self._run, ())
+        except BaseException as error:
+            self._unlink()
+            self._close_folder()
+            self._connections.closing = True
+            self._connections.close()
+            if isinstance(error, OSError | RuntimeError):
+                raise RemoteError(f"no socket can be opened in {folder!r}: {error}") from error
+            raise
+        _servers.add(self)
+
+    def _listen(self, listener: Any, folder: str) -> None:
+        self._folder = open_folder(folder, {os.geteuid()}, make=True)
+        name = socket_name(os.getpid())
+        # Under the folder's lock: between bind(2) and listen(2) a socket looks dead, and so it may be in the eyes of a
+        # process that sees no such pid, in a container that shares the folder; a pid may come again meanwhile, too.
+        try:
+            lock_folder(self._folder, _FOLDER_SECONDS)
+        except BlockingIOError as error:
+            raise RemoteError(f"another process keeps the folder {folder!r} locked; is one stopped in it?") from error
+        try:
+            _remove_dead(self._folder)
+            if is_dead(self._folder, name):
+                os.unlink(name, dir_fd=self._folder)
+            try:
+                listener.bind(address(self._folder, name))
+            except OSError as error:
+                if error.errno != errno.EADDRINUSE:
+                    raise
+                raise RemoteError(
+                    f"{folder}/{name} is in use by another process, of this number in another container; "
+                    "each of them needs a folder of its own"
+                ) from error
+            self.path = os.path.join(folder, name)
+            self._identity = _identity(self._folder, name)
+            os.chmod(name, 0o600, dir_fd=self._folder)
+            listener.listen(128)
+        finally:
+            fcntl.flock(self._folder, fcntl.LOCK_UN)
+
+    def _run(self) -> None:
+        ours = self._connections
+        try:
+            self._thread = threading.get_ident()
+            lib.jump_label_unblock_signals()  # the mask is that of whoever started us
+            ours.run()
+        except OSError as error:
+            report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"), self)
+        finally:  # an error of another kind ends the thread, which is how the interpreter reports it
+            ours.closing = True
+            with connections.lock:
+                if not ours.sound():
+                    self._give_up()
+                ours.close()
+                _servers.discard(self)
+                self._unlink()
+                self._close_folder()
+            self._ended.release()
+
+    def _unlink(self) -> None:
+        """If it is ours still: somebody may have removed it, and a pid may come again."""
+        if self.path and self._folder >= 0:
+            name = os.path.basename(self.path)
+            with suppress(OSError):  # it is gone; or we are another user by now, and it will be cleaned up
+                if _identity(self._folder, name) == self._identity:
+                    os.unlink(name, dir_fd=self._folder)
+
+    def _close_folder(self) -> None:
+        if self._folder >= 0:
+            os.close(self._folder)
+            self._folder = -1
+
+    def _give_up(self) -> None:
+        """Where the program has closed all descriptors: their numbers may be somebody else's by now."""
+        self._folder = -1
+        self._connections.closing = True
+        _servers.discard(self)
+
+    def _forked(self) -> None:
+        """In a child, which has a copy of the descriptors and none of the threads: a socket of its own."""
+        closing = self._connections.closing
+        self._connections.closing = True
+        self._connections.close()
+        self._close_folder()
+        self.path = ""
+        if self._folder_path is not None and not closing:
+            self._open(self._folder_path)
+
+
+def _identity(folder: int, name: str) -> tuple[int, int]:
+    status = os.stat(name, dir_fd=folder, follow_symlinks=False)
+    return status.st_dev, status.st_ino
+
+
+def _remove_dead(folder: int) -> None:
+    """Sockets of processes that have crashed, or have ended by os._exit()."""
+    for name in os.listdir(folder):
+        pid = name.partition(".")[0]
+        if pid.isdecimal() and name == socket_name(int(pid)) and not os.path.exists(f"/proc/{pid}"):
+            if is_dead(folder, name):
+                with suppress(FileNotFoundError):
+                    os.unlink(name, dir_fd=folder)
+
+
+def serve(folder: str | os.PathLike[str] | None = None) -> Server:
+    """Open a Unix socket, for ``python -m jumplabel keys``, ``enable``, ``disable`` and ``watch`` with our pid.
+
+    folder  an absolute path, made for this user alone if its parent is there; None: ``$XDG_RUNTIME_DIR/jumplabel``, or
+            without one ``/tmp/jumplabel-<uid>``
+
+    The socket is ``<pid>.sock`` in it. Who connects is asked to be of the same effective user, or root; requests are
+    strictly read (requests.py), and cannot do more than list, switch and watch keys. One daemon thread serves all, and
+    makes their toggles: callbacks of ``on_toggle`` run in it. What goes wrong in it goes to ``sys.unraisablehook``.
+
+    A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
+    pid, in the same folder; if it can have none, that goes to ``sys.unraisablehook``, and the child goes on. (3.12 and
+    later warn of every fork of a process that has a thread.) A process that changes its user later keeps its socket in
+    the old user's folder, where root still reaches it. Sockets go when the interpreter ends; what ``os._exit`` or a
+    crash leaves is cleaned up by the next process that serves in the folder. A program that becomes a daemon, and
+    closes all descriptors, calls this behind that.
+
+    Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
+    """
+    with connections.lock:
+        path = default_folder(os.geteuid()) if folder is None else _absolute(folder)
+        for server in list(_servers):
+            if server._folder_path == path and not server._connections.closing:
+                if server._connections.sound():
+                    return server
+                server._give_up()
+        return Server(path)
+
+
+def serve_if_asked() -> None:
+    """By JUMPLABEL_SERVE. Raises SettingError, and what serve() raises."""
+    folder = folder_to_serve()
+    if folder is not None:
+        serve(folder or None)
+
+
+def _absolute(folder: Any) -> str:
+    try:
+        path = os.fspath(folder)
+    except TypeError:
+        path = None
+    if not isinstance(path, str) or not os.path.isabs(path):
+        raise RemoteError(f"serve() needs the absolute path of a folder, such as '/run/shop', not {folder!r}")
+    return os.path.normpath(path)
+
+
+def attach(path: str) -> None:
+    """Serve whoever listens there, in this thread, until they hang up.
+
+    For remote_exec.py: those may have the process run any code, so that nobody asks who they are.
+    """
+    server = Server(None)
+    with connections.lock:
+        connection = unix_socket()
+        server._connections.welcome(connection)
+        _servers.add(server)
+    try:
+        connection.connect(path)
+    except BaseException:
+        server._connections.closing = True
+        raise
+    finally:
+        server._run()
+
+
+def _close_all() -> None:
+    for server in list(_servers):
+        server.close()
+
+
+def _before_fork() -> None:
+    connections.lock.acquire()
+
+
+def _after_fork() -> None:
+    connections.lock.release()
+
+
+def _after_fork_in_child() -> None:
+    connections.lock = threading.RLock()
+    inherited = list(_servers)
+    _servers.clear()
+    for server in inherited:
+        try:
+            server._forked()
+        except Exception as error:
+            report(error, server)
+
+
+atexit.register(_close_all)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)

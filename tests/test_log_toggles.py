@@ -1,0 +1,170 @@
+"""on_toggle and the keys of logging statements: each of their toggles is told, however the logger was changed."""
+
+import logging
+import sys
+import threading
+import types
+
+import pytest
+from interrupting import Interrupt, interrupted
+
+import jumplabel
+from jumplabel import batch, log_keys, name_watch, off_toggle, on_toggle, pytest_plugin, static_gate, toggles
+from jumplabel.errors import StaticKeyError
+from jumplabel.log_keys import LogKey, bind, unbind
+
+
+@pytest.fixture
+def logger(request):
+    logger = logging.getLogger(request.node.name)
+    logger.setLevel(logging.WARNING)
+    yield logger
+    logger.setLevel(logging.NOTSET)
+
+
+@pytest.fixture
+def module(request, logger):
+    module = types.ModuleType(f"module of {request.node.name}")
+    module.log = logger
+    return module
+
+
+@pytest.fixture
+def log_key(request, module):
+    key = LogKey(f"logging.{request.node.name}", module, ("log",), "debug")
+    bind([key])
+    assert not key.enabled
+    yield key
+    unbind([key])
+
+
+@pytest.fixture
+def told():
+    told = []
+
+    @on_toggle
+    def tell(toggle):
+        assert toggle.old is not toggle.new and toggle.nanoseconds > 0
+        assert log_keys._depth == 0
+        told.append((toggle.key, toggle.new, toggle.sites))
+
+    yield told
+    off_toggle(tell)
+
+
+def test_binding_and_unbinding_are_told(request, module, told):
+    key = LogKey(f"logging.{request.node.name}", module, ("log",), "debug")
+    assert told == []
+    bind([key])
+    assert told == [(key, False, 0)]
+    bind([key])
+    unbind([key])
+    assert told == [(key, False, 0), (key, True, 0)]
+
+
+def test_levels_are_told_at_once_within_a_batch_too(log_key, logger, told):
+    gate = static_gate(log_key)(abs)
+    with batch():
+        logger.setLevel(logging.DEBUG)
+        assert told == [(log_key, True, 1)] and gate(-1) == 1
+        logger.setLevel(logging.DEBUG)
+    logging.disable(logging.CRITICAL)
+    try:
+        assert told[1:] == [(log_key, False, 1)]
+    finally:
+        logging.disable(logging.NOTSET)
+    assert told[2:] == [(log_key, True, 1)]
+    logger.setLevel(logging.WARNING)
+    assert told[3:] == [(log_key, False, 1)]
+
+
+def test_a_name_that_is_bound_to_another_logger_is_told(log_key, module, logger, told):
+    """On the moment it changes, where nobody can be told; and off a little later, if the other one is off, too."""
+    other = logging.getLogger(f"{logger.name} other")
+    other.setLevel(logging.DEBUG)
+    module.log = other
+    log_key.entries  # noqa: B018  # between two instructions
+    assert told == [(log_key, True, 0)] and log_key.enabled
+    del told[:]
+    module.log = logger
+    log_key.entries  # noqa: B018
+    assert [new for _, new, _ in told] == [False] and not log_key.enabled
+    del told[:]
+    other.setLevel(logging.CRITICAL)
+    module.log = other
+    log_key.entries  # noqa: B018
+    assert [new for _, new, _ in told] in ([True, False], []) and not log_key.enabled
+    assert not name_watch.turned and not log_keys._untold
+
+
+def test_what_nobody_wants_to_hear_of_is_not_kept(log_key, module, logger):
+    for _ in range(3):
+        module.log = logging.getLogger(f"{logger.name} other")
+        module.log = logger
+    log_key.entries  # noqa: B018
+    assert not name_watch.turned and not log_keys._untold and not log_key.enabled
+
+
+def test_a_callback_may_change_the_logger(log_key, logger, told):
+    @on_toggle
+    def back(toggle):
+        if toggle.new:
+            logger.setLevel(logging.WARNING)
+
+    logger.setLevel(logging.DEBUG)
+    off_toggle(back)
+    assert sorted(new for _, new, _ in told) == [False, True] and not log_key.enabled
+
+
+def test_each_thread_tells_of_what_it_has_turned(log_key, logger):
+    told = []
+    tell = on_toggle(lambda toggle: told.append((threading.get_ident(), toggle.new)))
+
+    def work():
+        for _ in range(50):
+            logger.setLevel(logging.DEBUG)
+            logger.setLevel(logging.WARNING)
+
+    threads = [threading.Thread(target=work) for _ in range(3)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    off_toggle(tell)
+    news = [new for _, new in told]
+    assert news.count(True) == news.count(False) > 0 and not log_key.enabled
+
+
+@pytest.mark.usefixtures("reported")  # where it interrupts the end of a generator
+def test_a_signal_handler_that_raises_behind_a_turn_keeps_nobody_from_telling(log_key, logger, told):
+    gate = static_gate(log_key)(abs)
+
+    def handler():
+        frame = sys._getframe(2)
+        if frame.f_code.co_name in ("_popped", "_exclusively"):  # which takes what is to be told
+            return
+        while frame:
+            if frame.f_code.co_filename == toggles.__file__:
+                return
+            frame = frame.f_back
+        raise Interrupt
+
+    struck, n = True, 0
+    while struck:
+        patched = jumplabel.info().sites_patched
+        struck = interrupted(n, lambda: logger.setLevel(logging.DEBUG), handler)
+        logger.setLevel(logging.WARNING)
+        assert len(told) == jumplabel.info().sites_patched - patched and not log_key.enabled
+        del told[:]
+        n += 1 + n // 10
+    assert n > 5 and gate(-1) is None
+
+
+def test_the_pytest_fixture_leaves_them_alone(log_key):
+    held = pytest_plugin.StaticKeys()
+    with held._stack:
+        with pytest.raises(StaticKeyError):
+            held.enable(log_key)
+        with pytest.raises(StaticKeyError, match="finds only keys that cannot be held"):
+            held.enable(f"{log_key.name[:-1]}?")
+        assert not log_key.enabled
