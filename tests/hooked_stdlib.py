@@ -19,6 +19,7 @@ import json
 import logging
 import os
 import pkgutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -62,6 +63,7 @@ class Outcome(NamedTuple):
 
 def run_tests(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome:
     """Run one module of tests here."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
     patterns = [package, f"{package}.*"]
     if hook:
         jumplabel.install(*patterns)
