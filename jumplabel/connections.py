@@ -13,6 +13,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from itertools import count
 
 from jumplabel import requests
 from jumplabel._engine import lib
@@ -33,7 +34,7 @@ PAUSE_SECONDS = 1.0
 _AHEAD = 1 << 14
 """Bytes of an answer that are made before they are read."""
 _BEHIND = 1 << 18
-"""Bytes that a watching client may fall behind; then it is dropped."""
+"""Bytes that a watching client may fall behind; then toggles are only counted, and who reads nothing is dropped."""
 _TOGGLES = 10_000
 """That may wait for the thread; more are only counted."""
 
@@ -74,6 +75,7 @@ class _Client:
         self.answers: Iterator[Answer] | None = None
         self.watches: Patterns | None = None
         self.out = bytearray()
+        self.lost = 0  # toggles, since it fell behind
         self.deadline = time.monotonic() + REQUEST_SECONDS
 
 
@@ -85,7 +87,8 @@ class Connections:
         self._listener = listener
         self._clients: dict[socket.socket, _Client] = {}
         self._toggles: deque[tuple[float, str, bool, bool, int]] = deque()
-        self._lost = 0
+        self._overflow = count()  # next() is one step, which += is not
+        self._overflow_seen = 0
         self._watching = False
         self._no_room = False
         self._resume = float("inf")
@@ -109,7 +112,7 @@ class Connections:
         if len(self._toggles) < _TOGGLES:
             self._toggles.append((time.time(), toggle.key.name, toggle.old, toggle.new, toggle.sites))
         else:
-            self._lost += 1
+            next(self._overflow)
         self._ring()
 
     def _ring(self) -> None:
@@ -260,8 +263,8 @@ class Connections:
         if client.watches is None:
             if not client.out:
                 return self._drop(client)
-            if sent:
-                client.deadline = time.monotonic() + ANSWER_SECONDS
+        if sent and client.deadline != float("inf"):
+            client.deadline = time.monotonic() + ANSWER_SECONDS
         interest = selectors.EVENT_READ if client.watches is not None else 0
         interest |= selectors.EVENT_WRITE if client.out else 0
         if self._selector.get_key(client.connection).events != interest:
@@ -270,24 +273,37 @@ class Connections:
 
     def _tell(self) -> None:
         """Those who watch."""
-        lost, self._lost = self._lost, 0
         watching = [client for client in self._clients.values() if client.watches is not None]
         for _ in range(len(self._toggles)):
             at, name, old, new, sites = self._toggles.popleft()
             told = line({"time": at, "key": name, "old": old, "new": new, "sites": sites})
             for client in watching:
-                if client.watches is not None and name in client.watches:
+                if client.watches is None or name not in client.watches:
+                    continue
+                self._tell_lost(client)
+                if client.lost or len(client.out) > _BEHIND:
+                    client.lost += 1
+                else:
                     client.out += told
+        seen = next(self._overflow)
+        lost, self._overflow_seen = seen - self._overflow_seen, seen + 1
         for client in watching:
-            if lost:
-                client.out += line({"lost": lost})
+            client.lost += lost
             try:
+                self._tell_lost(client)
                 if client.out:
                     self._write(client)
-                if len(client.out) > _BEHIND:
-                    self._drop(client)
+                if len(client.out) <= _BEHIND:
+                    client.deadline = float("inf")
+                elif client.deadline == float("inf"):
+                    client.deadline = time.monotonic() + ANSWER_SECONDS
             except OSError:  # it has hung up
                 self._drop(client)
+
+    def _tell_lost(self, client: _Client) -> None:
+        if client.lost and len(client.out) <= _BEHIND:
+            client.out += line({"lost": client.lost})
+            client.lost = 0
 
     def _drop(self, client: _Client) -> None:
         if self._clients.pop(client.connection, None) is not None:

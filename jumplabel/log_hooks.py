@@ -60,10 +60,11 @@ def _setattr(kind: Any, past_lock: bool) -> Any:
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
         change = partial(before, self, name, value) if before else partial(super(kind, self).__setattr__, name, value)
-        own = vars(self)
         if not listeners.concerns(self):
             _look_again_after(change, self, name, past_lock)
-        elif (name in own and own[name] is value) or isinstance(vars(kind).get(name), property):
+            return
+        own = vars(self)
+        if (name in own and own[name] is value) or isinstance(vars(kind).get(name), property):
             change()  # nothing, or what comes back here
         else:
             _make(change, self, name, {**own, name: value}, past_lock)

@@ -123,7 +123,7 @@ class Look:
         if known is not None:
             return known[:2]
         effective, line = self._effective(logger)
-        manager = self._manager_of(logger)
+        manager = None if effective is None else self._manager_of(logger)
         depends = line if manager is None else (*line, id(manager), id(self.attributes(manager)["root"]))
         may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
@@ -191,10 +191,10 @@ class Look:
         return effective, tuple(line)
 
     def _adapter(self, adapter: Any, level: int, depth: int) -> Answer:
-        kind, own = type(adapter), self.attributes(adapter)
         depends = (id(adapter),)
-        if depth > 20 or not self._is_plain(kind, logging.LoggerAdapter, _ADAPTER, ("logger",)):
+        if depth > 20 or not self._is_plain(type(adapter), logging.LoggerAdapter, _ADAPTER, ("logger",)):
             return True, depends
+        own = self.attributes(adapter)
         if not _CALLED.isdisjoint(own) or "logger" not in own:
             return True, depends
         inner = own["logger"]

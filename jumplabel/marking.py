@@ -237,7 +237,7 @@ class _Marker(ast.NodeTransformer):
         symbol = scope.table.lookup(name)
         if symbol.is_global():
             return "global" if ROOM_FOR_REBINDING or name not in self.rebound else None
-        if symbol.is_free() and not symbol.is_nonlocal():
+        if symbol.is_free():
             outer = next((one for one in self.scopes[-2::-1] if one and _is_local_of(one.table, name)), None)
             return "free" if outer and _is_bound_once(outer, name) else None
         return None
@@ -259,18 +259,12 @@ def _is_local_of(table: symtable.SymbolTable, name: str) -> bool:
 
 def _is_bound_once(outer: _Scope, name: str) -> bool:
     """Whether a variable, once an inner function has been made, stays what it is: a parameter, or one assignment."""
-    bound = [(node, in_loop) for node, in_loop in _bindings(outer.node, name)]
-    if any(_is_nonlocal(table, name) for table in _tables(outer.table)):
-        return False
+    bound = list(_bindings(outer.node, name))
     arguments = outer.node.args
     parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
     if any(one is not None and one.arg == name for one in parameters):
         return not bound
     return len(bound) == 1 and not bound[0][1] and isinstance(bound[0][0], ast.Assign | ast.AnnAssign)
-
-
-def _is_nonlocal(table: symtable.SymbolTable, name: str) -> bool:
-    return name in table.get_identifiers() and table.lookup(name).is_nonlocal()
 
 
 def _bindings(node: ast.AST, name: str, in_loop: bool = False) -> Iterator[tuple[ast.AST, bool]]:

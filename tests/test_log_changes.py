@@ -12,7 +12,7 @@ from loggers import LEVELS, WATCHED, answers, keys_of, module, states
 
 import jumplabel
 from jumplabel import StaticKey, static_gate
-from jumplabel.log_keys import LogKey, bind
+from jumplabel.log_keys import LogKey, bind, unbind
 
 pytestmark = pytest.mark.usefixtures("as_before")
 
@@ -244,7 +244,7 @@ CLASSES = {
     "__bool__": {"__bool__": lambda self: False},
     "__len__": {"__len__": lambda self: 0},
     "__setattr__": {"__setattr__": object.__setattr__},
-    "__dict__": {"__dict__": property(lambda self: {})},
+    "__dict__": {"__dict__": property(lambda self: 1 / 0)},
 }
 
 
@@ -287,7 +287,7 @@ def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, righ
     right(False)
 
 
-def test_a_hook_of_somebody_else_stays(logger, right):
+def test_a_hook_of_somebody_else_stays(logger, right, keys):
     def spy(self, name, value):
         seen.append(name)
         ours(self, name, value)
@@ -297,8 +297,12 @@ def test_a_hook_of_somebody_else_stays(logger, right):
     try:
         logger.setLevel(60)
         right(True)
+        unbind(keys)
+        assert logging.Logger.__setattr__ is spy
     finally:
         logging.Logger.__setattr__ = ours
+        del logging.Logger.__setattr__
+    bind(keys)
     logger.setLevel(60)
     right(False)
     assert "level" in seen

@@ -14,7 +14,8 @@ from processes import run
 from sites import in_thread
 
 import jumplabel
-from jumplabel import name_watch, static_branches
+from jumplabel import log_hooks, name_watch, static_branches
+from jumplabel.keys import address
 from jumplabel.log_keys import LogKey, _bound, bind, unbind
 
 LOGGERS = """
@@ -201,9 +202,12 @@ def test_a_name_rebound_while_another_thread_has_the_lock(logger, shop):
         assert all(states(keys))
     let_go.set()
     thread.join()
-    shop.logger = other
-    bind([])
-    assert not any(states(keys))
+    if WATCHED:
+        LogKey.of(logger, "debug")
+        assert states(keys) == [False] * 6
+    else:
+        shop.logger = other
+        assert not any(states(keys))
 
 
 def test_a_thread_may_rebind_a_name(logger, shop):
@@ -216,7 +220,21 @@ def test_a_thread_may_rebind_a_name(logger, shop):
     assert not any(states(keys))
 
 
-def test_a_signal_handler_may_set_a_level(logger, shop):
+def set_level(logger):
+    logger.setLevel(10)
+
+
+def set_it_directly(logger):
+    logger.level = 10
+
+
+def clear_the_caches(logger):
+    vars(logger)["level"] = 10  # past everybody
+    logging.root._cache.clear()
+
+
+@pytest.mark.parametrize("change", list(enumerate([set_level, set_it_directly, clear_the_caches])))
+def test_a_signal_handler_may_set_a_level(logger, shop, change):
     """Wherever it interrupts what sets another one, what it has set last holds."""
     keys = keys_of(shop, "logger")
     bind(keys)
@@ -225,11 +243,11 @@ def test_a_signal_handler_may_set_a_level(logger, shop):
     shop.child = child
     keys += keys_of(shop, "child")
     bind(keys)
-
     left = 0
+    first, to_ten = change
 
     def handler(*_):
-        logger.setLevel(10)
+        to_ten(logger)
         assert all(states(keys[:6]))
 
     def trace(frame, event, argument):
@@ -241,13 +259,12 @@ def test_a_signal_handler_may_set_a_level(logger, shop):
                 signal.raise_signal(signal.SIGUSR1)
         return trace
 
-    for place in range(1, 2000):
+    for place in range(1 + first, 4000, 3):
         left = place
         before = signal.signal(signal.SIGUSR1, handler)
         try:
-            logger.disabled = False
             sys.settrace(trace)
-            child.setLevel(60 if place % 2 else 20)
+            child.level = 60 if place % 2 else 20
         finally:
             sys.settrace(None)
             signal.signal(signal.SIGUSR1, before)
@@ -258,6 +275,82 @@ def test_a_signal_handler_may_set_a_level(logger, shop):
     else:
         raise AssertionError("it never ended")
     assert place > 50
+
+
+def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypatch):
+    """Between the look whether it concerns anybody, and the change."""
+    keys = keys_of(shop, "logger")
+    concerns, looks = log_hooks.listeners.concerns, []
+    logger.disabled = True
+    shop.root = logging.root
+    keep = keys_of(shop, "root")
+    bind(keep)
+
+    def bound_behind_its_back(thing):
+        if thing is logger and not looks:
+            looks.append(thing)
+            bind(keys)
+            assert not any(states(keys))
+            return False
+        return concerns(thing)
+
+    monkeypatch.setattr(log_hooks.listeners, "concerns", bound_behind_its_back)
+    logger.disabled = False
+    assert looks and states(keys) == answers(logger) and any(states(keys))
+
+
+def test_nobody_turns_by_an_old_look(logger, shop):
+    (key,) = keys_of(shop, "logger", methods=["debug"])
+    before = name_watch.changes()
+    name_watch.changed()
+    assert name_watch.turn(before, [], [address(key)]) == name_watch.STALE and key.enabled
+    assert name_watch.turn(name_watch.changes(), [], [address(key)]) == 0 and not key.enabled
+
+
+def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, shop, monkeypatch):
+    keys = keys_of(shop, "logger")
+    logger.setLevel(60)
+    bind(keys)
+    through, seen = log_hooks.listeners.through, []
+
+    def spy(changed, attributes, change):
+        through(changed, attributes, lambda: (seen.append(states(keys)), change()))
+
+    monkeypatch.setattr(log_hooks.listeners, "through", spy)
+    logger.__class__ = type("Quiet", (logging.Logger,), {})
+    logger.level = 10
+    logger.level = 50
+    logger.__class__ = logging.Logger
+    assert seen == [[True] * 6, [True] * 6, [True] * 6, [True] * 6]
+    assert states(keys) == answers(logger)
+
+
+def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop):
+    """Also if somebody has worked it out in the middle, from before the change."""
+    keys = keys_of(shop, "logger")
+    logger.setLevel(60)
+    bind(keys)
+    has, let_go = threading.Event(), threading.Event()
+
+    def hold():
+        with logging._lock:
+            has.set()
+            let_go.wait()
+
+    thread = threading.Thread(target=hold)
+
+    def change():
+        assert all(states(keys))
+        bind(keys)
+        assert not any(states(keys))
+        thread.start()
+        has.wait()
+        vars(logger)["level"] = 10
+
+    log_hooks.listeners.past_lock(logger, change)
+    assert all(states(keys))
+    let_go.set()
+    thread.join()
 
 
 # ---- what fails ----
@@ -292,7 +385,6 @@ def test_a_patch_that_fails_is_raised_and_made_up_for():
             shop.__dict__["logger"] = None
         assert not any(states(keys))
         refused(errno.EDEADLK, bind, keys)
-        vars(shop).pop("logger")
         blocking.unblock()
         logging.root.setLevel(30)
         assert [gate() for gate in gates] == [1] * 6 and all(states(keys))

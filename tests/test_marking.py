@@ -114,6 +114,7 @@ CLOSURES = [
     ("def outer(log):\n  def inner():\n    def innermost():\n      log.debug('a')", True),
     ("def outer(log):\n  class A:\n    def inner(self):\n      log.debug('a')", True),
     ("def outer(log):\n  def inner():\n    log.debug('a')\n  log = make()", False),
+    ("class A:\n  def outer(self):\n    __log.debug('a')", False),
     ("def outer():\n  for log in logs:\n    def inner():\n      log.debug('a')", False),
     ("def outer():\n  while True:\n    log = make()\n    def inner():\n      log.debug('a')", False),
     ("def outer():\n  log = make()\n  def inner():\n    log.debug('a')\n  log = make()", False),
