@@ -3,6 +3,7 @@
 All rows are the same two functions, compiled anew for each row; nothing but the check differs.
 """
 
+import functools
 import itertools
 import logging
 import statistics
@@ -148,7 +149,7 @@ if __name__ == "__main__":
             for row in CHECKS:
                 measured_beside_others = row not in ("check deleted", "global flag")
                 if rows.wants(f"{kind} {state}, {row}") and measured_beside_others:
-                    rows.shares(f"{kind} {state}, {row}", share(loop_of(statement), row, on))
+                    rows.shares(f"{kind} {state}, {row}", functools.partial(share, loop_of(statement), row, on))
         for row in CHECKS:
             if rows.wants(f"function {state}, {row}"):
                 rows.runner.bench_time_func(f"function {state}, {row}", handling(row, on))

@@ -7,6 +7,7 @@ the same function's without the statement: 1 is for nothing.
 values packed in so many bits, plain values, levels; with a statement in every function, and in the inner loops.
 """
 
+import functools
 import importlib
 import logging
 import random
@@ -309,7 +310,7 @@ def share(row: str, statement: str) -> Callable[[int], float]:
             call(data)
         return time.perf_counter() - began
 
-    calls = max(1, round(TURN_SECONDS / min(time_calls(deleted, 1) for _ in range(20))))
+    calls = max(1, round(TURN_SECONDS / min(time_calls(function, 1) for _ in range(20))))
 
     def time_share() -> float:
         shares, began = [], time.perf_counter()
@@ -327,4 +328,4 @@ def share(row: str, statement: str) -> Callable[[int], float]:
 if __name__ == "__main__":
     rows = Rows()
     for name in filter(rows.wants, ROWS):
-        rows.shares(name, share(*name.split(", ")) if rows.args.worker else None)
+        rows.shares(name, functools.partial(share, *name.split(", ")))

@@ -1,5 +1,6 @@
 """What the benchmarks share: a row is a name and what makes the callable that is timed under it."""
 
+import functools
 import os
 import sys
 from collections.abc import Callable, Iterable
@@ -49,13 +50,15 @@ class Rows:
     def wants(self, name: str) -> bool:
         return self.args.only in (None, name)
 
-    def shares(self, name: str, time_shares: Callable[[int], float] | None) -> None:
-        """One loop a value: pyperf would look for a number of loops that takes long enough, but these are no times.
+    def shares(self, name: str, make: Callable[[], Callable[[int], float]]) -> None:
+        """A row for shares: of each second that something else takes.
 
-        time_shares  the sum of so many shares; only a worker needs it
+        make  what gives the sum of so many of them; called in the process that times this row, and nowhere else
         """
+        made = functools.cache(make)
+        # One loop a value: pyperf would look in vain for a number of them that takes long enough.
         loops, self.args.loops = self.args.loops, 1
-        self.runner.bench_time_func(name, time_shares)
+        self.runner.bench_time_func(name, lambda values: made()(values))
         self.args.loops = loops
 
     def calls(self, rows: Iterable[tuple[str, Callable[[], Call]]]) -> None:
