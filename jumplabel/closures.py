@@ -1,6 +1,7 @@
 """Functions whose logger is a closure's variable: each gets sites for the one that it has found."""
 
 import logging
+from collections import deque
 from collections.abc import Iterable
 from types import CodeType, FunctionType
 from typing import Any
@@ -16,6 +17,9 @@ from jumplabel.origins import origin, remember
 from jumplabel.reading import CLOSURE, GLOBAL
 from jumplabel.scope import Scope
 
+KEPT = 8
+"""As many of the codes made of one are kept, though no function has them now: the next call may make one again."""
+
 
 class _Seen:
     """A code object with marks of closures, whose sites lead on for good; and what was made of it."""
@@ -27,6 +31,7 @@ class _Seen:
         self.marks = list(dict.fromkeys(mark for *_, mark, _ in self.sites))
         self.module = module
         self.codes: WeakValueDictionary[tuple[tuple[str, int], ...], CodeType] = WeakValueDictionary()
+        self.last: deque[CodeType] = deque(maxlen=KEPT)
 
 
 _seen: dict[int, _Seen] = {}
@@ -57,6 +62,7 @@ def follow(function: FunctionType) -> FunctionType:
             made = seen.codes[identity] = _make(code, seen, keys)
         except RuntimeError:  # other tools have taken all places for data on code objects: it stays as when on
             return function
+        seen.last.append(made)
     set_code(function, made)
     return function
 

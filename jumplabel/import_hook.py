@@ -16,6 +16,7 @@ from typing import Any
 from jumplabel.instrumented import Record, add, functions_of, records, restore
 from jumplabel.marked_code import Marked, compile_or_leave
 from jumplabel.marking import Options
+from jumplabel.name_watch import HEARS_ALL
 from jumplabel.patterns import OURS, Patterns
 from jumplabel.planning import KNOWN
 
@@ -29,7 +30,7 @@ class Hook:
     def __init__(self, patterns: Patterns, options: Options) -> None:
         self.patterns = patterns
         self.options = options
-        self.records: list[Record] = []
+        self.is_installed = True
 
     def uninstall(self) -> None:
         """Instrument no more modules, and give the functions of those that are their original code. Once is enough.
@@ -37,10 +38,13 @@ class Hook:
         Calls that are running, generators and coroutines go on in the code that they have, as if everything were on.
         So do functions that others have decorated by rewriting their code, and those whose source has been changed.
         """
+        self.is_installed = False
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-        restore(self.records)
-        self.records.clear()
+        self._restore()
+
+    def _restore(self) -> None:
+        restore([record for record in records() if record.owner is self])
 
     def __enter__(self) -> "Hook":
         return self
@@ -53,12 +57,11 @@ class Hook:
 
     def begin(self, module: ModuleType, path: str, marked: Marked | None) -> Record:
         """Before a module's code is run."""
-        record = Record(module, path, marked, self.options)
-        self.records.append(record)
+        record = Record(self, module, path, marked, self.options)
         add(record)
+        record.runs()
         if marked:
             record.attach(module, marked)
-        record.runs()
         return record
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
@@ -143,11 +146,14 @@ class _Loader(SourceFileLoader):
         self.hook = hook
 
     def exec_module(self, module: ModuleType) -> None:
-        marked = self._marked()
-        record = self.hook.begin(module, self.path, marked)
+        marked = self._marked() if self.hook.is_installed else None
+        self.record = self.hook.begin(module, self.path, marked)
         code = marked.code if marked else self.get_code(self.name)
         _call_with_frames_removed(exec, code, module.__dict__)
-        record.ready(functions_of(module))
+        if self.hook.is_installed:
+            self.record.ready(functions_of(module))
+        else:  # since this import began
+            self.hook._restore()
 
     def _marked(self) -> Marked | None:
         """None: there is nothing to mark, or it cannot be; the interpreter has its own cache for that."""
@@ -155,7 +161,7 @@ class _Loader(SourceFileLoader):
         if not (KNOWN and (options.logging or options.asserts)):
             return None
         stats = self.path_stats(self.path)
-        key = (FORMAT, self.path, int(stats["mtime"]), stats["size"])
+        key = (FORMAT, HEARS_ALL, self.path, int(stats["mtime"]), stats["size"])
         cache = _cache_path(self.path, options)
         found = self._cached(cache, key)
         if found is None:

@@ -7,7 +7,7 @@ from types import CodeType, FunctionType, ModuleType
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
 from jumplabel.errors import InstrumentError
-from jumplabel.instrumented import Record, add, all_functions, restore
+from jumplabel.instrumented import Record, add, all_functions, records, restore
 from jumplabel.marked_code import Marked, codes, compile_or_leave, within
 from jumplabel.marking import Options
 from jumplabel.origins import origin
@@ -25,12 +25,10 @@ class Instrumentation:
     def __init__(self) -> None:
         self.functions = 0
         self.left: list[tuple[str, str]] = []
-        self._records: list[Record] = []
 
     def uninstall(self) -> None:
         """Give the functions their original code, as ``Hook.uninstall()`` does."""
-        restore(self._records)
-        self._records.clear()
+        restore([record for record in records() if record.owner is self])
 
     def __enter__(self) -> "Instrumentation":
         return self
@@ -71,7 +69,7 @@ def instrument(
         if path is None:
             done.left.append((module.__name__, "it has no source file"))
         else:
-            prepared.append(_Prepared(module, path, options))
+            prepared.append(_Prepared(module, path, options, done))
     if not prepared:
         raise InstrumentError(f"{target!r} has no source file: it cannot be instrumented")
     functions: dict[int, list[FunctionType]] = {}
@@ -80,7 +78,6 @@ def instrument(
     try:
         for one in prepared:
             add(one.record)
-            done._records.append(one.record)
             one.replace(functions.get(id(vars(one.module)), []), done)
     except BaseException:  # an audit hook's, say, which has a right to refuse new code
         done.uninstall()
@@ -103,7 +100,7 @@ def _source(module: ModuleType) -> str | None:
 class _Prepared:
     """A module's code, as it was and as it will be. Nothing has been changed yet."""
 
-    def __init__(self, module: ModuleType, path: str, options: Options) -> None:
+    def __init__(self, module: ModuleType, path: str, options: Options, owner: Instrumentation) -> None:
         self.module = module
         try:
             with open(path, "rb") as file:
@@ -114,7 +111,7 @@ class _Prepared:
         self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
         if KNOWN and (options.logging or options.asserts):
             self.marked = compile_or_leave(source, path, options)
-        self.record = Record(module, path, self.marked, options)
+        self.record = Record(owner, module, path, self.marked, options)
 
     def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
         """Of the functions with the module's globals, those that are as the source says get the new code."""

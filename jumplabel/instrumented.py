@@ -1,6 +1,9 @@
 """Modules that are instrumented: which keys turn their sites, what their code was, and how to go back to it."""
 
 import gc
+import itertools
+import logging
+import os
 import threading
 from collections.abc import Iterable, Iterator
 from importlib.util import source_hash
@@ -36,10 +39,15 @@ class Instrumented(NamedTuple):
     left: tuple[tuple[int, str], ...]
 
 
-class Record:
-    """Of one run of a module's code. Keeps neither module nor code alive."""
+_numbers = itertools.count()
 
-    def __init__(self, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+
+class Record:
+    """Of one run of a module's code, by whose hook. It lives as long as that code or the module's loader does."""
+
+    def __init__(self, owner: object, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+        self.owner = owner
+        self.number = next(_numbers)
         self.name = module.__name__
         self.module = ref(module)
         self.path = path
@@ -110,14 +118,16 @@ class Record:
 
     def runs(self) -> None:
         """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""
-        unbind(self._log_keys_of_module())
+        keys = self._log_keys_of_module()
+        if keys:
+            unbind(keys)
 
     def _log_keys_of_module(self) -> list[LogKey]:
         return [key for one in records() if one.module() is self.module() for key in one.log_keys]
 
     def ready(self, functions: Iterable[FunctionType]) -> None:
         """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
-        bind(self._log_keys_of_module())
+        _bind_soon(self._log_keys_of_module())
         for function in _that_may_test_keys(functions) if self.options.keys else ():
             old = function.__code__
             try:
@@ -159,35 +169,64 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
             yield from (one for one in functions_in(value) if one.__globals__ is variables)
 
 
-_records: list[Record] = []
+def _bind_soon(keys: list[LogKey]) -> None:
+    """Now; but do not wait, as whoever imports has other locks.
+
+    Others import with the lock of logging: dictConfig() does. Until the keys are bound, they are on.
+    """
+    lock = logging._lock  # type: ignore[attr-defined]
+    if not keys:
+        return
+    if not lock.acquire(blocking=False):
+        threading.Thread(target=bind, args=(keys,), name="jumplabel-bind", daemon=True).start()
+        return
+    try:
+        bind(keys)
+    finally:
+        lock.release()
+
+
+_records: WeakSet[Record] = WeakSet()
 _records_lock = threading.RLock()
+
+
+def _new_records_lock() -> None:
+    global _records_lock
+    _records_lock = threading.RLock()  # another thread of the parent may have held the old one
+
+
+os.register_at_fork(after_in_child=_new_records_lock)
 
 
 def add(record: Record) -> None:
     with _records_lock:
-        _records[:] = [one for one in _records if one.module() is not None]
-        _records.append(record)
+        _records.add(record)
 
 
 def records() -> list[Record]:
+    """In the order of their runs."""
     with _records_lock:
-        return [one for one in _records if one.module() is not None]
+        found = list(_records)
+    return sorted(found, key=lambda record: record.number)
 
 
 def instrumented() -> list[Instrumented]:
     """The instrumented modules, in the order of their names: how many sites they have, and what has none, and why."""
-    return sorted(record.report() for record in records())
+    last = {record.name: record for record in records() if record.module() is not None}
+    return sorted(record.report() for record in last.values())
 
 
 def restore(gone: Iterable[Record]) -> None:
     """Give functions their original code, and turn on what cannot have it: generators, say, that wait in theirs."""
     gone = list(gone)
     with _records_lock:
-        _records[:] = [one for one in _records if one not in gone]
+        _records.difference_update(gone)
+    still = [one.assertions() for one in records() if one.assertions is not None]
     for record in gone:
-        unbind(record.log_keys)
-        assertions = record.assertions() if record.assertions else None
-        if assertions is not None:
+        if record.log_keys:
+            unbind(record.log_keys)
+        assertions = record.assertions() if record.assertions is not None else None
+        if assertions is not None and not any(assertions is one for one in still):
             apply([(assertions, lib.KEY_ENABLE)])
     originals: dict[Record, dict[Way, CodeType]] = {}
     for function in all_functions():

@@ -50,6 +50,8 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
         tests = {line: "its bytecode has no room for a site" for line in _tests_left(code)}
         if not tests:
             return Marked(code, sites, [(line, why) for line, why in marked.left], source_hash(source))
+        if tests.keys() <= without.keys():
+            raise DecorationError(f"there are tests without room on other lines than {sorted(tests)}")
         without |= tests
 
 

@@ -12,6 +12,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from jumplabel.name_watch import HEARS_ALL
+
 PREFIX = "jumplabel: "
 
 ASSERTS = f"{PREFIX}asserts"
@@ -22,8 +24,6 @@ READY = ("jumplabel.import_hook", "main_is_ready")
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
-ROOM_FOR_REBINDING = sys.version_info >= (3, 12)
-"""Whether we hear of a global that is rebound by the module's own functions: dict watchers."""
 
 
 class Options(NamedTuple):
@@ -87,9 +87,14 @@ def mark(
         warnings.simplefilter("ignore")  # it has just been said, of the tree
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
     marker = _Marker(options, top, dict(without))
-    marker.visit(tree)
     if main:
+        ready = [_is_of_the_name(statement) for statement in tree.body]
+        for statement in tree.body[ready.index(True) :] if any(ready) else ():
+            marker.rebound.update(*(_names(node) for node in ast.walk(statement) if not _is_load(node)))
+        marker.visit(tree)
         tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
+    else:
+        marker.visit(tree)
     return Marked(tree, marker.marks, marker.left)
 
 
@@ -107,9 +112,10 @@ class _Marker(ast.NodeTransformer):
         self.left: list[Left] = []
         self.tables: dict[tuple[str, int], list[symtable.SymbolTable]] = {}
         self.rebound: set[str] = set()
+        """Globals whose next value may not be heard of, where no dict is watched."""
         for table in _tables(top):
             self.tables.setdefault((table.get_name(), table.get_lineno()), []).append(table)
-            for symbol in table.get_symbols() if table.get_type() == "function" else ():
+            for symbol in table.get_symbols() if table.get_type() != "module" else ():
                 if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported()):
                     self.rebound.add(symbol.get_name())
         self.scopes: list[_Scope | None] = [None]
@@ -236,7 +242,7 @@ class _Marker(ast.NodeTransformer):
             return None
         symbol = scope.table.lookup(name)
         if symbol.is_global():
-            return "global" if ROOM_FOR_REBINDING or name not in self.rebound else None
+            return "global" if HEARS_ALL or name not in self.rebound else None
         if symbol.is_free():
             outer = next((one for one in self.scopes[-2::-1] if one and _is_local_of(one.table, name)), None)
             return "free" if outer and _is_bound_once(outer, name) else None
@@ -303,7 +309,7 @@ def _why_evaluated(arguments: list[Any], only_pure: bool) -> str | None:
     """Why arguments have to be evaluated, whether or not anybody looks at them."""
     for argument in arguments:
         for node in ast.walk(argument):
-            if isinstance(node, ast.Await | ast.Yield | ast.YieldFrom | ast.NamedExpr):
+            if isinstance(node, _DOING) or (isinstance(node, ast.comprehension) and node.is_async):
                 return "an argument awaits, yields or binds a name"
             if only_pure and isinstance(node, _CALLING):
                 return "an argument calls something"
@@ -311,6 +317,8 @@ def _why_evaluated(arguments: list[Any], only_pure: bool) -> str | None:
                 return "an argument calls something"
     return None
 
+
+_DOING = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 
 # What calls, as one can see: not what operators and attributes may do.
 _CALLING = (
@@ -345,10 +353,19 @@ def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:
     return node
 
 
-def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
+def _is_load(node: ast.AST) -> bool:
+    return isinstance(getattr(node, "ctx", None), ast.Load)
+
+
+def _is_of_the_name(statement: ast.stmt) -> bool:
     test = statement.test if isinstance(statement, ast.If) else None
-    if not isinstance(test, ast.Compare) or _path(test.left) != ("__name__",):
+    return isinstance(test, ast.Compare) and _path(test.left) == ("__name__",)
+
+
+def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
+    if not (isinstance(statement, ast.If) and _is_of_the_name(statement)):
         return [statement]
+    test = statement.test
     call = ast.copy_location(ast.Call(_imported(READY, statement), [], []), test)
     return [ast.copy_location(ast.Expr(call), test), statement]
 

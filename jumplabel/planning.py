@@ -11,6 +11,7 @@ from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
 from jumplabel.keys import address, keys
+from jumplabel.log_keys import LogKey
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
 from jumplabel.scope import NOT_FOUND, Scope, is_key
@@ -106,6 +107,10 @@ class _Planner:
         for test in tree.reading.tests:
             self.add(rewriting, test, tree, snapshot)
         live = self.sites_already(tree.reading)
+        if snapshot:  # what is logged is not of the call's state, but of the logger's
+            for site in [one for one, path, _ in live if type(self.found[path]) is LogKey]:
+                rewriting.turn_on(site)
+            live = [one for one in live if type(self.found[one[1]]) is not LogKey]
         if not rewriting.sites and not within and not (snapshot and live):
             return None
         rewriting.sites += live

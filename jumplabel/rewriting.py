@@ -144,6 +144,11 @@ class Rewriting:
         self.constants = constants
         self.sites.append((site, test.path, test.line))
 
+    def turn_on(self, site: Site) -> None:
+        """For good."""
+        jumps = _jumps(site.on)
+        self.units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
+
     def _starts_its_line(self, test: Test, target: int) -> bool:
         """Whether tracers report the target's line also without the test's jump to it, as they do with it.
 

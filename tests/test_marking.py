@@ -63,6 +63,7 @@ def test_what_asks_a_logger_that_can_be_found_is_for_a_site(body: str, expected:
         ("logger.debug(y := 1)", "awaits, yields or binds"),
         ("logger.debug((yield))", "awaits, yields or binds"),
         ("logger.debug([(y := z) for z in x])", "awaits, yields or binds"),
+        ("async def inner():\n  logger.debug([y async for y in x])", "awaits, yields or binds"),
     ],
 )
 def test_what_does_not_stays_and_says_why(body: str, why: str) -> None:
@@ -143,6 +144,7 @@ def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> No
 @pytest.mark.parametrize(
     "source",
     [
+        "def rebind():\n  class A:\n    global logger\n    logger = 1\ndef f():\n  logger.debug('a')",
         "def rebind():\n  global logger\n  logger = 1\ndef f():\n  logger.debug('a')",
         "def rebind():\n  def inner():\n    global logger\n    import logger\ndef f():\n  logger.debug('a')",
     ],
@@ -240,3 +242,20 @@ def test_a_program_says_when_it_is_ready() -> None:
     )
     assert [statement.lineno for statement in tree.body] == [1, 2, 2, 4]
     assert len(mark(source.encode(), "shop.py", Options()).tree.body) == 3
+
+
+@pytest.mark.parametrize(
+    "binding",
+    [
+        "logger = 1",
+        "import logger",
+        "for logger in x: pass",
+        "class logger: pass",
+        "try: pass\n  except E as logger: pass",
+        "del logger",
+    ],
+)
+def test_what_a_program_binds_when_it_has_begun_is_not_heard_of_everywhere(binding: str) -> None:
+    source = f"def f():\n  logger.debug('a')\nother = 1\nif __name__ == '__main__':\n  other = 2\n  {binding}\n"
+    assert mark(source.encode(), "shop.py", Options(), main=True).marks == (sys.version_info >= (3, 12))
+    assert mark(source.encode(), "shop.py", Options()).marks == 1
