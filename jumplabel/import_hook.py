@@ -16,13 +16,11 @@ from typing import Any
 from jumplabel.instrumented import Record, add, functions_of, records, restore
 from jumplabel.marked_code import Marked, compile_or_leave
 from jumplabel.marking import Options
-from jumplabel.patterns import Patterns
+from jumplabel.patterns import OURS, Patterns
 from jumplabel.planning import KNOWN
 
 FORMAT = 1
 """Of the cache, and of marks: one more whenever marked code is made in another way."""
-
-_OURS = Patterns(["jumplabel", "jumplabel.*"])
 
 
 class Hook:
@@ -65,7 +63,7 @@ class Hook:
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
-        if name not in self.patterns or name in _OURS:
+        if name not in self.patterns or name in OURS:
             return None
         for finder in list(sys.meta_path):
             if isinstance(finder, Hook) or not hasattr(finder, "find_spec"):

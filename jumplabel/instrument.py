@@ -11,6 +11,7 @@ from jumplabel.instrumented import Record, add, all_functions, restore
 from jumplabel.marked_code import Marked, codes, compile_or_leave, within
 from jumplabel.marking import Options
 from jumplabel.origins import origin
+from jumplabel.patterns import OURS
 from jumplabel.planning import KNOWN
 
 
@@ -63,6 +64,8 @@ def instrument(
     options = Options(logging, asserts, keys, only_pure)
     done = Instrumentation()
     prepared = []
+    if target.__name__ in OURS:
+        raise InstrumentError("jumplabel itself cannot be instrumented: it has to work while it is")
     for module in _modules(target):
         path = _source(module)
         if path is None:

@@ -36,3 +36,7 @@ class Patterns:
 
     def __repr__(self) -> str:
         return ", ".join(self.patterns)
+
+
+OURS = Patterns(["jumplabel", "jumplabel.*"])
+"""Our own modules."""

@@ -169,6 +169,14 @@ def test_what_is_no_module_is_refused(what: object) -> None:
         instrument(what)  # type: ignore[arg-type]
 
 
+def test_we_do_not_instrument_ourselves(packages: Packages) -> None:
+    for module in jumplabel, sys.modules["jumplabel.keys"]:
+        with pytest.raises(InstrumentError, match="jumplabel itself"):
+            instrument(module)
+    with install("*"):
+        assert sys.meta_path[0].find_spec("jumplabel.keys", jumplabel.__path__) is None  # type: ignore[union-attr]
+
+
 def test_a_module_without_a_source_is_refused() -> None:
     for module in sys, types.ModuleType("nowhere"):
         with pytest.raises(InstrumentError, match="no source file"):

@@ -90,9 +90,25 @@ def test_what_is_no_logger_stays_on(logger, shop):
     class Odd(metaclass=Meta):
         log = logger
 
+    class Asking(type):
+        log = property(lambda cls: 1 / 0)
+
+    class Odder(metaclass=Asking):
+        log = logger
+
     logger.setLevel(50)
+    shop.Odder = Odder
     shop.asks, shop.Odd, shop.number, shop.none, shop.module = Asks(), Odd, 7, None, logging
-    paths = [("asks", "logger"), ("Odd", "log"), ("number",), ("none",), ("module",), ("missing", "too"), ("gone",)]
+    paths = [
+        ("asks", "logger"),
+        ("Odd", "log"),
+        ("Odder", "log"),
+        ("number",),
+        ("none",),
+        ("module",),
+        ("missing", "too"),
+        ("gone",),
+    ]
     keys = [key for path in paths for key in keys_of(shop, *path, methods=["debug"])]
     bind(keys)
     assert all(states(keys))

@@ -37,7 +37,7 @@ def server(folder):
 
 @pytest.fixture
 def keys():
-    return StaticKey("shop.tracing"), StaticKey("shop.strict", default=True)
+    return StaticKey("rack.tracing"), StaticKey("rack.strict", default=True)
 
 
 # ---- what is asked and answered ----
@@ -47,42 +47,42 @@ def test_keys_are_listed_with_their_state_users_and_sites(server, keys):
     tracing, strict = keys
     gates = [static_gate(tracing)(len), static_gate(tracing)(abs)]
     strict.inc()
-    assert ask(server.path, "keys", "shop.*") == [
-        {"key": "shop.strict", "on": True, "users": 2, "sites": 0},
-        {"key": "shop.tracing", "on": False, "users": 0, "sites": len(gates)},
+    assert ask(server.path, "keys", "rack.*") == [
+        {"key": "rack.strict", "on": True, "users": 2, "sites": 0},
+        {"key": "rack.tracing", "on": False, "users": 0, "sites": len(gates)},
     ]
-    assert [answer["key"] for answer in ask(server.path, "keys", "shop.*", "!*.strict")] == ["shop.tracing"]
+    assert [answer["key"] for answer in ask(server.path, "keys", "rack.*", "!*.strict")] == ["rack.tracing"]
     assert ask(server.path, "keys", "cellar.*") == []
 
 
 def test_a_key_is_switched_and_so_are_its_sites(server, keys):
     gate = static_gate(keys[0])(lambda: "on")
-    assert ask(server.path, "enable", "shop.tracing") == [{"key": "shop.tracing", "outcome": "changed"}]
+    assert ask(server.path, "enable", "rack.tracing") == [{"key": "rack.tracing", "outcome": "changed"}]
     assert gate() == "on" and keys[0].count == 1
-    assert ask(server.path, "enable", "shop.tracing") == [{"key": "shop.tracing", "outcome": "already"}]
+    assert ask(server.path, "enable", "rack.tracing") == [{"key": "rack.tracing", "outcome": "already"}]
     assert keys[0].count == 1
-    assert ask(server.path, "disable", "shop.tracing") == [{"key": "shop.tracing", "outcome": "changed"}]
+    assert ask(server.path, "disable", "rack.tracing") == [{"key": "rack.tracing", "outcome": "changed"}]
     assert gate() is None
-    assert ask(server.path, "disable", "shop.tracing") == [{"key": "shop.tracing", "outcome": "already"}]
+    assert ask(server.path, "disable", "rack.tracing") == [{"key": "rack.tracing", "outcome": "already"}]
 
 
 def test_one_key_refuses_and_the_others_are_switched(server, keys):
-    other = StaticKey("shop.zebra", default=True)
+    other = StaticKey("rack.zebra", default=True)
     keys[1].inc()
-    refused, changed = ask(server.path, "disable", "shop.strict", "shop.zebra")
+    refused, changed = ask(server.path, "disable", "rack.strict", "rack.zebra")
     assert refused["outcome"] == "refused" and "other users" in refused["why"]
-    assert changed == {"key": "shop.zebra", "outcome": "changed"} and not other and keys[1]
+    assert changed == {"key": "rack.zebra", "outcome": "changed"} and not other and keys[1]
 
 
 def test_a_key_that_an_override_holds_is_switched_for_later(server, keys):
     with keys[0].override(False):
-        (answer,) = ask(server.path, "enable", "shop.tracing")
+        (answer,) = ask(server.path, "enable", "rack.tracing")
         assert answer["outcome"] == "changed" and "override" in answer["why"] and not keys[0]
     assert keys[0]
 
 
 def test_a_key_that_lingers_is_taken(server):
-    key = StaticKey("shop.lingers", deferred=1000)
+    key = StaticKey("rack.lingers", deferred=1000)
     key.inc()
     key.dec()
     assert ask(server.path, "enable", key.name) == [{"key": key.name, "outcome": "changed"}]
@@ -90,21 +90,21 @@ def test_a_key_that_lingers_is_taken(server):
 
 
 def test_a_name_may_be_anything(server):
-    key = StaticKey('shop."\n\x1b[0m\U0001f511')
-    assert ask(server.path, "enable", "shop.?*[[]0m?") == [{"key": key.name, "outcome": "changed"}]
+    key = StaticKey('rack."\n\x1b[0m\U0001f511')
+    assert ask(server.path, "enable", "rack.?*[[]0m?") == [{"key": key.name, "outcome": "changed"}]
 
 
 def test_a_request_may_come_in_pieces(server, keys):
     with connect(server.path) as connection:
-        for byte in request("enable", "shop.tracing"):
+        for byte in request("enable", "rack.tracing"):
             connection.sendall(bytes([byte]))
         assert lines(rest(connection))[0]["outcome"] == "changed"
 
 
 def test_a_key_that_has_gone_is_left_out(server, monkeypatch):
-    monkeypatch.setattr(requests, "keys", lambda: [StaticKey("shop.gone")])
+    monkeypatch.setattr(requests, "keys", lambda: [StaticKey("rack.gone")])
     for command in ("keys", "enable"):
-        assert ask(server.path, command, "shop.gone") == []
+        assert ask(server.path, command, "rack.gone") == []
 
 
 def test_who_asks_keeps_no_key_alive(server, monkeypatch):
@@ -123,32 +123,32 @@ def test_what_another_error_refuses_is_told_too(server, keys, monkeypatch):
         raise MemoryError("just now")
 
     monkeypatch.setattr(StaticKey, "enable", fail)
-    (answer,) = ask(server.path, "enable", "shop.tracing")
-    assert answer == {"key": "shop.tracing", "outcome": "refused", "why": "MemoryError('just now')"}
+    (answer,) = ask(server.path, "enable", "rack.tracing")
+    assert answer == {"key": "rack.tracing", "outcome": "refused", "why": "MemoryError('just now')"}
 
 
 # ---- what is not a request ----
 
-ENABLE = b'{"command": "enable", "patterns": ["shop.*"]}'
+ENABLE = b'{"command": "enable", "patterns": ["rack.*"]}'
 NO_REQUESTS = {
     "nothing": b"\n",
-    "words": b"enable shop.*\n",
-    "a list": b'["enable", "shop.*"]\n',
+    "words": b"enable rack.*\n",
+    "a list": b'["enable", "rack.*"]\n',
     "a string": b'"enable"\n',
     "no patterns": b'{"command": "enable"}\n',
-    "no command": b'{"patterns": ["shop.*"]}\n',
-    "one field more": b'{"command": "enable", "patterns": ["shop.*"], "eval": "1"}\n',
-    "a field twice": b'{"command": "keys", "command": "enable", "patterns": ["shop.*"]}\n',
-    "another command": b'{"command": "eval", "patterns": ["shop.*"]}\n',
-    "no string for a command": b'{"command": ["enable"], "patterns": ["shop.*"]}\n',
-    "one string for patterns": b'{"command": "enable", "patterns": "shop.*"}\n',
-    "an object for patterns": b'{"command": "enable", "patterns": {"shop.*": 1}}\n',
-    "a number among patterns": b'{"command": "enable", "patterns": ["shop.*", 1]}\n',
+    "no command": b'{"patterns": ["rack.*"]}\n',
+    "one field more": b'{"command": "enable", "patterns": ["rack.*"], "eval": "1"}\n',
+    "a field twice": b'{"command": "keys", "command": "enable", "patterns": ["rack.*"]}\n',
+    "another command": b'{"command": "eval", "patterns": ["rack.*"]}\n',
+    "no string for a command": b'{"command": ["enable"], "patterns": ["rack.*"]}\n',
+    "one string for patterns": b'{"command": "enable", "patterns": "rack.*"}\n',
+    "an object for patterns": b'{"command": "enable", "patterns": {"rack.*": 1}}\n',
+    "a number among patterns": b'{"command": "enable", "patterns": ["rack.*", 1]}\n',
     "no pattern": b'{"command": "enable", "patterns": []}\n',
-    "an empty pattern": b'{"command": "enable", "patterns": ["shop.*", ""]}\n',
+    "an empty pattern": b'{"command": "enable", "patterns": ["rack.*", ""]}\n',
     "patterns that only take out": b'{"command": "enable", "patterns": ["!shop"]}\n',
-    "too many patterns": b'{"command": "enable", "patterns": ["shop.*' + b",a" * 100 + b'"]}\n',
-    "not UTF-8": ENABLE.replace(b"shop", b"sho\xff") + b"\n",
+    "too many patterns": b'{"command": "enable", "patterns": ["rack.*' + b",a" * 100 + b'"]}\n',
+    "not UTF-8": ENABLE.replace(b"rack", b"rac\xff") + b"\n",
     "UTF-16": ENABLE.decode().encode("utf-16") + b"\n",
     "a NUL": b"\0" + ENABLE + b"\n",
     "deep": b"[" * 4000 + b"\n",
@@ -167,7 +167,7 @@ def test_what_is_no_request_changes_nothing(server, keys, sent, reported):
     (answer,) = talk(server.path, sent)
     assert list(answer) == ["error"]
     assert [key.count for key in keys] == [0, 1]
-    assert states(server.path, "shop.*") == {"shop.strict": True, "shop.tracing": False}
+    assert states(server.path, "rack.*") == {"rack.strict": True, "rack.tracing": False}
     assert reported == []
 
 
@@ -178,7 +178,7 @@ def test_the_longest_request(server, keys):
 def test_who_sends_half_a_request_and_goes_is_forgotten(server, keys, reported):
     with connect(server.path) as connection:
         connection.sendall(ENABLE)
-    assert states(server.path, "shop.*")["shop.tracing"] is False
+    assert states(server.path, "rack.*")["rack.tracing"] is False
     wait_for(lambda: not server._connections._clients)
     assert reported == []
 
@@ -191,7 +191,7 @@ def test_an_error_of_ours_is_reported_and_others_are_served(server, keys, monkey
         patch.setattr(requests, "answers", fail)
         assert talk(server.path, request("keys")) == []
     assert [type(error) for _, error in reported] == [ZeroDivisionError]
-    assert states(server.path, "shop.strict") == {"shop.strict": True}
+    assert states(server.path, "rack.strict") == {"rack.strict": True}
 
 
 # ---- who asks ----
@@ -218,7 +218,7 @@ def test_another_user_is_dropped_even_where_the_folder_is_open():
     with tempfile.TemporaryDirectory() as parent, serve(f"{parent}/sockets") as server:
         for path in (parent, f"{parent}/sockets", server.path):
             os.chmod(path, 0o777)
-        key = StaticKey("shop.tracing")
+        key = StaticKey("rack.tracing")
         for user, answered in ((0, True), (NOBODY, False)):
             script = AS_NOBODY.format(path=[str(Path(__file__).parent)], user=user, socket=server.path)
             done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
