@@ -34,7 +34,7 @@ def add_up(data):
 
 def empty(data):
     for x in data:
-        LOG("%s", x)
+        LOG("%s", x)  # or pass
 
 def parse(data):
     total = 0
@@ -146,7 +146,7 @@ def decode(data):
 """
 
 STATEMENTS = {
-    "deleted": "pass",
+    "deleted": "",
     "hook": "logger.debug",
     "isEnabledFor guard": "if logger.isEnabledFor(logging.DEBUG): logger.debug",
     "plain logging": "logger.debug",
@@ -221,36 +221,26 @@ DATA: dict[str, tuple[Any, Any]] = {
 def module_of(row: str, statement: str) -> ModuleType:
     """The row's module with this statement, imported from a file; under the hook, or not."""
     text = DECODER if row == "decoder" else LOOPS
-    text = text.replace("LOG(", f"{STATEMENTS[statement]}(") if statement != "deleted" else without(text)
+    body = text.replace("LOG(", f"{STATEMENTS[statement]}(") if statement != "deleted" else without(text)
     name = f"benchmarks_log_{row}_{statement}".replace(" ", "_")
     with tempfile.TemporaryDirectory(prefix="jumplabel-bench-") as folder:
-        Path(folder, f"{name}.py").write_text(f"import logging\nlogger = logging.getLogger(__name__)\n{text}")
-        hook = jumplabel.install(name) if statement == "hook" else None
+        Path(folder, f"{name}.py").write_text(f"import logging\nlogger = logging.getLogger(__name__)\n{body}")
+        if statement == "hook":
+            jumplabel.install(name)
         sys.path.insert(0, folder)
         try:
             module = importlib.import_module(name)
         finally:
             sys.path.remove(folder)
-    if hook is not None:
-        kept.append(hook)
+    sites = sum(one.sites for one in jumplabel.instrumented() if one.name == name)
+    if sites != (text.count("LOG(") if statement == "hook" else 0):
+        raise AssertionError(f"{name}: {sites} statements are sites")
     return module
 
 
-kept: list[jumplabel.Hook] = []
-
-
 def without(text: str) -> str:
-    lines = [line.replace('LOG("%s", x)', "pass") if "def empty" in before else line for before, line in pairs(text)]
+    lines = [line if "or pass" not in line else line.replace('LOG("%s", x)', "pass") for line in text.splitlines()]
     return "\n".join(line for line in lines if "LOG(" not in line)
-
-
-def pairs(text: str) -> list[tuple[str, str]]:
-    """Each line, with all that is above it in its function."""
-    made, above = [], ""
-    for line in text.splitlines():
-        above = line if line.startswith("def ") else above
-        made.append((above, line))
-    return made
 
 
 class Messages(logging.Handler):
