@@ -1,4 +1,4 @@
-"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,demo,stress,bench}."""
+"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
 
 import argparse
 import sys

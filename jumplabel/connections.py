@@ -232,7 +232,7 @@ class Connections:
             if not 0 <= end < requests.LONGEST or end + 1 < len(client.request):
                 raise RemoteError(f"a request is one line of at most {requests.LONGEST} bytes")
             request = requests.parse(client.request)
-            if request.command == "watch":
+            if isinstance(request, requests.Request) and request.command == "watch":
                 return self._watch(client, request.patterns)
             client.answers = requests.answers(request)
         except JumpLabelError as error:

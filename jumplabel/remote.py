@@ -33,21 +33,21 @@ def descendants(pid: int) -> list[int]:
     return found
 
 
-def ask(pid: int, command: str, patterns: list[str], timeout: float) -> Iterator[Answer]:
+def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
     """The answers, up to the last one (requests.py); those of watch go on until the process ends.
 
+    request  its fields
     timeout  seconds for the process to be there, and to answer
 
     Raises RemoteError where it cannot be reached, refuses the request, or breaks off.
     """
-    request = line({"command": command, "patterns": patterns})
     end = time.monotonic() + timeout
     while True:
         connection = _connect(pid, timeout)
         with connection, connection.makefile("rb") as answers:
             connection.settimeout(timeout)
             with suppress(BrokenPipeError):  # it has said why
-                connection.sendall(request)
+                connection.sendall(line(request))
             first = _read(answers)
             if first is None:
                 raise RemoteError("it hung up without an answer; does it run as another user?")

@@ -1,4 +1,4 @@
-"""python -m jumplabel {keys,enable,disable,watch} PID: what they print, and what they end with."""
+"""python -m jumplabel {keys,enable,disable,watch,level} PID: what they print, and what they end with."""
 
 import argparse
 import os
@@ -11,9 +11,8 @@ from queue import SimpleQueue
 from typing import Any
 
 from jumplabel.errors import PatternError, RemoteError
-from jumplabel.patterns import Patterns
 from jumplabel.remote import ask, descendants
-from jumplabel.requests import LONGEST, Answer, line
+from jumplabel.requests import LONGEST, Answer, line, parse
 
 _AT_ONCE = 16
 
@@ -26,20 +25,30 @@ def add(commands: Any) -> None:
         ("disable", "+", "switch keys of a running process off"),
         ("watch", "*", "print the toggles of a running process as they happen"),
     ):
-        command = commands.add_parser(name, help=what)
-        command.description = (
-            f"{what[0].upper()}{what[1:]}: over the socket that it has opened (jumplabel.serve(), JUMPLABEL_SERVE=1), "
-            "or, where it and this are the same Python from 3.14 on, with nothing prepared."
-        )
-        command.add_argument("--tree", action="store_true", help="the process and all its descendants")
-        command.add_argument(
-            "--timeout", type=_seconds, default=10.0, metavar="N", help="seconds to wait (default: 10)"
-        )
-        command.add_argument("pid", type=int, metavar="PID")
+        command = _command(commands, name, what)
         command.add_argument(
             "patterns", nargs=many, metavar="PATTERN", help="of keys, such as 'shop.*' or '!shop.cart'"
         )
-        command.set_defaults(run=run, command=name)
+    command = _command(commands, "level", "set the level of a logger of a running process")
+    command.add_argument("logger", metavar="LOGGER", help="its name; root is the root logger")
+    command.add_argument("level", type=_level, metavar="LEVEL", help="a name that the process knows, or a number")
+
+
+def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
+    command: argparse.ArgumentParser = commands.add_parser(name, help=what)
+    command.description = (
+        f"{what[0].upper()}{what[1:]}: over the socket that it has opened (jumplabel.serve(), JUMPLABEL_SERVE=1), "
+        "or, where it and this are the same Python from 3.14 on, with nothing prepared."
+    )
+    command.add_argument("--tree", action="store_true", help="the process and all its descendants")
+    command.add_argument("--timeout", type=_seconds, default=10.0, metavar="N", help="seconds to wait (default: 10)")
+    command.add_argument("pid", type=int, metavar="PID")
+    command.set_defaults(run=run, command=name)
+    return command
+
+
+def _level(text: str) -> int | str:
+    return int(text) if text.isascii() and text.isdecimal() else text
 
 
 def _seconds(text: str) -> float:
@@ -50,31 +59,35 @@ def _seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """1 where a process was not reached, a key refused, or no key matched."""
-    patterns = arguments.patterns or ["*"]
+    """1 where a process was not reached, a key or logger refused, or no key matched."""
+    request: Answer = {"command": arguments.command}
+    if arguments.command == "level":
+        request |= {"logger": arguments.logger, "level": arguments.level}
+    else:
+        request |= {"patterns": arguments.patterns or ["*"]}
     try:
-        Patterns(patterns)
+        parse(line(request))
         if arguments.pid <= 0:
             raise RemoteError(f"{arguments.pid} is no process")
-        if len(line({"command": arguments.command, "patterns": patterns})) > LONGEST:
-            raise RemoteError(f"the patterns are too long for a request of {LONGEST} bytes; ask in several")
+        if len(line(request)) > LONGEST:
+            raise RemoteError(f"that is too long for a request of {LONGEST} bytes; ask for less, or in several")
     except (PatternError, RemoteError) as error:
         print(f"jumplabel: {error}", file=sys.stderr)
         return 2
     pids = descendants(arguments.pid) if arguments.tree else [arguments.pid]
     try:
         if arguments.command == "watch":
-            return _watch(pids, patterns, arguments)
-        return _list(pids, patterns, arguments)
+            return _watch(pids, request, arguments)
+        return _list(pids, request, arguments)
     except BrokenPipeError:  # whoever read it has enough
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed at the end
         return 1
 
 
-def _list(pids: list[int], patterns: list[str], arguments: argparse.Namespace) -> int:
+def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> int:
     def of(pid: int) -> list[Answer] | RemoteError:
         try:
-            return list(ask(pid, arguments.command, patterns, arguments.timeout))
+            return list(ask(pid, request, arguments.timeout))
         except RemoteError as error:
             return error
 
@@ -86,13 +99,13 @@ def _list(pids: list[int], patterns: list[str], arguments: argparse.Namespace) -
                 continue
             if arguments.command == "keys" and answers and not found:
                 print(f"{'pid':>7}  " * arguments.tree + "state  users  sites  key")
-            found += len(answers)
+            found += sum("left_out" not in answer for answer in answers)
             for answer in answers:
                 print(f"{pid:>7}  " * arguments.tree + _LINES[arguments.command](answer), flush=True)
                 if answer.get("outcome") == "refused":
                     status = 1
-    if not found and not status and arguments.patterns:
-        print(f"jumplabel: no key matches {', '.join(patterns)}", file=sys.stderr)
+    if not found and not status and arguments.patterns:  # to level there is always an answer
+        print(f"jumplabel: no key matches {', '.join(arguments.patterns)}", file=sys.stderr)
         status = 1
     return status
 
@@ -108,7 +121,18 @@ def _state(answer: Answer) -> str:
 
 
 def _outcome(answer: Answer) -> str:
+    if "left_out" in answer:
+        one = answer["left_out"] == 1
+        follow = "key of a logger follows its level" if one else "keys of loggers follow their levels"
+        return f"{answer['left_out']} {follow}: see `level`"
     return f"{answer['outcome']:<7}  {_printable(answer['key'])}" + (f": {answer['why']}" if "why" in answer else "")
+
+
+def _level_change(answer: Answer) -> str:
+    levels = [answer[when] for when in ("before", "after") if when in answer]
+    change = " -> ".join(f"{_printable(level['name'])} ({level['number']})" for level in levels)
+    why = f": {answer['why']}" if "why" in answer else ""
+    return f"{answer['outcome']:<7}  {_printable(answer['logger'])}" + f"  {change}" * bool(change) + why
 
 
 def _toggle(answer: Answer) -> str:
@@ -120,7 +144,12 @@ def _toggle(answer: Answer) -> str:
     return f"{at}  {_printable(answer['key'])}  {old} -> {new}  {sites}"
 
 
-_LINES: dict[str, Callable[[Answer], str]] = {"keys": _state, "enable": _outcome, "disable": _outcome}
+_LINES: dict[str, Callable[[Answer], str]] = {
+    "keys": _state,
+    "enable": _outcome,
+    "disable": _outcome,
+    "level": _level_change,
+}
 
 
 def _printable(name: str) -> str:
@@ -128,13 +157,13 @@ def _printable(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
-def _watch(pids: list[int], patterns: list[str], arguments: argparse.Namespace) -> int:
+def _watch(pids: list[int], request: Answer, arguments: argparse.Namespace) -> int:
     """Until all of them have ended, or Ctrl-C. A thread for each; this one prints."""
     told: SimpleQueue[tuple[int, Answer | RemoteError | None]] = SimpleQueue()
 
     def watch(pid: int) -> None:
         try:
-            for answer in ask(pid, "watch", patterns, arguments.timeout):
+            for answer in ask(pid, request, arguments.timeout):
                 told.put((pid, answer))
             told.put((pid, None))
         except RemoteError as error:

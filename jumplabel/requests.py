@@ -1,11 +1,13 @@
 """What an operator may ask of a process, strictly read, and what is answered; knows nothing of sockets.
 
-A request is one line of JSON, an object of just two fields: ``{"command": "enable", "patterns": ["shop.*"]}``.
-The answer is a line of JSON a key, or toggle, and then ``{"end": true}``; or ``{"error": "..."}``. Names of keys are
-all that a request can say, and it is never more than compared with them.
+A request is one line of JSON, an object of just two fields: ``{"command": "enable", "patterns": ["shop.*"]}``; or of
+three: ``{"command": "level", "logger": "shop.cart", "level": "DEBUG"}``. The answer is a line of JSON a key, toggle or
+logger, and then ``{"end": true}``; or ``{"error": "..."}``. All that a request can say are names, of keys, loggers and
+levels, and a level's number; a name is never more than looked up, and compared.
 """
 
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
@@ -16,8 +18,9 @@ from jumplabel.patterns import Patterns
 LONGEST = 4096
 """Bytes of a request, with the newline."""
 
-_COMMANDS = "keys", "enable", "disable", "watch"
+_COMMANDS = "keys", "enable", "disable", "watch", "level"
 _MOST_PATTERNS = 100
+_HIGHEST_LEVEL = 1_000_000
 
 Answer = dict[str, Any]
 
@@ -29,16 +32,24 @@ class Request(NamedTuple):
     patterns: Patterns
 
 
+class LevelRequest(NamedTuple):
+    command: str
+    logger: str
+    level: int | str
+
+
 def line(answer: Answer) -> bytes:
     return json.dumps(answer).encode() + b"\n"
 
 
-def parse(request: bytes) -> Request:
+def parse(request: bytes) -> Request | LevelRequest:
     """Raises RemoteError, or PatternError, for anything but a request."""
     try:
         fields = json.loads(request.decode(), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:  # among the former UnicodeDecodeError
         raise RemoteError(f"a request is a line of JSON in UTF-8: {error}") from error
+    if isinstance(fields, dict) and fields.get("command") == "level":
+        return _parse_level(fields)
     if not isinstance(fields, dict) or fields.keys() != {"command", "patterns"}:
         raise RemoteError("a request is an object with the fields command and patterns")
     command, patterns = fields["command"], fields["patterns"]
@@ -52,6 +63,17 @@ def parse(request: bytes) -> Request:
     return Request(command, found)
 
 
+def _parse_level(fields: Answer) -> LevelRequest:
+    if fields.keys() != {"command", "logger", "level"}:
+        raise RemoteError("a request for a level has the fields command, logger and level")
+    logger, level = fields["logger"], fields["level"]
+    if not isinstance(logger, str):
+        raise RemoteError("logger is the name of one, a string")
+    if not isinstance(level, str) and not (type(level) is int and 0 <= level <= _HIGHEST_LEVEL):
+        raise RemoteError(f"level is the name of one, or a number from 0 to {_HIGHEST_LEVEL}")
+    return LevelRequest("level", logger, level)
+
+
 def _each_once(pairs: list[tuple[str, Any]]) -> Answer:
     fields = dict(pairs)
     if len(fields) < len(pairs):
@@ -59,17 +81,26 @@ def _each_once(pairs: list[tuple[str, Any]]) -> Answer:
     return fields
 
 
-def answers(request: Request) -> Iterator[Answer]:
+def answers(request: Request | LevelRequest) -> Iterator[Answer]:
     """Of any command but watch. Toggles are made at once, before the first answer is fetched from them.
+
+    Keys that follow loggers cannot be toggled. Those that only a wildcard finds are left out, and counted.
 
     Holds no key for longer than it looks at it: who reads slowly shall not keep keys alive.
     """
+    if isinstance(request, LevelRequest):
+        yield _leveled(request)
+        yield END
+        return
     names = [key.name for key in keys() if key.name in request.patterns]
     if request.command == "keys":
         yield from (_state(found) for found in map(_key, names) if found is not None)
     else:
         on = request.command == "enable"
-        yield from [_toggled(found, on) for found in map(_key, names) if found is not None]
+        meant = [name for name in names if name in request.patterns.patterns or not _follows_a_logger(_key(name))]
+        yield from [_toggled(found, on) for found in map(_key, meant) if found is not None]
+        if len(meant) < len(names):
+            yield {"left_out": len(names) - len(meant)}
     yield END
 
 
@@ -78,6 +109,11 @@ def _key(name: str) -> StaticKey | None:
         return key(name)
     except StaticKeyError:  # it has gone meanwhile
         return None
+
+
+def _follows_a_logger(key: StaticKey | None) -> bool:
+    """Without log_keys.py, which imports logging, there is none that does."""
+    return isinstance(key, getattr(sys.modules.get("jumplabel.log_keys"), "LogKey", ()))
 
 
 def _state(key: StaticKey) -> Answer:
@@ -98,10 +134,60 @@ def _toggled(key: StaticKey, on: bool) -> Answer:
             "why": "but an override, or another user, has it otherwise for now",
         }
     except JumpLabelError as error:
-        return {"key": key.name, "outcome": "refused", "why": str(error)}
+        hint = "; from outside, see `level`" if _follows_a_logger(key) else ""
+        return {"key": key.name, "outcome": "refused", "why": f"{error}{hint}"}
     except Exception as error:
         return {"key": key.name, "outcome": "refused", "why": repr(error)}
 
 
 def _users(key: StaticKey) -> tuple[bool, int]:
     return key.enabled, key.count
+
+
+def _leveled(request: LevelRequest) -> Answer:
+    """Whether the logger's level was changed or so already, or why that was refused; what it was, and what it is."""
+    answer: Answer = {"logger": request.logger, "outcome": "refused"}
+    try:
+        logging = sys.modules.get("logging")
+        if logging is None:
+            raise RemoteError("it has not imported logging")
+        logger, level = _logger(logging, request.logger), _number(logging, request.level)
+        before = answer["before"] = _shown(logging, logger.level)
+        try:
+            logger.setLevel(level)
+        finally:
+            after = answer["after"] = _shown(logging, logger.level)
+        if after["number"] != level:
+            raise RemoteError("its setLevel() has it otherwise")
+        answer["outcome"] = "already" if before["number"] == level else "changed"
+    except JumpLabelError as error:
+        answer["why"] = str(error)
+    except BaseException as error:  # a class of the program's may raise anything, and we serve others, too
+        answer["why"] = repr(error)
+    return answer
+
+
+def _logger(logging: Any, name: str) -> Any:
+    """Not by getLogger(), which makes what is not there. Raises RemoteError."""
+    found = logging.root if name == "root" else logging.root.manager.loggerDict.get(name)
+    if isinstance(found, logging.PlaceHolder):
+        raise RemoteError(f"there is no logger {name!r}, there are only some below it")
+    if not isinstance(found, logging.Logger):
+        raise RemoteError(f"there is no logger {name!r}")
+    return found
+
+
+def _number(logging: Any, level: int | str) -> int:
+    """Raises RemoteError."""
+    if isinstance(level, int):
+        return level
+    names = logging.getLevelNamesMapping()
+    numbers = {name.upper(): number for name, number in names.items() if isinstance(name, str)} | names
+    number = numbers.get(level, numbers.get(level.upper()))
+    if number is None:
+        raise RemoteError(f"there is no level {level!r}; it is a name, or a number from 0 to {_HIGHEST_LEVEL}")
+    return int(number)
+
+
+def _shown(logging: Any, level: Any) -> Answer:
+    return {"number": int(level), "name": str(logging.getLevelName(level))}

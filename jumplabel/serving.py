@@ -188,14 +188,15 @@ def _remove_dead(folder: int) -> None:
 
 
 def serve(folder: str | os.PathLike[str] | None = None) -> Server:
-    """Open a Unix socket, for ``python -m jumplabel keys``, ``enable``, ``disable`` and ``watch`` with our pid.
+    """Open a Unix socket, for ``python -m jumplabel keys PID``, ``enable``, ``disable``, ``watch`` and ``level``.
 
     folder  an absolute path, made for this user alone if its parent is there; None: ``$XDG_RUNTIME_DIR/jumplabel``, or
             without one ``/tmp/jumplabel-<uid>``
 
     The socket is ``<pid>.sock`` in it. Who connects is asked to be of the same effective user, or root; requests are
-    strictly read (requests.py), and cannot do more than list, switch and watch keys. One daemon thread serves all, and
-    makes their toggles: callbacks of ``on_toggle`` run in it. What goes wrong in it goes to ``sys.unraisablehook``.
+    strictly read (requests.py), and cannot do more than list, switch and watch keys, and set levels of loggers. One
+    daemon thread serves all, and makes their toggles: callbacks of ``on_toggle`` run in it. What goes wrong in it goes
+    to ``sys.unraisablehook``.
 
     A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
     pid, in the same folder; if it can have none, that goes to ``sys.unraisablehook``, and the child goes on. (3.12 and

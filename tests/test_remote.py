@@ -213,7 +213,7 @@ def found(tmp_path, monkeypatch):
 
 def refusal(pid=None, timeout=MANY):
     try:
-        return list(remote.ask(pid or os.getpid(), "keys", ["none"], timeout))
+        return list(remote.ask(pid or os.getpid(), {"command": "keys", "patterns": ["none"]}, timeout))
     except (RemoteError, pytest.fail.Exception) as error:
         return f"{error.__context__}" if isinstance(error, pytest.fail.Exception) else str(error)
 
@@ -273,10 +273,11 @@ def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
     with serve(tmp_path / "sockets") as server:
         held = connect(server.path)
         key = StaticKey("shop.tracing")
+        request = {"command": "keys", "patterns": [key.name]}
         with pytest.raises(RemoteError, match="busy"):
-            list(remote.ask(os.getpid(), "keys", [key.name], 0.1))
+            list(remote.ask(os.getpid(), request, 0.1))
         monkeypatch.setattr(remote.time, "sleep", lambda seconds: held.close())
-        assert [answer["key"] for answer in remote.ask(os.getpid(), "keys", [key.name], MANY)] == [key.name]
+        assert [answer["key"] for answer in remote.ask(os.getpid(), request, MANY)] == [key.name]
         assert held.fileno() < 0
 
 
