@@ -261,10 +261,11 @@ def toggle():
 METHODS = ["membarrier", "signal"]
 
 
-def run(*scripts, **settings):
+def run(*scripts, first="", **settings):
+    """first: what comes before the library is imported."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUMPLABEL_")}
     environment |= settings | {"PYTHONPATH": str(Path(__file__).parent)}
-    script = "\n".join(map(textwrap.dedent, (PREAMBLE, *scripts)))
+    script = "\n".join(map(textwrap.dedent, (first, PREAMBLE, *scripts)))
     with tempfile.NamedTemporaryFile("w", suffix=".py") as file:
         file.write(script)
         file.flush()

@@ -8,7 +8,7 @@ import gc
 import types
 
 import pytest
-from interrupting import interrupted
+from interrupting import interrupted, interrupted_in_a_thread
 from sites import echo
 
 import jumplabel
@@ -102,7 +102,7 @@ def test_an_operation_that_is_interrupted(key, operation):
     gate = static_gate(key, default="off")(lambda: "on")
     struck, n = True, 0
     while struck:
-        struck = interrupted(n, lambda: operation(key))
+        struck = interrupted_in_a_thread(n, lambda: operation(key))
         n += 1 + n // 50
         assert key.count in OPERATIONS[operation]
         while key.count:
