@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any
 
 from jumplabel.errors import PatternError, RemoteError
@@ -16,6 +16,8 @@ from jumplabel.remote import ask, descendants
 from jumplabel.requests import LONGEST, Answer, line
 
 _AT_ONCE = 16
+_AHEAD = 1000
+"""Toggles that may wait to be printed."""
 
 
 def add(commands: Any) -> None:
@@ -33,7 +35,11 @@ def add(commands: Any) -> None:
         )
         command.add_argument("--tree", action="store_true", help="the process and all its descendants")
         command.add_argument(
-            "--timeout", type=_seconds, default=10.0, metavar="N", help="seconds to wait (default: 10)"
+            "--timeout",
+            type=_seconds,
+            default=10.0,
+            metavar="N",
+            help="seconds to reach it, and to have its answer (default: 10)",
         )
         command.add_argument("pid", type=int, metavar="PID")
         command.add_argument(
@@ -98,7 +104,7 @@ def _list(pids: list[int], patterns: list[str], arguments: argparse.Namespace) -
 
 
 def _not_reached(pid: int, error: RemoteError) -> int:
-    print(f"jumplabel: process {pid}: {error}", file=sys.stderr, flush=True)
+    print(f"jumplabel: process {pid}: {_escaped(str(error))}", file=sys.stderr, flush=True)
     return 1
 
 
@@ -108,13 +114,17 @@ def _state(answer: Answer) -> str:
 
 
 def _outcome(answer: Answer) -> str:
-    return f"{answer['outcome']:<7}  {_printable(answer['key'])}" + (f": {answer['why']}" if "why" in answer else "")
+    why = f": {_escaped(answer['why'])}" if "why" in answer else ""
+    return f"{_escaped(answer['outcome']):<7}  {_printable(answer['key'])}{why}"
 
 
 def _toggle(answer: Answer) -> str:
     if "lost" in answer:
         return f"... {answer['lost']} toggles more than could be told"
-    at = f"{time.strftime('%H:%M:%S', time.localtime(answer['time']))}.{int(answer['time'] % 1 * 1e6):06}"
+    try:
+        at = f"{time.strftime('%H:%M:%S', time.localtime(answer['time']))}.{int(answer['time'] % 1 * 1e6):06}"
+    except (ValueError, OverflowError, OSError):  # its time is none
+        at = f"{answer['time']:<15}"
     old, new = ("on" if state else "off" for state in (answer["old"], answer["new"]))
     sites = f"{answer['sites']} site" + "s" * (answer["sites"] != 1)
     return f"{at}  {_printable(answer['key'])}  {old} -> {new}  {sites}"
@@ -128,9 +138,14 @@ def _printable(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
+def _escaped(text: str) -> str:
+    """What the other side says, or what contains that, may hold anything, too."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def _watch(pids: list[int], patterns: list[str], arguments: argparse.Namespace) -> int:
     """Until all of them have ended, or Ctrl-C. A thread for each; this one prints."""
-    told: SimpleQueue[tuple[int, Answer | RemoteError | None]] = SimpleQueue()
+    told: Queue[tuple[int, Answer | RemoteError | None]] = Queue(_AHEAD)
 
     def watch(pid: int) -> None:
         try:
