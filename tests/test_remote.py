@@ -273,7 +273,7 @@ def test_an_answer_that_is_none(theirs, answer, why):
     if answer is not None:
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
-    assert why in refusal(timeout=0.05)
+    assert why in refusal(timeout=0.05 if answer is None else MANY)
 
 
 @pytest.fixture
@@ -310,9 +310,9 @@ def test_an_answer_without_an_end_is_given_up(theirs, monkeypatch, piece, pause,
     thread.join()
 
 
-@pytest.mark.parametrize(("command", "may"), [("enable", True), ("disable", True), ("keys", False), ("watch", False)])
+@pytest.mark.parametrize(("command", "may"), [("enable", True), ("keys", False)])
 def test_what_was_asked_may_have_taken_effect(theirs, command, may):
-    assert ("may have taken effect all the same: look with 'keys'" in refusal(timeout=0.01, command=command)) == may
+    assert ("may have taken effect all the same: look with 'keys'" in refusal(timeout=0.2, command=command)) == may
 
 
 @pytest.mark.parametrize(
@@ -340,7 +340,7 @@ def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
         held = connect(server.path)
         key = StaticKey("shop.tracing")
         with pytest.raises(RemoteError, match="busy"):
-            list(remote.ask(os.getpid(), "keys", [key.name], 0.1))
+            list(remote.ask(os.getpid(), "keys", [key.name], 0.5))
         monkeypatch.setattr(remote.time, "sleep", lambda seconds: held.close())
         assert [answer["key"] for answer in remote.ask(os.getpid(), "keys", [key.name], MANY)] == [key.name]
         assert held.fileno() < 0
@@ -393,7 +393,7 @@ def test_one_that_cannot_be_reached_is_named_and_the_others_are_served(start, ru
     folder = process_folder(process)
     wait_for(lambda: len(os.listdir(folder)) == 3 and f"{workers[1]}.sock" not in os.listdir(folder))
     os.kill(int(workers[1]), signal.SIGSTOP)
-    output = run("enable", "--tree", "--timeout", "0.3", process.pid, "*.tracing", status=1)
+    output = run("enable", "--tree", "--timeout", "2", process.pid, "*.tracing", status=1)
     assert f"process {workers[1]}: it serves no socket" in output and output.count("it serves no socket") == 1
     for pid in (process.pid, workers[0], workers[2]):
         assert f"{pid:>7}  changed  shop.tracing\n" in output
@@ -403,7 +403,7 @@ def test_one_that_cannot_be_reached_is_named_and_the_others_are_served(start, ru
 def test_a_server_that_is_stopped_does_not_answer(start, run):
     process = start(FOREVER, **SERVED)
     os.kill(process.pid, signal.SIGSTOP)
-    assert "does not answer in time" in run("keys", "--timeout", "0.2", process.pid, status=1)
+    assert "does not answer in time" in run("keys", "--timeout", "0.5", process.pid, status=1)
 
 
 def test_watching_a_tree(start, environment):

@@ -30,6 +30,7 @@ PROCESS = """
         server._connections._ring()
 
     connections.time = clock = Clock()
+    connections._LONG_TURN = float("inf")  # it moves on within a turn, too
     reported = []
     sys.unraisablehook = lambda unraisable: reported.append(unraisable.exc_value)
     before = descriptors(), 1  # the preamble's thread may not quite have gone
