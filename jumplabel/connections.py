@@ -28,7 +28,11 @@ CLIENTS = 32
 REQUEST_SECONDS = 5.0
 """For a client to send its request; then it is dropped."""
 ANSWER_SECONDS = 5.0
-"""For a client to read some of its answer; then it is dropped."""
+"""For a client to read some of its answer, and all of it but for what it earns by reading; then it is dropped."""
+_EARNED = 0.25 / (1 << 16)
+"""Seconds more for each byte that it has read: so large answers may take long, but nobody keeps a place for long."""
+_LONG_TURN = 0.5
+"""Seconds; where the thread takes longer, for others' toggles, that is not a reader's slowness."""
 PAUSE_SECONDS = 1.0
 """Without accepting anybody, where descriptors or memory have run out."""
 _AHEAD = 1 << 14
@@ -77,6 +81,11 @@ class _Client:
         self.out = bytearray()
         self.lost = 0  # toggles, since it fell behind
         self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.all_by = float("inf")  # the whole answer; later with each byte that is read
+
+    def has_read(self, size: int) -> None:
+        self.all_by += size * _EARNED
+        self.deadline = min(time.monotonic() + ANSWER_SECONDS, self.all_by)
 
 
 class Connections:
@@ -174,6 +183,11 @@ class Connections:
         self._tell()
         for client in [client for client in self._clients.values() if client.deadline <= now]:
             self._drop(client)
+        spent = time.monotonic() - now
+        if spent > _LONG_TURN:
+            for client in self._clients.values():
+                client.deadline += spent
+                client.all_by += spent
         if self._resume <= now and self._listener is not None:
             self._resume = float("inf")
             self._selector.register(self._listener, selectors.EVENT_READ)
@@ -238,7 +252,8 @@ class Connections:
         except JumpLabelError as error:
             client.answers = iter([{"error": str(error)}])
         self._write(client)
-        client.deadline = time.monotonic() + ANSWER_SECONDS
+        client.all_by = time.monotonic() + ANSWER_SECONDS
+        client.has_read(0)
         return None
 
     def _watch(self, client: _Client, patterns: Patterns) -> None:
@@ -264,7 +279,7 @@ class Connections:
             if not client.out:
                 return self._drop(client)
         if sent and client.deadline != float("inf"):
-            client.deadline = time.monotonic() + ANSWER_SECONDS
+            client.has_read(sent)
         interest = selectors.EVENT_READ if client.watches is not None else 0
         interest |= selectors.EVENT_WRITE if client.out else 0
         if self._selector.get_key(client.connection).events != interest:

@@ -7,14 +7,33 @@ import stat
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from io import BufferedIOBase
+from io import BufferedReader, RawIOBase
+from typing import Any
 
 from jumplabel import remote_exec
 from jumplabel.errors import RemoteError
 from jumplabel.requests import Answer, line
 from jumplabel.socket_folder import address, default_folder, effective_user, open_folder, peer, socket_name
 
-_LONGEST_ANSWER = 1 << 20
+_LONGEST_LINE = 1 << 20
+_MOST_BYTES = 1 << 26
+_MOST_LINES = 1 << 18
+"""Of an answer; watch has no end."""
+
+_ANSWERS: dict[str, list[dict[str, type]]] = {
+    "keys": [{"key": str, "on": bool, "users": int, "sites": int}],
+    "enable": [{"key": str, "outcome": str, "why": str}, {"key": str, "outcome": str}, {"left_out": int}],
+    "disable": [{"key": str, "outcome": str, "why": str}, {"key": str, "outcome": str}, {"left_out": int}],
+    "level": [
+        {"logger": str, "outcome": str, **levels, **why}
+        for levels in ({"before": dict, "after": dict}, {"before": dict}, {})
+        for why in ({"why": str}, {})
+    ],
+    "watch": [{"time": float, "key": str, "old": bool, "new": bool, "sites": int}, {"lost": int}],
+}
+"""What may be answered to a command, any of these; further fields count for nothing."""
+
+_NO_EFFECT = "keys", "watch"
 
 
 def descendants(pid: int) -> list[int]:
@@ -36,65 +55,136 @@ def descendants(pid: int) -> list[int]:
 def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
     """The answers, up to the last one (requests.py); those of watch go on until the process ends.
 
+    They have the fields that they must have, of the right types; a string may be anything.
+
     request  its fields
-    timeout  seconds for the process to be there, and to answer
+    timeout  seconds for the process to be there, and from then on for all that it answers
 
     Raises RemoteError where it cannot be reached, refuses the request, or breaks off.
     """
     end = time.monotonic() + timeout
     while True:
-        connection = _connect(pid, timeout)
-        with connection, connection.makefile("rb") as answers:
-            connection.settimeout(timeout)
-            with suppress(BrokenPipeError):  # it has said why
-                connection.sendall(line(request))
-            first = _read(answers)
+        with _connect(pid, timeout) as connection:
+            answers = _Answers(connection, request["command"], time.monotonic() + timeout)
+            answers.send(line(request))
+            first = answers.next()
             if first is None:
-                raise RemoteError("it hung up without an answer; does it run as another user?")
+                raise answers.wrong("it hung up without an answer; does it run as another user?")
             if "busy" not in first or time.monotonic() > end:
-                if "watching" in first:
-                    connection.settimeout(None)
-                yield from _checked(first, answers)
+                yield from _checked(first, answers, request["command"])
                 return
         time.sleep(0.05)
 
 
-def _checked(answer: Answer | None, answers: BufferedIOBase) -> Iterator[Answer]:
-    watching = answer is not None and "watching" in answer
+def _checked(answer: Answer | None, answers: "_Answers", command: str) -> Iterator[Answer]:
+    watching = False
     while answer is not None:
-        if "error" in answer:
+        if type(answer.get("error")) is str:
             raise RemoteError(f"it refuses: {answer['error']}")
         if "end" in answer:
             return
-        yield answer
-        answer = _read(answers)
+        if command == "watch" and not watching and "watching" in answer:
+            watching = True
+            answers.go_on()
+            yield {"watching": True}
+        else:
+            yield answers.with_fields(answer)
+        answer = answers.next()
     if not watching:
-        raise RemoteError("it broke off in the middle of its answer")
+        raise answers.wrong("it broke off in the middle of its answer")
 
 
-def _read(answers: BufferedIOBase) -> Answer | None:
-    try:
-        received: bytes = answers.readline(_LONGEST_ANSWER)
-        if not received:
+class _Answers(RawIOBase):
+    """Of a process that may be anything: so many lines and bytes, until this time.
+
+    A buffer reads from this, piece by piece, so that the time is also that of a line that comes byte by byte.
+    """
+
+    def __init__(self, connection: socket.socket, command: str, end: float) -> None:
+        self._connection = connection
+        self._command = command
+        self._end: float | None = end
+        self._bytes = self._lines = 0
+        self._sent = False
+        self._buffer = BufferedReader(self)
+
+    def send(self, request: bytes) -> None:
+        try:
+            self._wait()
+            with suppress(ConnectionError):  # it has said why
+                self._connection.sendall(request)
+                self._sent = True
+        except TimeoutError as error:
+            raise RemoteError("it does not take the request in time; try again with a longer --timeout") from error
+
+    def go_on(self) -> None:
+        """Without an end."""
+        self._end = None
+
+    def next(self) -> Answer | None:
+        """None: it has hung up."""
+        try:
+            received = self._buffer.readline(_LONGEST_LINE)
+            if not received:
+                return None
+            self._lines += 1
+            if self._end is not None and self._lines > _MOST_LINES:
+                raise ValueError("more lines than any answer has")
+            answer = json.loads(received)
+            if not isinstance(answer, dict):
+                raise ValueError("a line that is no object")
+            return answer
+        except ConnectionResetError:
             return None
-        answer = json.loads(received)
-        if not isinstance(answer, dict):
-            raise ValueError(f"{answer!r}")
-        return answer
-    except ConnectionResetError:
-        return None
-    except TimeoutError as error:
-        raise RemoteError("it does not answer in time; try again with a longer --timeout") from error
-    except (ValueError, RecursionError) as error:
-        raise RemoteError(f"it does not answer as jumplabel does: {error}") from error
+        except TimeoutError as error:
+            raise self.wrong("it does not answer in time; try again with a longer --timeout") from error
+        except (ValueError, RecursionError) as error:
+            raise self.wrong(f"it does not answer as jumplabel does: {error}") from error
+
+    def with_fields(self, answer: Answer) -> Answer:
+        """That the command has."""
+        for fields in _ANSWERS[self._command]:
+            if all(_is_of(answer.get(name), kind) for name, kind in fields.items()):
+                return {name: answer[name] for name in fields}
+        raise self.wrong("it does not answer as jumplabel does: a field is missing, or of another type")
+
+    def wrong(self, why: str) -> RemoteError:
+        if self._sent and self._command not in _NO_EFFECT:
+            why += f". The {self._command} may have taken effect all the same: look with 'keys'"
+        return RemoteError(why)
+
+    def readable(self) -> bool:
+        return True
+
+    def readinto(self, buffer: Any) -> int:
+        self._wait()
+        received = self._connection.recv_into(buffer)
+        self._bytes += received
+        if self._end is not None and self._bytes > _MOST_BYTES:
+            raise ValueError("more bytes than any answer has")
+        return received
+
+    def _wait(self) -> None:
+        """From now on, for what is left of the time."""
+        left = None if self._end is None else self._end - time.monotonic()
+        if left is not None and left <= 0:
+            raise TimeoutError
+        self._connection.settimeout(left)
+
+
+def _is_of(value: Any, kind: type) -> bool:
+    if kind is dict and type(value) is dict:  # a level
+        return (type(value.get("name")), type(value.get("number"))) == (str, int)
+    return type(value) is kind
 
 
 def _connect(pid: int, timeout: float) -> socket.socket:
     uid = effective_user(pid)
+    end = time.monotonic() + timeout
     refusals = []
     for path in _folders(pid, uid):
         try:
-            return _connect_in(path, pid, uid, timeout)
+            return _connect_in(path, pid, uid, end)
         except RemoteError as error:
             refusals.append(str(error))
     try:
@@ -118,12 +208,11 @@ def _folders(pid: int, uid: int) -> list[str]:
     return list(found) or [default_folder(uid)]
 
 
-def _connect_in(path: str, pid: int, uid: int, timeout: float) -> socket.socket:
+def _connect_in(path: str, pid: int, uid: int, end: float) -> socket.socket:
     """Raises RemoteError where the folder is not to be trusted, or nobody is there, or not who should be."""
     folder = open_folder(path, {uid, os.geteuid(), 0})
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
-        end = time.monotonic() + timeout
         connection.setblocking(False)
         while True:
             try:

@@ -7,7 +7,7 @@ import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import SimpleQueue
+from queue import Queue
 from typing import Any
 
 from jumplabel.errors import PatternError, RemoteError
@@ -15,6 +15,8 @@ from jumplabel.remote import ask, descendants
 from jumplabel.requests import LONGEST, Answer, line, parse
 
 _AT_ONCE = 16
+_AHEAD = 1000
+"""Toggles that may wait to be printed."""
 
 
 def add(commands: Any) -> None:
@@ -111,7 +113,7 @@ def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> in
 
 
 def _not_reached(pid: int, error: RemoteError) -> int:
-    print(f"jumplabel: process {pid}: {error}", file=sys.stderr, flush=True)
+    print(f"jumplabel: process {pid}: {_escaped(str(error))}", file=sys.stderr, flush=True)
     return 1
 
 
@@ -125,20 +127,24 @@ def _outcome(answer: Answer) -> str:
         one = answer["left_out"] == 1
         follow = "key of a logger follows its level" if one else "keys of loggers follow their levels"
         return f"{answer['left_out']} {follow}: see `level`"
-    return f"{answer['outcome']:<7}  {_printable(answer['key'])}" + (f": {answer['why']}" if "why" in answer else "")
+    why = f": {_escaped(answer['why'])}" if "why" in answer else ""
+    return f"{_escaped(answer['outcome']):<7}  {_printable(answer['key'])}{why}"
 
 
 def _level_change(answer: Answer) -> str:
     levels = [answer[when] for when in ("before", "after") if when in answer]
     change = " -> ".join(f"{_printable(level['name'])} ({level['number']})" for level in levels)
-    why = f": {answer['why']}" if "why" in answer else ""
-    return f"{answer['outcome']:<7}  {_printable(answer['logger'])}" + f"  {change}" * bool(change) + why
+    why = f": {_escaped(answer['why'])}" if "why" in answer else ""
+    return f"{_escaped(answer['outcome']):<7}  {_printable(answer['logger'])}" + f"  {change}" * bool(change) + why
 
 
 def _toggle(answer: Answer) -> str:
     if "lost" in answer:
         return f"... {answer['lost']} toggles more than could be told"
-    at = f"{time.strftime('%H:%M:%S', time.localtime(answer['time']))}.{int(answer['time'] % 1 * 1e6):06}"
+    try:
+        at = f"{time.strftime('%H:%M:%S', time.localtime(answer['time']))}.{int(answer['time'] % 1 * 1e6):06}"
+    except (ValueError, OverflowError, OSError):  # its time is none
+        at = f"{answer['time']:<15}"
     old, new = ("on" if state else "off" for state in (answer["old"], answer["new"]))
     sites = f"{answer['sites']} site" + "s" * (answer["sites"] != 1)
     return f"{at}  {_printable(answer['key'])}  {old} -> {new}  {sites}"
@@ -157,9 +163,14 @@ def _printable(name: str) -> str:
     return name if name.isprintable() else ascii(name)
 
 
+def _escaped(text: str) -> str:
+    """What the other side says, or what contains that, may hold anything, too."""
+    return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
+
+
 def _watch(pids: list[int], request: Answer, arguments: argparse.Namespace) -> int:
     """Until all of them have ended, or Ctrl-C. A thread for each; this one prints."""
-    told: SimpleQueue[tuple[int, Answer | RemoteError | None]] = SimpleQueue()
+    told: Queue[tuple[int, Answer | RemoteError | None]] = Queue(_AHEAD)
 
     def watch(pid: int) -> None:
         try:

@@ -11,10 +11,12 @@ variable                meaning                                                 
 ``JUMPLABEL_SERVE``     call ``serve()``, in its default folder or this one      ``1``, a path
 ======================  =======================================================  ==========
 
-JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in startup.py.
+JUMPLABEL_SERVE counts for nothing under ``python -E`` and ``-I``. JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in
+startup.py.
 """
 
 import os
+import sys
 from collections.abc import Mapping
 
 from jumplabel._engine import lib
@@ -42,6 +44,8 @@ def configure(environment: Mapping[str, str] = os.environ) -> None:
 
 def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
     """Where to serve; "": in the default folder; None: nowhere. Raises SettingError for a path that is not absolute."""
+    if sys.flags.ignore_environment:
+        return None
     text = environment.get("JUMPLABEL_SERVE", "")
     if text in ("", "0"):
         return None

@@ -37,7 +37,7 @@ def _raise():
 
 
 def interrupted_in_a_thread(n, function):
-    """The same, once: an exception within another one's handling stays, up to 3.13 at least, what the thread handles."""
+    """The same: an exception within the handling of another one may leave that one as what the thread handles."""
     struck = []
     thread = threading.Thread(target=lambda: struck.append(interrupted(n, function)))
     thread.start()

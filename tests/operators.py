@@ -40,7 +40,7 @@ def request(command, *patterns):
     return json.dumps({"command": command, "patterns": patterns or ["*"]}).encode() + b"\n"
 
 
-def talk(path, sent):
+def talk(path, sent, when_busy=lambda: None):
     """What is answered to these bytes; again where it is busy."""
     end = time.monotonic() + MANY
     while True:
@@ -51,11 +51,12 @@ def talk(path, sent):
         if not (answers and "busy" in answers[0]):
             return answers
         assert time.monotonic() < end
+        when_busy()
         time.sleep(0.01)
 
 
-def ask(path, command, *patterns):
-    *answers, end = talk(path, request(command, *patterns))
+def ask(path, command, *patterns, **when_busy):
+    *answers, end = talk(path, request(command, *patterns), **when_busy)
     assert end == {"end": True}, end
     return answers
 

@@ -483,20 +483,22 @@ def test_a_process_ends_with_keys_that_are_bound(settings):
 # ---- somebody else watches dicts ----
 
 
+TAKE_ALL_WATCHERS = """
+import ctypes
+add = ctypes.pythonapi.PyDict_AddWatcher
+add.argtypes = [ctypes.c_void_p]
+keep = ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_int, *[ctypes.c_void_p] * 3])(lambda *_: 0)
+while True:
+    try:
+        add(ctypes.cast(keep, ctypes.c_void_p))
+    except RuntimeError:
+        break
+"""
+
+
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
 def test_without_a_watcher_modules_get_a_class():
     run(
-        """
-        import ctypes
-        add = ctypes.pythonapi.PyDict_AddWatcher
-        add.argtypes = [ctypes.c_void_p]
-        keep = ctypes.PYFUNCTYPE(ctypes.c_int, *[ctypes.c_int, *[ctypes.c_void_p] * 3])(lambda *_: 0)
-        while True:
-            try:
-                add(ctypes.cast(keep, ctypes.c_void_p))
-            except RuntimeError:
-                break
-        """,
         LOGGERS,
         """
         assert not name_watch.HEARS_ALL
@@ -509,4 +511,5 @@ def test_without_a_watcher_modules_get_a_class():
         unbind(keys)
         nothing_of_ours_is_left()
         """,
+        first=TAKE_ALL_WATCHERS,
     )

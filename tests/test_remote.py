@@ -1,6 +1,7 @@
 """python -m jumplabel {keys,enable,disable,watch} PID, as an operator runs it, on processes that do not expect it."""
 
 import contextlib
+import json
 import os
 import re
 import signal
@@ -8,6 +9,8 @@ import socket
 import subprocess
 import sys
 import tempfile
+import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -15,6 +18,7 @@ from operators import MANY, connect, wait_for
 
 import jumplabel
 from jumplabel import RemoteError, StaticKey, connections, remote, remote_exec, serve
+from jumplabel.__main__ import main
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
 NOBODY = 65534
@@ -211,9 +215,10 @@ def found(tmp_path, monkeypatch):
     return folder
 
 
-def refusal(pid=None, timeout=MANY):
+def refusal(pid=None, timeout=MANY, command="keys"):
     try:
-        return list(remote.ask(pid or os.getpid(), {"command": "keys", "patterns": ["none"]}, timeout))
+        request = {"command": command, "patterns": ["none"]}
+        return list(remote.ask(pid or os.getpid(), request, timeout))
     except (RemoteError, pytest.fail.Exception) as error:
         return f"{error.__context__}" if isinstance(error, pytest.fail.Exception) else str(error)
 
@@ -246,6 +251,9 @@ def test_an_impostor_is_not_asked(found, monkeypatch):
         process.kill()
 
 
+STATE = b'{"key": "a", "on": true, "users": 0, "sites": 0}\n'
+
+
 @pytest.mark.parametrize(
     ("answer", "why"),
     [
@@ -253,19 +261,78 @@ def test_an_impostor_is_not_asked(found, monkeypatch):
         (b"hello\n", "does not answer as jumplabel does"),
         (b"1\n", "does not answer as jumplabel does"),
         (b"[" * 100_000 + b"\n", "does not answer as jumplabel does"),
-        (b'{"key": "a"}\n', "broke off"),
+        (STATE, "broke off"),
         (b'{"error": "because"}\n', "it refuses: because"),
+        (b'{"error": 1}\n', "a field is missing, or of another type"),
+        (b'{"x": 1}\n{"end": true}\n', "a field is missing, or of another type"),
+        (b'{"key": "a", "on": 1, "users": 0, "sites": 0}\n{"end": true}\n', "a field is missing, or of another type"),
+        (b'{"watching": []}\n', "a field is missing, or of another type"),
         (None, "does not answer in time"),
     ],
 )
-def test_an_answer_that_is_none(monkeypatch, answer, why):
+def test_an_answer_that_is_none(theirs, answer, why):
+    if answer is not None:
+        theirs.sendall(answer)
+        theirs.shutdown(socket.SHUT_WR)
+    assert why in refusal(timeout=0.05 if answer is None else MANY)
+
+
+@pytest.fixture
+def theirs(monkeypatch):
+    """The process's end of our connection, in the hands of a test."""
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(remote, "_connect", lambda pid, timeout: ours)
     with theirs:
-        if answer is not None:
-            theirs.sendall(answer)
+        yield theirs
+
+
+@pytest.mark.parametrize(
+    ("piece", "pause", "why"),
+    [
+        (STATE, 0, "more lines than any answer has"),
+        (STATE.replace(b"a", b"a" * 200), 0, "more bytes than any answer has"),
+        (b"[", 0.001, "does not answer in time"),
+    ],
+)
+def test_an_answer_without_an_end_is_given_up(theirs, monkeypatch, piece, pause, why):
+    monkeypatch.setattr(remote, "_MOST_LINES", 500)
+    monkeypatch.setattr(remote, "_MOST_BYTES", 1000 * len(STATE))
+
+    def send():
+        with contextlib.suppress(OSError):
+            for _ in range(2000):
+                theirs.sendall(piece)
+                time.sleep(pause)
             theirs.shutdown(socket.SHUT_WR)
-        assert why in refusal(timeout=0.05)
+
+    thread = threading.Thread(target=send)
+    thread.start()
+    assert why in refusal(timeout=0.05 if pause else MANY)
+    thread.join()
+
+
+@pytest.mark.parametrize(("command", "may"), [("enable", True), ("keys", False)])
+def test_what_was_asked_may_have_taken_effect(theirs, command, may):
+    assert ("may have taken effect all the same: look with 'keys'" in refusal(timeout=0.2, command=command)) == may
+
+
+@pytest.mark.parametrize(
+    ("command", "answer"),
+    [
+        ("enable", {"key": "a", "outcome": "\x1b[2J"}),
+        ("enable", {"key": "a", "outcome": "refused", "why": "\x1b[2J"}),
+        ("enable", {"error": "\x1b[2J"}),
+        ("watch", {"time": 1e300, "key": "\x1b[2J", "old": False, "new": True, "sites": 1}),
+    ],
+)
+def test_nothing_that_is_answered_reaches_the_terminal_as_it_is(theirs, monkeypatch, capsys, command, answer):
+    if command == "watch":
+        theirs.sendall(b'{"watching": []}\n')
+    theirs.sendall(json.dumps(answer).encode() + b'\n{"end": true}\n')
+    monkeypatch.setattr(sys, "argv", ["jumplabel", command, str(os.getpid()), "a"])
+    main()
+    out, errors = capsys.readouterr()
+    assert r"\x1b[2J" in out + errors and "\x1b" not in out + errors
 
 
 def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
@@ -275,7 +342,7 @@ def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
         key = StaticKey("shop.tracing")
         request = {"command": "keys", "patterns": [key.name]}
         with pytest.raises(RemoteError, match="busy"):
-            list(remote.ask(os.getpid(), request, 0.1))
+            list(remote.ask(os.getpid(), request, 0.5))
         monkeypatch.setattr(remote.time, "sleep", lambda seconds: held.close())
         assert [answer["key"] for answer in remote.ask(os.getpid(), request, MANY)] == [key.name]
         assert held.fileno() < 0
@@ -328,7 +395,7 @@ def test_one_that_cannot_be_reached_is_named_and_the_others_are_served(start, ru
     folder = process_folder(process)
     wait_for(lambda: len(os.listdir(folder)) == 3 and f"{workers[1]}.sock" not in os.listdir(folder))
     os.kill(int(workers[1]), signal.SIGSTOP)
-    output = run("enable", "--tree", "--timeout", "0.3", process.pid, "*.tracing", status=1)
+    output = run("enable", "--tree", "--timeout", "2", process.pid, "*.tracing", status=1)
     assert f"process {workers[1]}: it serves no socket" in output and output.count("it serves no socket") == 1
     for pid in (process.pid, workers[0], workers[2]):
         assert f"{pid:>7}  changed  shop.tracing\n" in output
@@ -338,7 +405,7 @@ def test_one_that_cannot_be_reached_is_named_and_the_others_are_served(start, ru
 def test_a_server_that_is_stopped_does_not_answer(start, run):
     process = start(FOREVER, **SERVED)
     os.kill(process.pid, signal.SIGSTOP)
-    assert "does not answer in time" in run("keys", "--timeout", "0.2", process.pid, status=1)
+    assert "does not answer in time" in run("keys", "--timeout", "0.5", process.pid, status=1)
 
 
 def test_watching_a_tree(start, environment):

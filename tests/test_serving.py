@@ -10,7 +10,9 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from operators import ask, connect, descriptors, lines, request, rest, states, talk, wait_for
@@ -125,6 +127,44 @@ def test_what_another_error_refuses_is_told_too(server, keys, monkeypatch):
     monkeypatch.setattr(StaticKey, "enable", fail)
     (answer,) = ask(server.path, "enable", "rack.tracing")
     assert answer == {"key": "rack.tracing", "outcome": "refused", "why": "MemoryError('just now')"}
+
+
+@pytest.fixture
+def clock(server, monkeypatch):
+    """The server's: a list of the time, which only a test moves on."""
+    now = [time.monotonic()]
+    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
+    return now
+
+
+@pytest.mark.parametrize(("seconds", "all_of_it"), [(0.2, True), (0.4, False)])
+def test_who_reads_slowly_has_a_time_for_it_all(server, clock, monkeypatch, seconds, all_of_it):
+    """So many go by with each 64 KiB that are read."""
+    monkeypatch.setattr(connections, "_LONG_TURN", float("inf"))  # they go by within a turn, too
+    kept = [StaticKey(f"kept.{n}.{'x' * 1000}") for n in range(4000)]
+    received = b""
+    with connect(server.path) as connection:
+        connection.sendall(request("keys", "kept.*"))
+        while data := connection.recv(1 << 14):
+            received += data
+            clock[0] += seconds * len(data) / (1 << 16)
+    assert received.endswith(b'{"end": true}\n') == all_of_it
+    assert received.count(b"\n") == len(kept) + 1 if all_of_it else 1 << 20 < len(received) < 3 << 20
+
+
+def test_what_others_toggles_take_is_nobodys_slowness(server, clock, monkeypatch):
+    kept = [StaticKey(f"kept.{n}.{'x' * 1000}") for n in range(1000)]
+
+    def toggles(request):
+        clock[0] += 100
+        yield requests.END
+
+    with connect(server.path) as connection:
+        connection.sendall(request("keys", "kept.*"))
+        wait_for(lambda: any(client.out for client in list(server._connections._clients.values())))
+        monkeypatch.setattr(requests, "answers", toggles)
+        assert ask(server.path, "enable", "none") == ask(server.path, "enable", "none") == []
+        assert rest(connection).count(b"\n") == len(kept) + 1
 
 
 # ---- what is not a request ----

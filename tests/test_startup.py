@@ -227,6 +227,12 @@ print(keyed.tracing.count, any(type(finder).__module__.startswith("jumplabel.") 
     assert python(script, **values) == (["True", "1 True"], "")
 
 
+def test_an_interpreter_that_ignores_the_environment_serves_nobody(python, tmp_path):
+    script = "from jumplabel import serving; print(len(serving._servers))"
+    for options, servers in (["-E"], "0"), (["-I"], "0"), ([], "1"):
+        assert python(script, *options, JUMPLABEL_SERVE=str(tmp_path / "sockets")) == ([servers], "")
+
+
 def test_a_wrong_value_is_told_and_the_process_goes_on(python):
     out, errors = python("print('goes on')", JUMPLABEL_INSTRUMENT="loging:shop")
     assert out == ["goes on"]
