@@ -230,11 +230,13 @@ def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
                     _bring_up_to_date([])
                 return result
             finally:
-                if _depth == 1:
-                    for made in _popped(_untold):
-                        toggles += made()
-                    _forget_those_left()
-                _depth -= 1
+                try:
+                    if _depth == 1:
+                        for made in _popped(_untold):
+                            toggles += made()
+                        _forget_those_left()
+                finally:
+                    _depth -= 1  # a signal handler may have raised
     finally:
         if toggles:
             tell_all(toggles)
