@@ -13,6 +13,7 @@ worked out again where something has changed meanwhile (``turn``).
 """
 
 import logging
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
@@ -242,11 +243,13 @@ def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
             tell_all(toggles)
 
 
-def _key_is_gone(its_address: int, _: object) -> None:
+def _key_is_gone(its_address: int, _: object, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
     """Anywhere, as the collector runs: so nothing changes under the feet of whoever is here, and nobody waits."""
+    if is_finalizing():  # the interpreter empties modules as it ends
+        return
     _left.append(its_address)
     lock = logging._lock  # type: ignore[attr-defined]
-    if lock is not None and lock.acquire(blocking=False):  # the interpreter empties modules as it ends
+    if lock.acquire(blocking=False):
         try:
             if _depth == 0:
                 _exclusively(_nothing)

@@ -6,6 +6,7 @@ what is stored in its dict directly, or in a class, is not heard of there.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from weakref import ref
 
 from jumplabel._engine import ffi, lib
+from jumplabel.errors import JumpLabelError
 
 NOT_FOUND = object()
 STALE = lib.TURN_STALE
@@ -41,8 +43,14 @@ class _Listeners:
 listeners = _Listeners()
 
 
-def _settle() -> None:
-    listeners.settle()
+def _settle(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    """Between any two instructions of any thread. What else is raised is a signal handler's, for whoever runs."""
+    if is_finalizing():  # the interpreter empties modules as it ends
+        return
+    try:
+        listeners.settle()
+    except (JumpLabelError, RecursionError) as error:
+        lib.call_site_unraisable(id(error), id(_settle))
 
 
 def _start() -> tuple[Any, Any, Any, Any, Any]:
