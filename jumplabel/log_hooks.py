@@ -63,11 +63,10 @@ def _setattr(kind: Any, past_lock: bool) -> Any:
         if not listeners.concerns(self):
             _look_again_after(change, self, name, past_lock)
             return
-        own = vars(self)
-        if (name in own and own[name] is value) or isinstance(vars(kind).get(name), property):
-            change()  # nothing, or what comes back here
-        else:
-            _make(change, self, name, {**own, name: value}, past_lock)
+        if _is_set_by_code(type(self), name):
+            _look_again_after(change, self, name, past_lock)  # what that sets comes back here
+        else:  # also the value that it has: another thread may be about to set another
+            _make(change, self, name, {**vars(self), name: value}, past_lock)
 
     return __setattr__
 
@@ -97,6 +96,12 @@ def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) 
     change()
     if listeners.concerns(changed):
         _make(lambda: None, changed, name, vars(changed), past_lock)
+
+
+def _is_set_by_code(kind: type, name: str) -> bool:
+    """By a property, or what is like one."""
+    first = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+    return not _is_special(name) and hasattr(type(first), "__set__")
 
 
 def _is_special(name: str) -> bool:

@@ -17,6 +17,7 @@ import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
@@ -81,16 +82,22 @@ class LogKey(StaticKey):
         except TypeError as error:
             raise StaticKeyError(f"{what}: no logger that can be followed") from error
 
-        def find_or_make() -> LogKey:
-            shared = _shared.get((id(logger), method, level))
-            if shared is None or shared._follows.place() is not logger:
-                shared = cls.__new__(cls)
-                of_level = "" if level is None else f":{level}"
-                shared._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
-                _shared[id(logger), method, level] = shared
-            return shared
+        def shared(made: LogKey | None) -> LogKey | None:
+            key = _shared.get((id(logger), method, level))
+            if key is None or key._follows.place() is not logger:
+                key = made
+                if made is not None:
+                    _shared[id(logger), method, level] = made
+            return key
 
-        return _exclusively(find_or_make)
+        key = _exclusively(shared, None)
+        if key is None:  # made without the lock: to name it takes another one, whose owner may just want to log
+            made = cls.__new__(cls)
+            of_level = "" if level is None else f":{level}"
+            made._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
+            key = _exclusively(shared, made)
+        assert key is not None
+        return key
 
     def _refuse(self) -> NoReturn:
         logger = self._follows.found()
@@ -366,16 +373,18 @@ def _bring_up_to_date(some: list[_Follows] | None) -> None:
     try:
         _turn(partial(_as_they_are, looked_up, some is None))
     except BaseException:
-        name_watch.touched.update(follows.address for follows in looked_up)  # the next one makes up for it
+        name_watch.touched.update(map(attrgetter("address"), looked_up))  # the next one makes up for it
         raise
 
 
 def _as_they_are(some: list[_Follows], all_of_them: bool) -> tuple[list[int], list[int]]:
-    while name_watch.touched:
-        follows = _bound.get(name_watch.touched.pop())
+    for its_address in list(name_watch.touched):
+        follows = _bound.get(its_address)
+        if follows is not None:
+            some.append(follows)  # for the next time, too, if there is one; first: a signal handler may raise
+        name_watch.touched.discard(its_address)
         if follows is not None:
             follows.look_up()
-            some.append(follows)  # for the next time, too, if there is one
     look = Look(_concerned)
     result = _compare(list(_bound.values()) if all_of_them else some, look)
     if name_watch.watch_classes(look.kinds, DECISIVE):
@@ -401,7 +410,7 @@ def _through(changed: object, attributes: dict[str, Any] | None, change: Callabl
     """
 
     def work() -> None:
-        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+        affected = _affected(changed)
         before = [follows.depends for follows in affected]
         after = before
         off: list[int] = []
@@ -423,13 +432,18 @@ def _through(changed: object, attributes: dict[str, Any] | None, change: Callabl
             change()
             done = attributes is not None and _are_the_same(vars(changed), attributes)
         finally:
-            if not done or _turn_if(expected, [], off):
-                _bring_up_to_date(affected)
+            now = _affected(changed)  # another thread, or a signal handler, may have had a name stand for it meanwhile
+            if not done or now != affected or _turn_if(expected, [], off):
+                _bring_up_to_date(list(dict.fromkeys(affected + now)))
             else:
                 for follows, depends in zip(affected, after, strict=True):
                     follows.depends = depends
 
     _exclusively(work)
+
+
+def _affected(changed: object) -> list[_Follows]:
+    return [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
 
 
 def _are_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -440,7 +454,7 @@ def _past_lock(changed: object, change: Callable[[], None]) -> None:
     """The same, where we must not wait for the lock: turn all on that it concerns, and look when the lock is free."""
 
     def go_on() -> None:
-        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+        affected = _affected(changed)
         name_watch.touched.update(follows.address for follows in affected)
         name_watch.changed()
         _turn(lambda: ([follows.address for follows in affected if not follows.engine_key.enabled], []))
@@ -470,11 +484,12 @@ def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
     def work() -> None:
         addresses = list(keys)
         _turn(lambda: ([each for each in addresses if each in _bound and not _bound[each].engine_key.enabled], []))
+        name_watch.touched.update(addresses)  # first, too: a signal handler may raise behind the change
         try:
             change()
         finally:
-            name_watch.changed()
             name_watch.touched.update(addresses)
+            name_watch.changed()
             _bring_up_to_date([])
 
     _exclusively(work)

@@ -5,11 +5,12 @@ import signal
 import sys
 
 import pytest
-from loggers import WATCHED, keys_of, states
+from loggers import WATCHED, keys_of
 from processes import run
+from sites import in_thread
 
-from jumplabel import errors, log_keys, name_watch
-from jumplabel.log_keys import bind
+from jumplabel import StaticKey, errors, log_hooks, log_keys, name_watch
+from jumplabel.log_keys import LogKey, bind
 
 
 class Interrupted(BaseException):
@@ -26,6 +27,35 @@ def interrupt():
     before = signal.signal(signal.SIGUSR1, raises)
     yield lambda *_: signal.raise_signal(signal.SIGUSR1)
     signal.signal(signal.SIGUSR1, before)
+
+
+def at_each_line(module, functions, work, others, check):
+    """Do some work, again and again, with others' once in the middle of it: each time one line further on."""
+    number, done = 0, False
+    while not done:
+        number, done, left = number + 1, True, number
+
+        def trace(frame, event, _):
+            nonlocal left, done
+            if frame.f_code.co_filename != module.__file__ or frame.f_code.co_name not in functions:
+                return trace if event == "call" else None
+            if event == "line":
+                left -= 1
+                if left == -1:
+                    done = False
+                    others()
+            return trace
+
+        before = sys.gettrace()
+        sys.settrace(trace)
+        try:
+            work()
+        except Interrupted:
+            pass
+        finally:
+            sys.settrace(before)
+        check()
+    assert number > 5
 
 
 def test_a_signal_handler_that_raises_at_the_end_of_a_change(logger, shop, monkeypatch, interrupt):
@@ -57,7 +87,7 @@ def test_what_is_raised_between_two_instructions(logger, shop, monkeypatch, rais
     try:
         shop.logger = logging.getLogger("another")
         for _ in range(10):
-            int()
+            id(shop)
     except BaseException as error:
         passed.append(type(error))
     ours = raised in (errors.PatchError, RecursionError)
@@ -84,3 +114,85 @@ def test_nothing_is_said_at_the_end_of_the_interpreter(tmp_path):
         buy = shop.buy
         """
     )
+
+
+def test_a_value_that_is_set_again_while_another_thread_sets_another(logger, shop):
+    logger.setLevel(10)
+    (key,) = keys_of(shop, "logger", methods=["debug"])
+    bind([key])
+
+    def check():
+        assert key.enabled or logger.disabled
+
+    logger.disabled = False
+    at_each_line(
+        log_hooks,
+        ["__setattr__", "_make"],
+        lambda: setattr(logger, "disabled", False),
+        lambda: in_thread(setattr, logger, "disabled", True),
+        check,
+    )
+
+
+def test_a_name_that_comes_to_stand_for_a_logger_while_that_changes(logger, shop):
+    other = logging.getLogger(logger.name + " other")
+    other.setLevel(10)
+    logger.setLevel(60)
+    (key,) = keys_of(shop, "logger", methods=["debug"])
+    and_another = keys_of(shop, "other", methods=["debug"], name="another")
+    shop.other = other
+    bind([key, *and_another])
+
+    def check():
+        assert key.enabled == (shop.logger is other)
+        shop.logger = logger
+        other.disabled = True
+        assert not key.enabled
+
+    check()
+    at_each_line(
+        log_keys,
+        ["work", "_through"],
+        lambda: setattr(other, "disabled", False),
+        lambda: setattr(shop, "logger", other),
+        check,
+    )
+
+
+def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
+    other = logging.getLogger(logger.name + " other")
+    other.setLevel(10)
+    logger.setLevel(60)
+    (key,) = keys_of(shop, "logger", methods=["debug"])
+    bind([key])
+
+    def rebind():
+        setattr(shop, "logger", other)  # noqa: B010  # behind a call names are settled
+
+    def interrupt():
+        raise Interrupted
+
+    def check():
+        logging.getLogger("tests another").setLevel(10)
+        assert key.enabled == (shop.logger is other)
+        shop.logger = logger
+        id(shop)
+        assert not key.enabled
+
+    check()
+    functions = ["work", "_rebind", "_bring_up_to_date", "_as_they_are", "look_up", "_watch_only", "_turn"]
+    at_each_line(log_keys, functions, rebind, interrupt, check)
+
+
+def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
+    """While it is named, another thread has the lock, and asks for the same."""
+    found = []
+
+    def make(key, *arguments):
+        monkeypatch.undo()
+        in_thread(lambda: found.append(LogKey.of(logger, "debug")))
+        LogKey._make(key, *arguments)
+
+    monkeypatch.setattr(LogKey, "_make", make)
+    key = LogKey.of(logger, "debug")
+    assert [key] == found and LogKey.of(logger, "debug") is key and isinstance(key, StaticKey)
