@@ -24,7 +24,7 @@ class _Listeners:
         self.concerns: Callable[[object], bool] = lambda changed: False
         self.through: Callable[[object, dict[str, Any] | None, Change], None] = _just_do
         self.past_lock: Callable[[object, Change], None] = lambda changed, change: change()
-        self.cleared: Callable[[Change], None] = lambda clear: clear()
+        self.cleared: Callable[[Change, bool], None] = lambda clear, holds: clear()
 
 
 def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change) -> None:
@@ -118,10 +118,10 @@ class Cache(dict[Any, Any]):
     __slots__ = ()
 
     def clear(self) -> None:
+        caller = sys._getframe(1).f_code
         try:
-            listeners.cleared(super().clear)
+            listeners.cleared(super().clear, caller is _CLEAR)
         except BaseException:
-            caller = sys._getframe(1).f_code
             if caller is _CLEAR and "_releaseLock" in caller.co_names:
                 logging._lock.release()  # type: ignore[attr-defined]  # up to 3.12 it is left locked by what raises
             raise

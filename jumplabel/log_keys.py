@@ -13,6 +13,7 @@ worked out again where something has changed meanwhile (``turn``).
 """
 
 import logging
+import re
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
@@ -28,7 +29,7 @@ from jumplabel.errors import StaticKeyError
 from jumplabel.keys import StaticKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
 from jumplabel.name_watch import NOT_FOUND, Watch
-from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all
+from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
 
 R = TypeVar("R")
 Level = int | tuple[str, ...] | None
@@ -223,12 +224,24 @@ _depth = 0
 """How often we are here, under the lock."""
 
 
-def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
-    """What is turned meanwhile is told behind it. Whoever changes a logger may still hold the lock of ``logging``."""
+def _exclusively(
+    work: Callable[..., R], *arguments: Any, wait: bool = True, tell: bool = True, held: int = 0
+) -> R | None:
+    """Do it under the lock; what is turned meanwhile is told behind it.
+
+    wait    for the lock; where it is not free, and this says no, nothing is done, and None returned
+    tell    in this thread, unless it holds the lock of ``logging`` more often than ``held``: then others may wait for
+            it who have what the callbacks need, and a thread of ours tells
+    """
     global _depth
     toggles: list[Toggle] = []
+    lock = logging._lock  # type: ignore[attr-defined]
+    tell = tell and (not callbacks or _times_held(lock) <= held)
+    taken = False
     try:
-        with logging._lock:  # type: ignore[attr-defined]
+        for taken in map(lock.acquire, (wait,)):  # behind a call a signal handler might raise before we know
+            if not taken:
+                return None
             _depth += 1
             try:
                 if name_watch.turned and _depth == 1:
@@ -246,8 +259,33 @@ def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
                 finally:
                     _depth -= 1  # a signal handler may have raised
     finally:
+        if taken:
+            lock.release()
         if toggles:
+            _tell(toggles, lock) if tell else tell_elsewhere(toggles)
+    return None
+
+
+def _times_held(lock: Any) -> int:
+    """How often this thread has taken it."""
+    if not lock._is_owned():
+        return 0
+    count = re.search(r"\bcount=(\d+)", repr(lock))
+    return int(count[1]) if count else 100
+
+
+def _tell(toggles: list[Toggle], lock: Any) -> None:
+    """``Manager._clear_cache`` may have the lock, and is done with it."""
+    if not lock._is_owned():
+        tell_all(toggles)
+        return
+    state = None
+    try:
+        for state in map(type(lock)._release_save, (lock,)):  # noqa: B007
             tell_all(toggles)
+    finally:
+        if state is not None:
+            lock._acquire_restore(state)
 
 
 def _key_is_gone(its_address: int, _: object, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
@@ -255,13 +293,7 @@ def _key_is_gone(its_address: int, _: object, is_finalizing: Callable[[], bool] 
     if is_finalizing():  # the interpreter empties modules as it ends
         return
     _left.append(its_address)
-    lock = logging._lock  # type: ignore[attr-defined]
-    if lock.acquire(blocking=False):
-        try:
-            if _depth == 0:
-                _exclusively(_nothing)
-        finally:
-            lock.release()
+    _exclusively(_nothing, wait=False, tell=False)
 
 
 def _forget_those_left() -> None:
@@ -467,15 +499,15 @@ def _past_lock(changed: object, change: Callable[[], None]) -> None:
         _settle()
 
 
-def _clear(clear: Callable[[], None]) -> None:
-    """The cache of a root is cleared: some level may be another one."""
+def _clear(clear: Callable[[], None], is_held: bool) -> None:
+    """The cache of a root is cleared: some level may be another one. Whoever does so may have taken the lock for it."""
 
     def work() -> None:
         clear()
         name_watch.changed()
         _bring_up_to_date(None)
 
-    _exclusively(work)
+    _exclusively(work, held=int(is_held))
 
 
 def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
@@ -497,11 +529,7 @@ def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
 
 def _settle() -> None:
     """Names have changed, and their keys are on. Where another thread has the lock they stay so until it is here."""
-    if logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
-        try:
-            _exclusively(_bring_up_to_date, [])
-        finally:
-            logging._lock.release()  # type: ignore[attr-defined]
+    _exclusively(_bring_up_to_date, [], wait=False, tell=False)
 
 
 log_hooks.listeners.concerns = lambda thing: id(thing) in _concerned

@@ -3,13 +3,16 @@
 import logging
 import signal
 import sys
+import threading
+import time
 
 import pytest
 from loggers import WATCHED, keys_of
 from processes import run
 from sites import in_thread
 
-from jumplabel import StaticKey, errors, log_hooks, log_keys, name_watch
+import jumplabel
+from jumplabel import StaticKey, errors, log_hooks, log_keys, name_watch, toggles
 from jumplabel.log_keys import LogKey, bind
 
 
@@ -190,9 +193,73 @@ def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
 
     def make(key, *arguments):
         monkeypatch.undo()
-        in_thread(lambda: found.append(LogKey.of(logger, "debug")))
+        thread = threading.Thread(target=lambda: found.append(LogKey.of(logger, "debug")), daemon=True)
+        thread.start()
+        thread.join(2)
         LogKey._make(key, *arguments)
 
     monkeypatch.setattr(LogKey, "_make", make)
     key = LogKey.of(logger, "debug")
     assert [key] == found and LogKey.of(logger, "debug") is key and isinstance(key, StaticKey)
+
+
+@pytest.fixture
+def told():
+    """The threads in which toggles were told; each waits for the lock of ``logging`` in another one meanwhile."""
+    threads = []
+
+    def tell(toggle):
+        def take():
+            with logging._lock:
+                pass
+
+        thread = threading.Thread(target=take, daemon=True)
+        thread.start()
+        thread.join(2)
+        threads.append("stuck" if thread.is_alive() else threading.get_ident())
+
+    jumplabel.on_toggle(tell)
+    yield threads
+    jumplabel.off_toggle(tell)
+
+
+def wait_for(condition):
+    end = time.monotonic() + 5
+    while not condition() and time.monotonic() < end:
+        time.sleep(0.001)
+    assert condition()
+
+
+def test_callbacks_are_called_without_the_lock(logger, shop, told):
+    logger.setLevel(10)
+    keys = keys_of(shop, "logger", methods=["debug"])
+    logger.isEnabledFor(10)  # which is kept, until the caches are cleared
+    bind(keys)
+    here = threading.get_ident()
+    for level in (60, 10, 60):
+        logger.setLevel(level)
+        logger.isEnabledFor(10)
+    assert told == [here] * 3
+
+
+def test_callbacks_are_called_elsewhere_while_the_lock_is_held(logger, shop, told):
+    logger.setLevel(10)
+    keys = keys_of(shop, "logger", methods=["debug"])
+    logger.isEnabledFor(10)
+    bind(keys)
+    with logging._lock:
+        logger.setLevel(60)
+        logger.setLevel(10)
+    wait_for(lambda: len(told) == 2)
+    assert "stuck" not in told and threading.get_ident() not in told
+    wait_for(lambda: not toggles._teller)
+
+
+@pytest.mark.skipif(not WATCHED, reason="there are no watchers")
+def test_callbacks_are_called_elsewhere_where_a_name_is_rebound(logger, shop, told):
+    logger.setLevel(60)
+    keys = keys_of(shop, "logger", methods=["debug"])
+    bind(keys)
+    shop.logger = None
+    wait_for(lambda: len(told) == 2)
+    assert "stuck" not in told and told[1] != threading.get_ident()
