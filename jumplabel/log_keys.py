@@ -261,7 +261,7 @@ def _exclusively(
     finally:
         if taken:
             lock.release()
-        if toggles:
+        if toggles and callbacks:
             _tell(toggles, lock) if tell else tell_elsewhere(toggles)
     return None
 
