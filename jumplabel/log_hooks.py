@@ -22,12 +22,12 @@ class _Listeners:
 
     def __init__(self) -> None:
         self.concerns: Callable[[object], bool] = lambda changed: False
-        self.through: Callable[[object, dict[str, Any] | None, Change], None] = _just_do
+        self.through: Callable[[object, dict[str, Any] | None, Change, bool], None] = _just_do
         self.past_lock: Callable[[object, Change], None] = lambda changed, change: change()
         self.cleared: Callable[[Change, bool], None] = lambda clear, holds: clear()
 
 
-def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change) -> None:
+def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change, wait: bool) -> None:
     change()
 
 
@@ -84,11 +84,15 @@ def _delattr(kind: Any, past_lock: bool) -> Any:
     return __delattr__
 
 
+_BEFORE_LOCK = ("level", "_disable")
+"""What ``logging`` sets before it takes its lock to clear the caches: so to wait for that here is nothing new."""
+
+
 def _make(change: Change, changed: Any, name: str, attributes: dict[str, Any], past_lock: bool) -> None:
     if past_lock:
         listeners.past_lock(changed, change)
     else:
-        listeners.through(changed, None if _is_special(name) else attributes, change)
+        listeners.through(changed, None if _is_special(name) else attributes, change, name in _BEFORE_LOCK)
 
 
 def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) -> None:

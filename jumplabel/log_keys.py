@@ -435,13 +435,14 @@ def _compare(some: list[_Follows], look: Look) -> tuple[list[int], list[int]]:
     return on, off
 
 
-def _through(changed: object, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
+def _through(changed: object, attributes: dict[str, Any] | None, change: Callable[[], None], wait: bool) -> None:
     """Make a change of an object: before it, turn on what it turns on, and after it, off the others.
 
     attributes    that the object will have, as far as we can tell
+    wait          for the lock; or else it is made past that where it is taken
     """
 
-    def work() -> None:
+    def work() -> bool:
         affected = _affected(changed)
         before = [follows.depends for follows in affected]
         after = before
@@ -470,8 +471,11 @@ def _through(changed: object, attributes: dict[str, Any] | None, change: Callabl
             else:
                 for follows, depends in zip(affected, after, strict=True):
                     follows.depends = depends
+        return True
 
-    _exclusively(work)
+    # A handler that sets attributes has a lock which whoever has that of logging may wait for.
+    if not _exclusively(work, wait=wait):
+        _past_lock(changed, change)
 
 
 def _affected(changed: object) -> list[_Follows]:

@@ -263,3 +263,62 @@ def test_callbacks_are_called_elsewhere_where_a_name_is_rebound(logger, shop, to
     shop.logger = None
     wait_for(lambda: len(told) == 2)
     assert "stuck" not in told and told[1] != threading.get_ident()
+
+
+class Elsewhere:
+    """Another thread that has the lock of ``logging``."""
+
+    def __enter__(self):
+        taken, self.done = threading.Event(), threading.Event()
+
+        def hold():
+            with logging._lock:
+                taken.set()
+                self.done.wait(2)
+
+        self.thread = threading.Thread(target=hold)
+        self.thread.start()
+        taken.wait()
+
+    def __exit__(self, *_):
+        assert self.thread.is_alive()  # nobody has waited for it
+        self.done.set()
+        self.thread.join()
+
+
+def test_an_attribute_is_set_without_waiting_for_the_lock(logger, shop):
+    logger.setLevel(10)
+    keys = keys_of(shop, "logger", methods=["debug"])
+    bind(keys)
+    logger.disabled = True
+    assert not keys[0].enabled
+    with Elsewhere():
+        logger.disabled = False
+        assert keys[0].enabled
+        logger.disabled = True
+        assert keys[0].enabled
+    logging.getLogger("tests another").setLevel(10)
+    assert not keys[0].enabled
+
+
+def test_a_property_of_a_logger_is_set_without_the_lock(logger, shop):
+    held = []
+
+    class Logger(logging.Logger):
+        @property
+        def tag(self):
+            return self.level
+
+        @tag.setter
+        def tag(self, value):
+            held.append(logging._lock._is_owned())
+            self.disabled = value
+
+    shop.logger = Logger("of its own", 10)
+    keys = keys_of(shop, "logger", methods=["debug"])
+    bind(keys)
+    states = []
+    for value in (True, False):
+        shop.logger.tag = value
+        states.append(keys[0].enabled)
+    assert held == [False, False] and states == [False, True]
