@@ -192,9 +192,9 @@ def _attribute(holder: Any, name: str) -> tuple[Any, list[tuple[Any, str]]]:
     usual: Any = next((usual for usual in (ModuleType, type) if issubclass(kind, usual)), None)
     if usual is None or kind.__getattribute__ is not usual.__getattribute__:
         return NOT_FOUND, []
+    depends: list[tuple[Any, str]] = [(base, name) for base in kind.__mro__ if can_change(base)]  # it may come first
     if any(name in vars(base) for base in kind.__mro__):
-        return NOT_FOUND, []
-    depends = []
+        return NOT_FOUND, depends
     for space in holder.__mro__ if usual is type else (holder,):
         if not isinstance(space, type) or can_change(space):
             depends.append((space, name))

@@ -322,3 +322,20 @@ def test_a_property_of_a_logger_is_set_without_the_lock(logger, shop):
         shop.logger.tag = value
         states.append(keys[0].enabled)
     assert held == [False, False] and states == [False, True]
+
+
+@pytest.mark.skipif(not WATCHED, reason="there are no watchers")
+def test_an_attribute_that_a_metaclass_gets(logger, shop):
+    other = logging.getLogger(logger.name + " other")
+    other.setLevel(10)
+    logger.setLevel(60)
+    meta = type("Meta", (type,), {})
+    shop.Cart = meta("Cart", (), {"logger": logger})
+    (key,) = keys_of(shop, "Cart", "logger", methods=["debug"])
+    bind([key])
+    assert not key.enabled
+    meta.logger = property(lambda kind: other)
+    assert shop.Cart.logger is other and key.enabled
+    del meta.logger
+    id(shop)
+    assert shop.Cart.logger is logger and not key.enabled
