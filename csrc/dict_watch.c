@@ -109,11 +109,7 @@ static int settle_now(void *unused)
     waiting = false;
     PyObject *result = PyObject_CallNoArgs(settle);
     Py_XDECREF(result);
-    if (!result && !PyErr_ExceptionMatches(PyExc_Exception))
-        return -1; /* KeyboardInterrupt, of a signal handler, is for whoever runs */
-    if (!result)
-        PyErr_WriteUnraisable(settle);
-    return 0;
+    return result ? 0 : -1; /* what a signal handler raised is for whoever runs */
 }
 
 /* Where there is no place for another call the keys stay on, until somebody settles for another reason. */

@@ -22,12 +22,12 @@ class _Listeners:
 
     def __init__(self) -> None:
         self.concerns: Callable[[object], bool] = lambda changed: False
-        self.through: Callable[[object, dict[str, Any] | None, Change], None] = _just_do
+        self.through: Callable[[object, dict[str, Any] | None, Change, bool], None] = _just_do
         self.past_lock: Callable[[object, Change], None] = lambda changed, change: change()
-        self.cleared: Callable[[Change], None] = lambda clear: clear()
+        self.cleared: Callable[[Change, bool], None] = lambda clear, holds: clear()
 
 
-def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change) -> None:
+def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change, wait: bool) -> None:
     change()
 
 
@@ -63,11 +63,10 @@ def _setattr(kind: Any, past_lock: bool) -> Any:
         if not listeners.concerns(self):
             _look_again_after(change, self, name, past_lock)
             return
-        own = vars(self)
-        if (name in own and own[name] is value) or isinstance(vars(kind).get(name), property):
-            change()  # nothing, or what comes back here
-        else:
-            _make(change, self, name, {**own, name: value}, past_lock)
+        if _is_set_by_code(type(self), name):
+            _look_again_after(change, self, name, past_lock)  # what that sets comes back here
+        else:  # also the value that it has: another thread may be about to set another
+            _make(change, self, name, {**vars(self), name: value}, past_lock)
 
     return __setattr__
 
@@ -85,11 +84,15 @@ def _delattr(kind: Any, past_lock: bool) -> Any:
     return __delattr__
 
 
+_BEFORE_LOCK = ("level", "_disable")
+"""What ``logging`` sets before it takes its lock to clear the caches: so to wait for that here is nothing new."""
+
+
 def _make(change: Change, changed: Any, name: str, attributes: dict[str, Any], past_lock: bool) -> None:
     if past_lock:
         listeners.past_lock(changed, change)
     else:
-        listeners.through(changed, None if _is_special(name) else attributes, change)
+        listeners.through(changed, None if _is_special(name) else attributes, change, name in _BEFORE_LOCK)
 
 
 def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) -> None:
@@ -97,6 +100,12 @@ def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) 
     change()
     if listeners.concerns(changed):
         _make(lambda: None, changed, name, vars(changed), past_lock)
+
+
+def _is_set_by_code(kind: type, name: str) -> bool:
+    """By a property, or what is like one."""
+    first = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
+    return not _is_special(name) and hasattr(type(first), "__set__")
 
 
 def _is_special(name: str) -> bool:
@@ -113,10 +122,10 @@ class Cache(dict[Any, Any]):
     __slots__ = ()
 
     def clear(self) -> None:
+        caller = sys._getframe(1).f_code
         try:
-            listeners.cleared(super().clear)
+            listeners.cleared(super().clear, caller is _CLEAR)
         except BaseException:
-            caller = sys._getframe(1).f_code
             if caller is _CLEAR and "_releaseLock" in caller.co_names:
                 logging._lock.release()  # type: ignore[attr-defined]  # up to 3.12 it is left locked by what raises
             raise

@@ -13,9 +13,12 @@ worked out again where something has changed meanwhile (``turn``).
 """
 
 import logging
+import re
+import sys
 from collections import deque
 from collections.abc import Callable, Iterable
 from functools import partial
+from operator import attrgetter
 from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
@@ -26,7 +29,7 @@ from jumplabel.errors import StaticKeyError
 from jumplabel.keys import StaticKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
 from jumplabel.name_watch import NOT_FOUND, Watch
-from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all
+from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
 
 R = TypeVar("R")
 Level = int | tuple[str, ...] | None
@@ -80,16 +83,22 @@ class LogKey(StaticKey):
         except TypeError as error:
             raise StaticKeyError(f"{what}: no logger that can be followed") from error
 
-        def find_or_make() -> LogKey:
-            shared = _shared.get((id(logger), method, level))
-            if shared is None or shared._follows.place() is not logger:
-                shared = cls.__new__(cls)
-                of_level = "" if level is None else f":{level}"
-                shared._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
-                _shared[id(logger), method, level] = shared
-            return shared
+        def shared(made: LogKey | None) -> LogKey | None:
+            key = _shared.get((id(logger), method, level))
+            if key is None or key._follows.place() is not logger:
+                key = made
+                if made is not None:
+                    _shared[id(logger), method, level] = made
+            return key
 
-        return _exclusively(find_or_make)
+        key = _exclusively(shared, None)
+        if key is None:  # made without the lock: to name it takes another one, whose owner may just want to log
+            made = cls.__new__(cls)
+            of_level = "" if level is None else f":{level}"
+            made._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
+            key = _exclusively(shared, made)
+        assert key is not None
+        return key
 
     def _refuse(self) -> NoReturn:
         logger = self._follows.found()
@@ -215,12 +224,24 @@ _depth = 0
 """How often we are here, under the lock."""
 
 
-def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
-    """What is turned meanwhile is told behind it. Whoever changes a logger may still hold the lock of ``logging``."""
+def _exclusively(
+    work: Callable[..., R], *arguments: Any, wait: bool = True, tell: bool = True, held: int = 0
+) -> R | None:
+    """Do it under the lock; what is turned meanwhile is told behind it.
+
+    wait    for the lock; where it is not free, and this says no, nothing is done, and None returned
+    tell    in this thread, unless it holds the lock of ``logging`` more often than ``held``: then others may wait for
+            it who have what the callbacks need, and a thread of ours tells
+    """
     global _depth
     toggles: list[Toggle] = []
+    lock = logging._lock  # type: ignore[attr-defined]
+    tell = tell and (not callbacks or _times_held(lock) <= held)
+    taken = False
     try:
-        with logging._lock:  # type: ignore[attr-defined]
+        for taken in map(lock.acquire, (wait,)):  # behind a call a signal handler might raise before we know
+            if not taken:
+                return None
             _depth += 1
             try:
                 if name_watch.turned and _depth == 1:
@@ -230,26 +251,49 @@ def _exclusively(work: Callable[..., R], *arguments: Any) -> R:
                     _bring_up_to_date([])
                 return result
             finally:
-                if _depth == 1:
-                    for made in _popped(_untold):
-                        toggles += made()
-                    _forget_those_left()
-                _depth -= 1
+                try:
+                    if _depth == 1:
+                        for made in _popped(_untold):
+                            toggles += made()
+                        _forget_those_left()
+                finally:
+                    _depth -= 1  # a signal handler may have raised
     finally:
-        if toggles:
-            tell_all(toggles)
-
-
-def _key_is_gone(its_address: int, _: object) -> None:
-    """Anywhere, as the collector runs: so nothing changes under the feet of whoever is here, and nobody waits."""
-    _left.append(its_address)
-    lock = logging._lock  # type: ignore[attr-defined]
-    if lock is not None and lock.acquire(blocking=False):  # the interpreter empties modules as it ends
-        try:
-            if _depth == 0:
-                _exclusively(_nothing)
-        finally:
+        if taken:
             lock.release()
+        if toggles and callbacks:
+            _tell(toggles, lock) if tell else tell_elsewhere(toggles)
+    return None
+
+
+def _times_held(lock: Any) -> int:
+    """How often this thread has taken it."""
+    if not lock._is_owned():
+        return 0
+    count = re.search(r"\bcount=(\d+)", repr(lock))
+    return int(count[1]) if count else 100
+
+
+def _tell(toggles: list[Toggle], lock: Any) -> None:
+    """``Manager._clear_cache`` may have the lock, and is done with it."""
+    if not lock._is_owned():
+        tell_all(toggles)
+        return
+    state = None
+    try:
+        for state in map(type(lock)._release_save, (lock,)):  # noqa: B007
+            tell_all(toggles)
+    finally:
+        if state is not None:
+            lock._acquire_restore(state)
+
+
+def _key_is_gone(its_address: int, _: object, is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    """Anywhere, as the collector runs: so nothing changes under the feet of whoever is here, and nobody waits."""
+    if is_finalizing():  # the interpreter empties modules as it ends
+        return
+    _left.append(its_address)
+    _exclusively(_nothing, wait=False, tell=False)
 
 
 def _forget_those_left() -> None:
@@ -361,16 +405,18 @@ def _bring_up_to_date(some: list[_Follows] | None) -> None:
     try:
         _turn(partial(_as_they_are, looked_up, some is None))
     except BaseException:
-        name_watch.touched.update(follows.address for follows in looked_up)  # the next one makes up for it
+        name_watch.touched.update(map(attrgetter("address"), looked_up))  # the next one makes up for it
         raise
 
 
 def _as_they_are(some: list[_Follows], all_of_them: bool) -> tuple[list[int], list[int]]:
-    while name_watch.touched:
-        follows = _bound.get(name_watch.touched.pop())
+    for its_address in list(name_watch.touched):
+        follows = _bound.get(its_address)
+        if follows is not None:
+            some.append(follows)  # for the next time, too, if there is one; first: a signal handler may raise
+        name_watch.touched.discard(its_address)
         if follows is not None:
             follows.look_up()
-            some.append(follows)  # for the next time, too, if there is one
     look = Look(_concerned)
     result = _compare(list(_bound.values()) if all_of_them else some, look)
     if name_watch.watch_classes(look.kinds, DECISIVE):
@@ -389,14 +435,15 @@ def _compare(some: list[_Follows], look: Look) -> tuple[list[int], list[int]]:
     return on, off
 
 
-def _through(changed: object, attributes: dict[str, Any] | None, change: Callable[[], None]) -> None:
+def _through(changed: object, attributes: dict[str, Any] | None, change: Callable[[], None], wait: bool) -> None:
     """Make a change of an object: before it, turn on what it turns on, and after it, off the others.
 
     attributes    that the object will have, as far as we can tell
+    wait          for the lock; or else it is made past that where it is taken
     """
 
-    def work() -> None:
-        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+    def work() -> bool:
+        affected = _affected(changed)
         before = [follows.depends for follows in affected]
         after = before
         off: list[int] = []
@@ -418,13 +465,21 @@ def _through(changed: object, attributes: dict[str, Any] | None, change: Callabl
             change()
             done = attributes is not None and _are_the_same(vars(changed), attributes)
         finally:
-            if not done or _turn_if(expected, [], off):
-                _bring_up_to_date(affected)
+            now = _affected(changed)  # another thread, or a signal handler, may have had a name stand for it meanwhile
+            if not done or now != affected or _turn_if(expected, [], off):
+                _bring_up_to_date(list(dict.fromkeys(affected + now)))
             else:
                 for follows, depends in zip(affected, after, strict=True):
                     follows.depends = depends
+        return True
 
-    _exclusively(work)
+    # A handler that sets attributes has a lock which whoever has that of logging may wait for.
+    if not _exclusively(work, wait=wait):
+        _past_lock(changed, change)
+
+
+def _affected(changed: object) -> list[_Follows]:
+    return [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
 
 
 def _are_the_same(one: dict[str, Any], other: dict[str, Any]) -> bool:
@@ -435,7 +490,7 @@ def _past_lock(changed: object, change: Callable[[], None]) -> None:
     """The same, where we must not wait for the lock: turn all on that it concerns, and look when the lock is free."""
 
     def go_on() -> None:
-        affected = [follows for follows in list(_bound.values()) if id(changed) in follows.depends]
+        affected = _affected(changed)
         name_watch.touched.update(follows.address for follows in affected)
         name_watch.changed()
         _turn(lambda: ([follows.address for follows in affected if not follows.engine_key.enabled], []))
@@ -448,15 +503,15 @@ def _past_lock(changed: object, change: Callable[[], None]) -> None:
         _settle()
 
 
-def _clear(clear: Callable[[], None]) -> None:
-    """The cache of a root is cleared: some level may be another one."""
+def _clear(clear: Callable[[], None], is_held: bool) -> None:
+    """The cache of a root is cleared: some level may be another one. Whoever does so may have taken the lock for it."""
 
     def work() -> None:
         clear()
         name_watch.changed()
         _bring_up_to_date(None)
 
-    _exclusively(work)
+    _exclusively(work, held=int(is_held))
 
 
 def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
@@ -465,11 +520,12 @@ def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
     def work() -> None:
         addresses = list(keys)
         _turn(lambda: ([each for each in addresses if each in _bound and not _bound[each].engine_key.enabled], []))
+        name_watch.touched.update(addresses)  # first, too: a signal handler may raise behind the change
         try:
             change()
         finally:
-            name_watch.changed()
             name_watch.touched.update(addresses)
+            name_watch.changed()
             _bring_up_to_date([])
 
     _exclusively(work)
@@ -477,11 +533,7 @@ def _rebind(keys: dict[int, Any], change: Callable[[], None]) -> None:
 
 def _settle() -> None:
     """Names have changed, and their keys are on. Where another thread has the lock they stay so until it is here."""
-    if logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
-        try:
-            _exclusively(_bring_up_to_date, [])
-        finally:
-            logging._lock.release()  # type: ignore[attr-defined]
+    _exclusively(_bring_up_to_date, [], wait=False, tell=False)
 
 
 log_hooks.listeners.concerns = lambda thing: id(thing) in _concerned

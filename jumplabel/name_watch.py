@@ -6,6 +6,7 @@ what is stored in its dict directly, or in a class, is not heard of there.
 """
 
 import logging
+import sys
 from collections.abc import Callable, Iterable
 from functools import partial
 from types import ModuleType
@@ -13,6 +14,7 @@ from typing import Any, NamedTuple
 from weakref import ref
 
 from jumplabel._engine import ffi, lib
+from jumplabel.errors import JumpLabelError
 
 NOT_FOUND = object()
 STALE = lib.TURN_STALE
@@ -41,8 +43,14 @@ class _Listeners:
 listeners = _Listeners()
 
 
-def _settle() -> None:
-    listeners.settle()
+def _settle(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+    """Between any two instructions of any thread. What else is raised is a signal handler's, for whoever runs."""
+    if is_finalizing():  # the interpreter empties modules as it ends
+        return
+    try:
+        listeners.settle()
+    except (JumpLabelError, RecursionError) as error:
+        lib.call_site_unraisable(id(error), id(_settle))
 
 
 def _start() -> tuple[Any, Any, Any, Any, Any]:
@@ -184,9 +192,9 @@ def _attribute(holder: Any, name: str) -> tuple[Any, list[tuple[Any, str]]]:
     usual: Any = next((usual for usual in (ModuleType, type) if issubclass(kind, usual)), None)
     if usual is None or kind.__getattribute__ is not usual.__getattribute__:
         return NOT_FOUND, []
+    depends: list[tuple[Any, str]] = [(base, name) for base in kind.__mro__ if can_change(base)]  # it may come first
     if any(name in vars(base) for base in kind.__mro__):
-        return NOT_FOUND, []
-    depends = []
+        return NOT_FOUND, depends
     for space in holder.__mro__ if usual is type else (holder,):
         if not isinstance(space, type) or can_change(space):
             depends.append((space, name))

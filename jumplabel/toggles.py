@@ -5,7 +5,11 @@ for a report if there are ``callbacks``, and then, behind the call, has ``tell``
 between, so that stands in a ``finally``. Nothing here takes a lock; a callback may do what it likes.
 """
 
+import os
+import sys
 import threading
+from _thread import start_new_thread
+from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
@@ -53,8 +57,9 @@ def on_toggle(function: F) -> F:
     lock of the library held: one call for each key that changed, and for that one call for each function, in the order
     of registration. For a deferred key whose time is over it is the library's thread, where one that takes long delays
     other such keys; for a tracepoint that is dropped with its probes, it is a destructor; for the key of a logging
-    statement, whoever changes the logger may hold the lock of ``logging``, and where a name was bound to another one it
-    is a little later. Toggles of several threads at once are each told by their own, in any order.
+    statement, where whoever changes the logger holds the lock of ``logging`` (as ``dictConfig`` does), or a name was
+    bound to another one, it is a thread of the library's, a little later. Toggles of several threads at once are each
+    told by their own, in any order.
 
     It may do anything, also toggle keys, which calls it again, within that call: see that this ends. What it raises
     hurts neither the toggle nor the other functions, but is reported through ``sys.unraisablehook``; what is no
@@ -131,6 +136,46 @@ def tell_all(toggles: list[Toggle]) -> None:
     for toggle in toggles:
         for function in list(callbacks):
             _call(function, toggle)
+
+
+_told_elsewhere: deque[list[Toggle]] = deque()
+_teller: dict[str, object] = {}
+"""What its start was, while there is one."""
+
+
+def tell_elsewhere(toggles: list[Toggle]) -> None:
+    """In a thread of ours, as this one may be anywhere, and hold any lock. Nothing is waited for."""
+    _told_elsewhere.append(toggles)
+    mark = object()
+    if _teller.setdefault("start", mark) is not mark:
+        return
+    try:
+        if not sys.is_finalizing():
+            start_new_thread(_tell_elsewhere, ())
+            return
+    except RuntimeError:
+        pass  # there can be no more threads
+    _tell_elsewhere()
+
+
+def _tell_elsewhere() -> None:
+    mark = _teller["start"]
+    while _teller.setdefault("start", mark) is mark:
+        try:
+            while _told_elsewhere:
+                tell_all(_told_elsewhere.popleft())
+        finally:
+            _teller.clear()
+        if not _told_elsewhere:  # or else they came when this was about to end
+            return
+
+
+def _forked() -> None:
+    _told_elsewhere.clear()
+    _teller.clear()
+
+
+os.register_at_fork(after_in_child=_forked)
 
 
 class _Within(threading.local):

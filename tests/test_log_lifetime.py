@@ -313,8 +313,8 @@ def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, sho
     bind(keys)
     through, seen = log_hooks.listeners.through, []
 
-    def spy(changed, attributes, change):
-        through(changed, attributes, lambda: (seen.append(states(keys)), change()))
+    def spy(changed, attributes, change, wait):
+        through(changed, attributes, lambda: (seen.append(states(keys)), change()), wait)
 
     monkeypatch.setattr(log_hooks.listeners, "through", spy)
     logger.__class__ = type("Quiet", (logging.Logger,), {})

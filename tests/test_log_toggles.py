@@ -3,6 +3,7 @@
 import logging
 import sys
 import threading
+import time
 import types
 
 import pytest
@@ -12,6 +13,13 @@ import jumplabel
 from jumplabel import batch, log_keys, name_watch, off_toggle, on_toggle, pytest_plugin, static_gate, toggles
 from jumplabel.errors import StaticKeyError
 from jumplabel.log_keys import LogKey, bind, unbind
+
+
+def told_all():
+    """Names are settled between two instructions, and a thread tells of it."""
+    end = time.monotonic() + 5
+    while (name_watch.touched or toggles._teller) and time.monotonic() < end:
+        time.sleep(0.001)
 
 
 @pytest.fixture
@@ -83,16 +91,16 @@ def test_a_name_that_is_bound_to_another_logger_is_told(log_key, module, logger,
     other = logging.getLogger(f"{logger.name} other")
     other.setLevel(logging.DEBUG)
     module.log = other
-    log_key.entries  # noqa: B018  # between two instructions
+    told_all()
     assert told == [(log_key, True, 0)] and log_key.enabled
     del told[:]
     module.log = logger
-    log_key.entries  # noqa: B018
+    told_all()
     assert [new for _, new, _ in told] == [False] and not log_key.enabled
     del told[:]
     other.setLevel(logging.CRITICAL)
     module.log = other
-    log_key.entries  # noqa: B018
+    told_all()
     assert [new for _, new, _ in told] in ([True, False], []) and not log_key.enabled
     assert not name_watch.turned and not log_keys._untold
 
@@ -101,7 +109,7 @@ def test_what_nobody_wants_to_hear_of_is_not_kept(log_key, module, logger):
     for _ in range(3):
         module.log = logging.getLogger(f"{logger.name} other")
         module.log = logger
-    log_key.entries  # noqa: B018
+    told_all()
     assert not name_watch.turned and not log_keys._untold and not log_key.enabled
 
 
