@@ -107,6 +107,7 @@ class Stress:
         self.counts: Counter[str] = Counter()
         self.errors: list[str] = []
         self.handling = False
+        self.interrupted = False
         self.blocking = False  # whether some of the threads are to block all signals for the time being
         self.sites = Sites("jumplabel.stress")
         self.in_signals = Sites("jumplabel.stress.signals")
@@ -225,6 +226,11 @@ class Stress:
         self.counts["signals handled"] += 1
         self.counts["toggles"] += 2
 
+    def on_interrupt(self, *_: Any) -> None:
+        """A KeyboardInterrupt would be lost where the interpreter ignores exceptions: in what it calls around a fork."""
+        self.interrupted = True
+        self.stop.set()
+
     def on_trap(self, *_: Any) -> None:
         self.counts["traps handed on"] += 1
 
@@ -313,6 +319,8 @@ class Stress:
                 self.stop.set()
                 for thread in threads:
                     thread.join()
+        if self.interrupted:
+            raise KeyboardInterrupt
         for counts in own:
             self.counts += counts
 
@@ -334,15 +342,20 @@ class Stress:
         """Ours are the signals. A process that crashes says where; one that hangs does on SIGQUIT (Ctrl-\\)."""
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
-        old = [signal.signal(signal.SIGALRM, self.on_timer), signal.signal(signal.SIGTRAP, self.on_trap)]
+        handlers = {
+            signal.SIGALRM: self.on_timer,
+            signal.SIGTRAP: self.on_trap,
+            signal.SIGINT: self.on_interrupt,
+        }
+        old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         faulthandler.enable()
         faulthandler.register(signal.SIGQUIT)  # its watchdog thread blocks all signals, and nobody would trap
         try:
             yield
         finally:
             faulthandler.unregister(signal.SIGQUIT)
-            signal.signal(signal.SIGALRM, old[0])
-            signal.signal(signal.SIGTRAP, old[1])
+            for number, handler in old.items():
+                signal.signal(number, handler)
             sys.setswitchinterval(interval)
 
 

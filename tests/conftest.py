@@ -36,7 +36,7 @@ ENGINE = [
 
 @pytest.fixture(scope="session")
 def stress_seconds():
-    return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "3"))
+    return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "2"))
 
 
 @pytest.fixture(scope="session")
