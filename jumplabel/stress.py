@@ -227,7 +227,7 @@ class Stress:
         self.counts["toggles"] += 2
 
     def on_interrupt(self, *_: Any) -> None:
-        """A KeyboardInterrupt would be lost where exceptions are ignored: in what the interpreter calls around a fork."""
+        """A KeyboardInterrupt may be lost: exceptions are ignored in what the interpreter calls around a fork."""
         self.interrupted = True
         self.stop.set()
 
