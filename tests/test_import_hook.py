@@ -2,6 +2,8 @@
 
 import gc
 import importlib
+import importlib.machinery
+import importlib.util
 import logging
 import sys
 import threading
@@ -173,9 +175,13 @@ def test_loggers_of_closures(packages: Packages) -> None:
             def function():
                 logger.debug("a %s", evaluated.append(n))
                 logger.log(logging.INFO, "b %s", evaluated.append(n))
+                logger.log(levels.INFO, "c %s", evaluated.append(-n))
                 assert n
                 return n
             return function
+
+        class levels:  # nobody would say that it has another number
+            INFO = 20
 
         def late():
             def function():
@@ -196,7 +202,8 @@ def test_loggers_of_closures(packages: Packages) -> None:
         records("shop_f.late", 1) as c,
     ):
         assert (one(), again(), other()) == (0, 1, 2)
-        assert (a.take(), b.take(), module.evaluated) == (["a None", "b None"] * 2, ["b None"], [0, 0, 1, 1, 2])
+        assert (a.take(), b.take()) == (["a None", "b None", "c None"] * 2, ["b None", "c None"])
+        assert module.evaluated == [0, 0, 0, 1, 1, -1, 2, -2]
         module.late()()
         assert c.take() == ["late"]
         slots = type("Slots", (), {"__slots__": (), "debug": c.records.append, "log": lambda *args: None})()
@@ -205,7 +212,7 @@ def test_loggers_of_closures(packages: Packages) -> None:
         module.evaluated.clear()
         logging.getLogger("shop_f.a").setLevel(logging.WARNING)
         assert (one(), again(), other()) == (0, 1, 2)
-        assert (a.take(), b.take(), module.evaluated) == ([], ["b None"], [2])
+        assert (a.take(), b.take(), module.evaluated) == ([], ["b None", "c None"], [0, -1, 2, -2])
     asserts.enable()
     with pytest.raises(AssertionError):
         one()
@@ -333,6 +340,41 @@ def test_what_is_no_source_file_is_imported_as_ever(packages: Packages, tmp_path
         assert instrumented() == []
 
 
+def test_what_another_hook_loads_is_left_to_it(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
+    class Loader(importlib.machinery.SourceFileLoader):
+        pass
+
+    class Finder:
+        def find_spec(self, name: str, path: object, target: object = None) -> object:
+            if name != "shop_w":
+                return None
+            file = str(packages.folder / "shop_w.py")
+            return importlib.util.spec_from_loader(name, Loader(name, file))
+
+    monkeypatch.setattr(sys, "meta_path", [Finder(), *sys.meta_path])
+    with install("shop_w"):
+        assert type(packages.load("shop_w", CART).__loader__) is Loader
+        assert sites("shop_w") == []
+
+
+def test_keys_of_closures_are_found_without_one_in_the_module(packages: Packages) -> None:
+    source = """
+        from jumplabel import StaticKey as Key
+
+        def make(key):
+            def inner():
+                return 1 if key else 0
+            return inner
+
+        inner = make(Key("shop_x.key"))
+        """
+    install("shop_x")
+    inner = packages.load("shop_x", source).inner
+    assert sites("shop_x") == ["shop_x.key"]
+    jumplabel.key("shop_x.key").enable()
+    assert inner() == 1
+
+
 def test_modules_look_as_they_do_without(packages: Packages) -> None:
     def look(name: str) -> dict[str, object]:
         module = importlib.import_module(name)
@@ -382,10 +424,13 @@ def test_a_module_that_is_loaded_again_follows_its_new_loggers(packages: Package
     install("shop_m")
     cart = packages.load("shop_m", CART)
     old = cart.total
-    packages.write("shop_m", CART.replace("getLogger(__name__)", "getLogger('shop_m.other')"))
-    importlib.reload(cart)
+    early = "    early = total([7])\n\n    def argument"
+    packages.write("shop_m", CART.replace("__name__", "'shop_m.other'").replace("    def argument", early))
+    with records("shop_m", logging.INFO), records("shop_m.other", logging.DEBUG) as handler:
+        importlib.reload(cart)  # early is what the old function gives
+        assert (cart.early, handler.take()) == (7, ["price 7"])
     assert len(sites("shop_m")) == 4
-    with records("shop_m", logging.DEBUG) as handler, records("shop_m.other", logging.INFO) as other:
+    with records("shop_m", logging.INFO) as handler, records("shop_m.other", logging.INFO) as other:
         assert (old([1]), cart.total([1])) == (1, 1)
         assert (handler.take(), other.take()) == ([], [])
         logging.getLogger("shop_m.other").setLevel(logging.DEBUG)
@@ -508,7 +553,7 @@ def test_what_is_cached_is_of_one_source_and_one_set_of_options(packages: Packag
     assert len(packages.caches()) == 2
 
 
-@pytest.mark.parametrize("damage", [b"", b"\0" * 40, "half", "wrong", "moved"])
+@pytest.mark.parametrize("damage", [b"", b"\0" * 40, "half", "wrong", "unknown", "moved"])
 def test_a_cache_that_is_none_is_made_anew(packages: Packages, cached: list[str], damage: object) -> None:
     install("shop_s")
     packages.load("shop_s", CART)
@@ -518,6 +563,8 @@ def test_a_cache_that_is_none_is_made_anew(packages: Packages, cached: list[str]
         damage = data[: len(data) // 2]
     elif damage == "wrong":
         damage = data[:4] + b"N"
+    elif damage == "unknown":
+        damage = data[:4] + b"\xff"
     elif damage == "moved":
         damage = data.replace(b"shop_s.py", b"shop_x.py")
     assert isinstance(damage, bytes)

@@ -109,6 +109,7 @@ def test_loaded_functions_get_sites(packages: Packages) -> None:
         function(-1)
 
     again = instrument(shop)
+    assert again.left == done.left
     assert len(sites("store_a")) == len(names)
     assert not jumplabel.key("logging.store_a.logger.debug").enabled
     again.uninstall()
