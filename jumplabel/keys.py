@@ -183,6 +183,27 @@ class StaticKey:
         return key, (self._name,)
 
 
+class FollowingKey(StaticKey):
+    """A key that goes by something else, and refuses to be toggled: StaticKeyError says what to do instead."""
+
+    __slots__ = ()
+
+    def _refuse(self) -> NoReturn:
+        raise NotImplementedError
+
+    def enable(self) -> NoReturn:
+        self._refuse()
+
+    def disable(self) -> NoReturn:
+        self._refuse()
+
+    def inc(self) -> NoReturn:
+        self._refuse()
+
+    def dec(self) -> NoReturn:
+        self._refuse()
+
+
 def address(key: StaticKey) -> int:
     """Of the engine's key, which lives as long as it has sites."""
     return int(ffi.cast("uintptr_t", key._key))

@@ -26,7 +26,7 @@ from weakref import WeakValueDictionary, ref
 from jumplabel import log_hooks, log_others, name_watch  # noqa: F401
 from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
-from jumplabel.keys import StaticKey, address, free_name, patch_error
+from jumplabel.keys import FollowingKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
 from jumplabel.name_watch import NOT_FOUND, Watch
 from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
@@ -35,7 +35,7 @@ R = TypeVar("R")
 Level = int | tuple[str, ...] | None
 
 
-class LogKey(StaticKey):
+class LogKey(FollowingKey):
     """A key that follows a logger: on, unless a call of its method would do nothing but evaluate its arguments.
 
     name    what ``jumplabel.key()`` finds it by; where a living key has it already, " (2)" is added, and so on
@@ -109,19 +109,6 @@ class LogKey(StaticKey):
             )
         path = ".".join(self._follows.path)
         raise StaticKeyError(f"{self!r} follows the logger that {path!r} stands for; change the level of that instead")
-
-    def enable(self) -> NoReturn:
-        """Raises StaticKeyError, as every way to toggle it does: change the logger's level instead."""
-        self._refuse()
-
-    def disable(self) -> NoReturn:
-        self._refuse()
-
-    def inc(self) -> NoReturn:
-        self._refuse()
-
-    def dec(self) -> NoReturn:
-        self._refuse()
 
     def override(self, enabled: bool) -> NoReturn:
         self._refuse()

@@ -10,7 +10,7 @@ from jumplabel._engine import lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 from jumplabel.functions import flavour, full_name, printable
-from jumplabel.keys import StaticKey, address, apply, key, patch_error
+from jumplabel.keys import FollowingKey, StaticKey, address, apply, key, patch_error
 from jumplabel.keys import _counted as counted
 from jumplabel.toggles import callbacks
 
@@ -20,7 +20,7 @@ ON = 1
 """The state in which the site leads to the probes: the tracepoint's one key is on."""
 
 
-class _TracepointKey(StaticKey):
+class _TracepointKey(FollowingKey):
     """On while there are probes. It does not keep its tracepoint alive; it goes off with it, if somebody keeps it."""
 
     __slots__ = ("_tracepoint",)
@@ -31,18 +31,6 @@ class _TracepointKey(StaticKey):
             f"{self!r} belongs to the tracepoint of that name, and is on while that has probes: register() or "
             "unregister() one. override() works"
         )
-
-    def enable(self) -> NoReturn:
-        self._refuse()
-
-    def disable(self) -> NoReturn:
-        self._refuse()
-
-    def inc(self) -> NoReturn:
-        self._refuse()
-
-    def dec(self) -> NoReturn:
-        self._refuse()
 
 
 @sealed
