@@ -347,10 +347,7 @@ def _level(text: str) -> int | tuple[str, ...]:
 
 def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:
     """On the first line of what it stands before: a test on one line is one for tracers, too."""
-    node = ast.Name(name, ast.Load())
-    node.lineno = node.end_lineno = where.lineno
-    node.col_offset = node.end_col_offset = where.col_offset
-    return node
+    return _placed(ast.Name(name, ast.Load()), where)
 
 
 def _is_load(node: ast.AST) -> bool:
@@ -376,6 +373,11 @@ def _imported(what: tuple[str, str], where: ast.stmt) -> ast.expr:
     expression = ast.parse(f"__import__({module!r}, None, None, [{name!r}]).{name}", mode="eval").body
     for node in ast.walk(expression):
         if isinstance(node, ast.expr):
-            node.lineno = node.end_lineno = where.lineno
-            node.col_offset = node.end_col_offset = where.col_offset
+            _placed(node, where)
     return expression
+
+
+def _placed(node: ast.expr, where: ast.stmt | ast.expr) -> ast.expr:
+    node.lineno = node.end_lineno = where.lineno
+    node.col_offset = node.end_col_offset = where.col_offset
+    return node

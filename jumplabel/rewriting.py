@@ -81,8 +81,7 @@ class Plan(NamedTuple):
         """The units in one state of the keys."""
         units = bytearray(self.units)
         for site, path, _ in self.sites:
-            jumps = _jumps(site.on if is_on(path) else site.off)
-            units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
+            _turn(units, site, is_on(path))
         return bytes(units)
 
 
@@ -146,8 +145,7 @@ class Rewriting:
 
     def turn_on(self, site: Site) -> None:
         """For good."""
-        jumps = _jumps(site.on)
-        self.units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
+        _turn(self.units, site, True)
 
     def _starts_its_line(self, test: Test, target: int) -> bool:
         """Whether tracers report the target's line also without the test's jump to it, as they do with it.
@@ -175,6 +173,11 @@ def _instruction(name: str, arg: int) -> bytes:
     while arg := arg >> 8:
         code = bytes((opmap["EXTENDED_ARG"], arg & 255)) + code
     return code
+
+
+def _turn(units: bytearray, site: Site, on: bool) -> None:
+    jumps = _jumps(site.on if on else site.off)
+    units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
 
 
 def _jumps(target: int) -> bytes:
