@@ -5,9 +5,9 @@ from collections import deque
 from collections.abc import Iterable
 from types import CodeType, FunctionType
 from typing import Any
-from weakref import WeakValueDictionary, ref
+from weakref import WeakValueDictionary
 
-from jumplabel.code_objects import branches_of, keep, kept, make_branches, set_code
+from jumplabel.code_objects import OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel.functions import printable
 from jumplabel.keys import address
 from jumplabel.log_keys import LogKey, bind
@@ -24,9 +24,7 @@ KEPT = 8
 class _Seen:
     """A code object with marks of closures, whose sites lead on for good; and what was made of it."""
 
-    def __init__(self, code: CodeType, sites: Iterable[Site], module: str) -> None:
-        number = id(code)
-        self.code = ref(code, lambda _: _seen.pop(number, None))
+    def __init__(self, sites: Iterable[Site], module: str) -> None:
         self.sites = list(sites)
         self.marks = list(dict.fromkeys(mark for *_, mark, _ in self.sites))
         self.module = module
@@ -34,12 +32,12 @@ class _Seen:
         self.last: deque[CodeType] = deque(maxlen=KEPT)
 
 
-_seen: dict[int, _Seen] = {}
+_seen: OfCode[_Seen] = OfCode()
 
 
 def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
     """Where follow() finds the sites of a closure's code."""
-    _seen[id(code)] = _Seen(code, sites, module)
+    _seen[code] = _Seen(sites, module)
 
 
 def follow(function: FunctionType) -> FunctionType:
@@ -48,8 +46,8 @@ def follow(function: FunctionType) -> FunctionType:
     Called where the function is made. Functions with the same loggers share their code.
     """
     code = function.__code__
-    seen = _seen.get(id(code))
-    if seen is None or seen.code() is not code:
+    seen = _seen.get(code)
+    if seen is None:
         return function
     scope = Scope.of(function)
     keys = {mark: key for mark in seen.marks if (key := _key(Statement.of(mark), scope)) is not None}

@@ -2,20 +2,18 @@
 
 from types import CodeType
 from typing import Any
-from weakref import ref
 
+from jumplabel.code_objects import OfCode
 from jumplabel.marked_code import Way, codes
 
 Origin = tuple[Any, Way | CodeType]
 """Whose instrumentation it is, and the original: its way in the module's code, or itself."""
 
-_origins: dict[int, tuple[ref[CodeType], Origin]] = {}
-"""By id: by value, equal functions of two files would be one."""
+_origins: OfCode[Origin] = OfCode()
 
 
 def remember(code: CodeType, owner: Any, original: Way | CodeType) -> None:
-    number = id(code)
-    _origins[number] = ref(code, lambda _: _origins.pop(number, None)), (owner, original)
+    _origins[code] = owner, original
 
 
 def remember_copy(new: CodeType, old: CodeType, owner: Any) -> None:
@@ -26,5 +24,4 @@ def remember_copy(new: CodeType, old: CodeType, owner: Any) -> None:
 
 
 def origin(code: CodeType) -> Origin | None:
-    of, found = _origins.get(id(code), (None, None))
-    return found if of is not None and of() is code else None
+    return _origins.get(code)
