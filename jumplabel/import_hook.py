@@ -13,7 +13,7 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from types import CodeType, ModuleType
 from typing import Any
 
-from jumplabel.instrumented import Record, add, functions_of, records, restore
+from jumplabel.instrumented import Owner, Record, add, functions_of, records, restore
 from jumplabel.marked_code import Marked, compile_or_leave
 from jumplabel.marking import Options
 from jumplabel.name_watch import HEARS_ALL
@@ -24,7 +24,7 @@ FORMAT = 1
 """Of the cache, and of marks: one more whenever marked code is made in another way."""
 
 
-class Hook:
+class Hook(Owner):
     """What ``install()`` has put in place. ``uninstall()`` takes it away again; so does the end of a ``with`` block."""
 
     def __init__(self, patterns: Patterns, options: Options) -> None:
@@ -41,16 +41,7 @@ class Hook:
         self.is_installed = False
         if self in sys.meta_path:
             sys.meta_path.remove(self)
-        self._restore()
-
-    def _restore(self) -> None:
-        restore([record for record in records() if record.owner is self])
-
-    def __enter__(self) -> "Hook":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.uninstall()
+        super().uninstall()
 
     def __repr__(self) -> str:
         return f"<jumplabel.Hook for {self.patterns!r}>"
@@ -153,7 +144,7 @@ class _Loader(SourceFileLoader):
         if self.hook.is_installed:
             self.record.ready(functions_of(module))
         else:  # since this import began
-            self.hook._restore()
+            self.hook.uninstall()
 
     def _marked(self) -> Marked | None:
         """None: there is nothing to mark, or it cannot be; the interpreter has its own cache for that."""

@@ -7,7 +7,7 @@ from types import CodeType, FunctionType, ModuleType
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
 from jumplabel.errors import InstrumentError
-from jumplabel.instrumented import Record, add, all_functions, records, restore
+from jumplabel.instrumented import Owner, Record, add, all_functions
 from jumplabel.marked_code import Marked, codes, compile_or_leave, within
 from jumplabel.marking import Options
 from jumplabel.origins import origin
@@ -15,7 +15,7 @@ from jumplabel.patterns import OURS
 from jumplabel.planning import KNOWN
 
 
-class Instrumentation:
+class Instrumentation(Owner):
     """What ``instrument()`` has done. ``uninstall()`` undoes it; so does the end of a ``with`` block.
 
     functions  how many have new code
@@ -25,16 +25,6 @@ class Instrumentation:
     def __init__(self) -> None:
         self.functions = 0
         self.left: list[tuple[str, str]] = []
-
-    def uninstall(self) -> None:
-        """Give the functions their original code, as ``Hook.uninstall()`` does."""
-        restore([record for record in records() if record.owner is self])
-
-    def __enter__(self) -> "Instrumentation":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.uninstall()
 
     def __repr__(self) -> str:
         return f"<jumplabel.Instrumentation of {self.functions} functions, {len(self.left)} left>"

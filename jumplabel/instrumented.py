@@ -8,7 +8,7 @@ import threading
 from collections.abc import Iterable, Iterator
 from importlib.util import source_hash
 from types import CodeType, FunctionType, ModuleType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 from weakref import WeakSet, ref
 
 from jumplabel import closures
@@ -39,17 +39,32 @@ class Instrumented(NamedTuple):
     left: tuple[tuple[int, str], ...]
 
 
+class Owner:
+    """Who has modules instrumented, and can undo it; the end of a ``with`` block does."""
+
+    def uninstall(self) -> None:
+        """Give the functions their original code."""
+        restore([record for record in records() if record.owner is self])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstall()
+
+
 _numbers = itertools.count()
 
 
 class Record:
     """Of one run of a module's code, by whose hook. It lives as long as that code or the module's loader does."""
 
-    def __init__(self, owner: object, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+    def __init__(self, owner: Owner, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
         self.owner = owner
         self.number = next(_numbers)
         self.name = module.__name__
-        self.module = ref(module)
+        number = id(module)
+        self.module = ref(module, lambda _: _by_module.pop(number, None))
         self.path = path
         self.digest = marked.digest if marked else b""
         self.options = options
@@ -123,7 +138,10 @@ class Record:
             unbind(keys)
 
     def _log_keys_of_module(self) -> list[LogKey]:
-        return [key for one in records() if one.module() is self.module() for key in one.log_keys]
+        module = self.module()
+        with _records_lock:
+            found = list(_by_module.get(id(module), ()))
+        return [key for one in found if one.module() is module for key in one.log_keys]
 
     def ready(self, functions: Iterable[FunctionType]) -> None:
         """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
@@ -187,6 +205,8 @@ def _bind_soon(keys: list[LogKey]) -> None:
 
 
 _records: WeakSet[Record] = WeakSet()
+_by_module: dict[int, WeakSet[Record]] = {}
+"""By id: an import looks at the records of its module, not at all there are."""
 _records_lock = threading.RLock()
 
 
@@ -201,6 +221,7 @@ os.register_at_fork(after_in_child=_new_records_lock)
 def add(record: Record) -> None:
     with _records_lock:
         _records.add(record)
+        _by_module.setdefault(id(record.module()), WeakSet()).add(record)
 
 
 def records() -> list[Record]:
