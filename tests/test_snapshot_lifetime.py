@@ -224,7 +224,7 @@ def test_nothing_grows(keys):
     for _ in range(3):
         some()
     gc.collect()
-    # blocks, not bytes: the traces that a JIT makes meanwhile are few and large; one object kept by each function is 129
+    # blocks, not bytes: the traces that a JIT makes are few and large; one object kept by each function would be 129
     assert sys.getallocatedblocks() - before < 60
     assert jumplabel.info().arena_bytes == mapped and len(keys[0].entries) == 1
 
