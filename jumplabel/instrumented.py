@@ -16,10 +16,10 @@ from jumplabel._engine import lib
 from jumplabel.branches import functions_in, static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
-from jumplabel.keys import StaticKey, apply, key, keys
+from jumplabel.keys import StaticKey, apply, key, living
 from jumplabel.log_keys import LogKey, bind, unbind
-from jumplabel.marked_code import Marked, Site, Way, attach, codes, within
-from jumplabel.marking import ASSERTS, Options, Statement
+from jumplabel.marked_code import Marked, Way, attach, codes, within
+from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.scope import Scope
 
@@ -100,7 +100,7 @@ class Record:
 
         for way, code in codes(marked.code, within(marked)):
             sites = marked.sites.get(way, [])
-            free = [site for site in sites if _is_of_a_closure(site)]
+            free = [site for site in sites if is_of_a_closure(site[-2])]
             if free:
                 closures.register(code, free, self.name)
                 sites = [site for site in sites if site not in free]
@@ -158,18 +158,13 @@ class Record:
 
 def _that_may_test_keys(functions: Iterable[FunctionType]) -> list[FunctionType]:
     """The functions, of one module; fewer where that can be told quickly, as for most modules it can."""
-    if all(type(key) is LogKey or key.name.startswith("asserts.") for key in keys()):
+    if all(type(key) is LogKey or key.name.startswith("asserts.") for key in living()):
         return []  # only those that we have made, which nobody names
     functions = list(functions)
     names = {name for function in functions for _, code in codes(function.__code__) for name in code.co_names}
     if functions and Scope.of(functions[0]).has_a_key(names):
         return functions
     return [function for function in functions if function.__closure__]
-
-
-def _is_of_a_closure(site: Site) -> bool:
-    mark = site[-2]
-    return mark != ASSERTS and Statement.of(mark).free
 
 
 _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT, Include/object.h

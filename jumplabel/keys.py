@@ -233,8 +233,13 @@ def _new_registry_lock() -> None:
 
 os.register_at_fork(after_in_child=_new_registry_lock)
 
-# Without the lock: the thread of the deferred keys never waits for it.
-lingering.living = lambda: [key for reference in _registry.valuerefs() if (key := reference()) is not None]
+
+def living() -> list[StaticKey]:
+    """All living keys, in no order, and without the lock: the thread of the deferred keys never waits for it."""
+    return [key for reference in _registry.valuerefs() if (key := reference()) is not None]
+
+
+lingering.living = living
 
 
 def keys() -> list[StaticKey]:

@@ -74,6 +74,10 @@ def is_mark(name: str) -> bool:
     return name.startswith(PREFIX)
 
 
+def is_of_a_closure(mark: str) -> bool:
+    return mark.startswith(f"{PREFIX}closure ")
+
+
 def mark(
     source: bytes, filename: str, options: Options, without: Iterable[tuple[int, str]] = (), main: bool = False
 ) -> Marked:

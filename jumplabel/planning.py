@@ -158,7 +158,8 @@ class _Planner:
                 values.append((self.find(test.path, tree.scope), test.line, "key and ..., key or ..."))
         for load, jump in pairwise(reading.instructions):  # made by a plan
             if load.name == "LOAD_CONST" and not reading.is_dropped_at(jump.target):
-                values.append((reading.code.co_consts[load.arg], load.line, "key and ..., key or ..."))
+                constants = reading.code.co_consts[load.arg : load.arg + 1]
+                values += [(constant, load.line, "key and ..., key or ...") for constant in constants]
         for value, line, what in values:
             if is_key(value):
                 name = f"with {value.name!r} for key, the value of `{what}`"
@@ -168,13 +169,12 @@ class _Planner:
         """Those of code that is a plan's work: its tests cannot be read any more."""
         sites: list[tuple[Site, Path, int | None]] = []
         branches = code_objects.branches_of(reading.code)
-        lines = {instruction.start: instruction.line for instruction in reading.instructions}
         living = {address(key): key for key in keys()} if branches else {}
         for key_address, *site in branches:
             if key_address in living:  # nobody turns the others again
                 path = (SITE, living[key_address].name)
                 self.found[path] = living[key_address]
-                sites.append((Site(*site), path, lines[site[0]]))
+                sites.append((Site(*site), path, reading.instructions[reading.at[site[0]]].line))
         return sites
 
     def find(self, path: Path, scope: Scope) -> Any:

@@ -2,15 +2,17 @@
 
 A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(name) and x``: loads, perhaps a call of a
 hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
+
+What an opcode is, ``bytecode`` is asked, once for each: its lists of instructions take longer than all else here.
 """
 
 import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import cache
+from opcode import EXTENDED_ARG, opname
 from types import CodeType
 from typing import NamedTuple
-
-from bytecode import ConcreteBytecode
 
 Path = tuple[str, ...]
 """Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes."""
@@ -76,6 +78,8 @@ class Reading:
 
     code: CodeType
     instructions: list[Instruction]
+    at: dict[int, int]
+    """Which instruction begins at a unit."""
     tests: list[Test]
     negations: list[tuple[Path, int | None]]
     """What ``not`` makes a value of, and on which line; a test that is negated jumps the other way instead."""
@@ -86,46 +90,95 @@ class Reading:
 
     def is_dropped_at(self, unit: int | None) -> bool:
         """Whether a value on the stack is not used from here on, or is what the function returns."""
-        there = [instruction.name for instruction in self.instructions if instruction.start == unit]
-        return there in (["POP_TOP"], ["RETURN_VALUE"])
+        return unit in self.at and self.instructions[self.at[unit]].name in ("POP_TOP", "RETURN_VALUE")
 
 
 def read(code: CodeType) -> Reading:
     """Raises ValueError for what no compiler makes: unknown instructions, jumps to nowhere."""
-    try:
-        concrete = ConcreteBytecode.from_code(code)
-    except MemoryError:
-        raise
-    except Exception as error:  # whatever it meets that it does not expect
-        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
-    instructions = list(_instructions(concrete))
+    instructions = _instructions(code)
+    at = {instruction.start: i for i, instruction in enumerate(instructions)}
     targets = {instruction.target for instruction in instructions if instruction.target is not None}
-    targets |= {entry.target for entry in concrete.exception_table}
+    targets.update(_handlers(code.co_exceptiontable))
     if not instructions or instructions[-1].end * 2 != len(code.co_code):
         raise ValueError("its bytecode ends in the middle of an instruction")
-    nowhere = targets.difference(instruction.start for instruction in instructions)
+    nowhere = targets - at.keys()
     if nowhere:
         raise ValueError(f"its bytecode has a jump into the middle of an instruction, to unit {min(nowhere)}")
     reader = _Reader(code, instructions)
     try:
         tests, negations = list(reader.tests()), list(reader.negations())
-        return Reading(code, instructions, tests, negations, targets, set(reader.rebinds()))
+        return Reading(code, instructions, at, tests, negations, targets, set(reader.rebinds()))
     except IndexError as error:
         raise ValueError("its bytecode names what is not there, or ends without a return") from error
 
 
-def _instructions(concrete: ConcreteBytecode) -> Iterator[Instruction]:
-    unit = end = 0
-    for instr in concrete:
-        name = instr.name
-        start, unit = unit, unit + instr.size // 2
-        if name == "CACHE" and start < end:
+class _Kind(NamedTuple):
+    """What there is to know of an opcode."""
+
+    name: str
+    has_arg: bool
+    caches: int
+    jumps: int
+    """1 forward by its argument, -1 backward, 0 not at all."""
+
+
+@cache
+def _kind(opcode: int) -> _Kind | None:
+    """None: no compiler makes instructions of it."""
+    from bytecode import ConcreteInstr  # here: many programs that import us never come to it
+
+    name = opname[opcode]
+    if name == "CACHE" or name.startswith("<"):
+        return None
+    instr = ConcreteInstr.disassemble(None, bytes((opcode, 0)), 0)
+    jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
+    return _Kind(name, instr.require_arg(), instr.use_cache_opcodes(), jumps)
+
+
+def _instructions(code: CodeType) -> list[Instruction]:
+    units, lines = code.co_code, code.co_lines()
+    instructions = []
+    start = unit = extension = line_ends = 0
+    line = None
+    while 2 * unit < len(units):
+        opcode, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
+        while line_ends <= 2 * unit:
+            _, line_ends, line = next(lines, (0, len(units), None))
+        unit += 1
+        if opcode == EXTENDED_ARG:
+            extension = arg
             continue
-        if name == "CACHE" or name.startswith("<"):
-            raise ValueError(f"its bytecode has an unknown instruction, {name}, at unit {start}")
-        arg = instr.arg if isinstance(instr.arg, int) else 0
-        end = unit + instr.use_cache_opcodes()
-        yield Instruction(name, arg, start, end, instr.lineno, instr.get_jump_target(start))
+        kind = _kind(opcode)
+        if kind is None:
+            raise ValueError(f"its bytecode has an unknown instruction, {opname[opcode]}, at unit {start}")
+        name, has_arg, caches, jumps = kind
+        if unit > start + 1 and name != "NOP":  # which may have been another one before
+            _check_extended(name, arg)
+        unit += caches
+        target = unit + jumps * arg if jumps else None
+        instructions.append(Instruction(name, arg if has_arg else 0, start, unit, line, target))
+        start, extension = unit, 0
+    return instructions
+
+
+def _check_extended(name: str, arg: int) -> None:
+    """Raises ValueError where no such instruction has an argument that large, or one at all."""
+    from bytecode import ConcreteInstr
+
+    try:
+        ConcreteInstr(name, arg)
+    except ValueError as error:
+        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
+
+
+def _handlers(table: bytes) -> list[int]:
+    """Where exceptions lead to. CPython's Objects/exception_handling_notes.txt: of four numbers each, the third."""
+    numbers = [0]
+    for byte in table:
+        numbers[-1] = numbers[-1] << 6 | byte & 63
+        if not byte & 64:
+            numbers.append(0)
+    return numbers[2:-2:4]
 
 
 class _Reader:
@@ -134,34 +187,43 @@ class _Reader:
     def __init__(self, code: CodeType, instructions: list[Instruction]) -> None:
         self.code = code
         self.instructions = instructions
+        self.names = [instruction.name for instruction in instructions]
         cells = [name for name in code.co_cellvars if name not in code.co_varnames]
         self.fast = [*code.co_varnames, *cells, *code.co_freevars]
         self.first_free = len(self.fast) - len(code.co_freevars)
 
     def rebinds(self) -> Iterator[str]:
-        for name, arg, *_ in self.instructions:
-            if name in ("STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR"):
-                yield self.code.co_names[arg]
-            elif name in ("STORE_DEREF", "DELETE_DEREF") and arg >= self.first_free:
-                yield self.fast[arg]
+        for i, name in enumerate(self.names):
+            if name in _REBINDS:
+                arg = self.instructions[i].arg
+                if not name.endswith("DEREF"):
+                    yield self.code.co_names[arg]
+                elif arg >= self.first_free:
+                    yield self.fast[arg]
 
     def tests(self) -> Iterator[Test]:
-        for i in self.firsts():
-            test = self.test_at(i)
-            if test:
-                yield test
+        for i, name in enumerate(self.names):
+            if name in _JUMPS:
+                yield from filter(None, map(self.test_at, self.firsts_before(i)))
 
     def negations(self) -> Iterator[tuple[Path, int | None]]:
-        for i in self.firsts() if any(one.name == "UNARY_NOT" for one in self.instructions) else ():
-            loaded = self.loaded_at(i)
-            if loaded and self.name_at(loaded.next + (self.name_at(loaded.next) == "TO_BOOL")) == "UNARY_NOT":
-                yield loaded.path, self.instructions[i].line
+        for i in [i for i, name in enumerate(self.names) if name == "UNARY_NOT"]:
+            for first in self.firsts_before(i):
+                loaded = self.loaded_at(first)
+                if loaded and loaded.next + (self.names[loaded.next] == "TO_BOOL") == i:
+                    yield loaded.path, self.instructions[first].line
 
-    def firsts(self) -> Iterator[int]:
-        """Where loads may begin."""
-        for i, (name, *_) in enumerate(self.instructions):
+    def firsts_before(self, i: int) -> Iterator[int]:
+        """Where the loads of what an instruction uses may begin: a hint, what is pushed beside it, or its argument."""
+        found = 0
+        while i and found < 3:
+            i -= 1
+            name = self.names[i]
             if name in _FIRST or name.startswith(("LOAD_FAST", "STORE_FAST_LOAD_FAST")):
+                found += 1
                 yield i
+            elif name not in _BEHIND_FIRST:
+                return
 
     def loaded_at(self, first: int) -> Loaded | None:
         stack: list[Path] = []
@@ -183,24 +245,21 @@ class _Reader:
         if loaded is None:
             return None
         i = loaded.next
-        copied = self.name_at(i) == "COPY" and self.instructions[i].arg == 1
+        copied = self.names[i] == "COPY" and self.instructions[i].arg == 1
         i += copied
-        i += self.name_at(i) == "TO_BOOL"
+        i += self.names[i] == "TO_BOOL"
         jump = self.instructions[i]
         if jump.name not in _JUMPS:
             return None
         jumps_if, keeps = _JUMPS[jump.name]
         i += 1
-        i += self.name_at(i) == "NOT_TAKEN"
+        i += self.names[i] == "NOT_TAKEN"
         if copied:
-            if keeps or self.name_at(i) != "POP_TOP":
+            if keeps or self.names[i] != "POP_TOP":
                 return None
             keeps = True
             i += 1
         return Test(*loaded[:2], self.instructions[first:i], loaded.next - first, jump, jumps_if, keeps)
-
-    def name_at(self, i: int) -> str:
-        return self.instructions[i].name
 
     def load(self, instruction: Instruction, stack: list[Path]) -> bool:
         """Follow an instruction of an expression. False: it is none, or not one of those that keys are found by."""
@@ -239,6 +298,8 @@ def _push_callable(stack: list[Path], path: Path, with_null: bool) -> None:
         stack.extend((path, _NULL))
 
 
+_REBINDS = {"STORE_GLOBAL", "DELETE_GLOBAL", "STORE_ATTR", "DELETE_ATTR", "STORE_DEREF", "DELETE_DEREF"}
+
 _FIRST = {
     "LOAD_GLOBAL",
     "LOAD_DEREF",
@@ -248,6 +309,8 @@ _FIRST = {
     "LOAD_FROM_DICT_OR_GLOBALS",
     "LOAD_FROM_DICT_OR_DEREF",
 }
+
+_BEHIND_FIRST = {"LOAD_ATTR", "LOAD_METHOD", "PRECALL", "CALL", "COPY", "TO_BOOL"}
 
 # Every conditional jump of 3.11 to 3.15: taken if, and whether the value stays on the stack then.
 _JUMPS = {

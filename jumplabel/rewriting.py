@@ -155,9 +155,9 @@ class Rewriting:
         """
         if sys.version_info < (3, 12):
             return True
-        lines = {instruction.start: instruction.line for instruction in self.reading.instructions}
-        before = {instruction.end: instruction.line for instruction in self.reading.instructions}
-        return lines[target] in (test.line, None) or lines[target] != before[target]
+        there = self.reading.at[target]
+        before, line = [instruction.line for instruction in self.reading.instructions[there - 1 : there + 1]]
+        return line in (test.line, None) or line != before
 
 
 def _end(test: Test, needed: int) -> int:
