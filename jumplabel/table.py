@@ -2,7 +2,6 @@
 
 import errno
 import os
-import platform
 from dataclasses import dataclass
 from typing import Any
 
@@ -122,7 +121,7 @@ def info() -> Info:
     elif raw.refused:
         refusal = f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}"
     return Info(
-        architecture=platform.machine(),
+        architecture=os.uname().machine,
         native=True if raw.native else False if raw.refused else None,
         refusal=refusal,
         sync_method=_METHODS[raw.method],
