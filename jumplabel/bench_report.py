@@ -42,7 +42,7 @@ USE, DEFERRED_USE = "inc, dec", "inc, dec of a deferred key"
 
 # Names of rows, what they are called here, and the most that they may take, in µs.
 DECORATIONS: dict[str, tuple[str, float | None]] = {
-    "decorate, tests of a key": ("a function of 200 instructions", 1000),
+    "decorate, tests of a key": ("a function of 200 instructions", 500),
     "decorate, no key named": ("one that names no key", 20),
     "decorate, closure again": ("a closure again", None),
 }

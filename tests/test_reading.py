@@ -190,3 +190,15 @@ kept = jumplabel.static_branches(lambda: key or sys)
 assert "bytecode" in sys.modules and key.entries
 """
     subprocess.run([sys.executable, "-c", script], check=True)
+
+
+def test_what_reads_is_not_read_by_the_import_hook_itself(tmp_path):
+    (tmp_path / "shop.py").write_text("def sell(n):\n    assert n\n")
+    script = """
+import sys, jumplabel
+jumplabel.install("*")
+assert "bytecode" in sys.modules
+import shop
+assert [(one.name, one.sites) for one in jumplabel.instrumented()] == [("shop", 1)]
+"""
+    subprocess.run([sys.executable, "-c", script], cwd=tmp_path, check=True)
