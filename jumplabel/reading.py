@@ -116,7 +116,6 @@ class _Kind(NamedTuple):
     """What there is to know of an opcode."""
 
     name: str
-    has_arg: bool
     caches: int
     jumps: int
     """1 forward by its argument, -1 backward, 0 not at all."""
@@ -132,7 +131,7 @@ def _kind(opcode: int) -> _Kind | None:
         return None
     instr = ConcreteInstr.disassemble(None, bytes((opcode, 0)), 0)
     jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
-    return _Kind(name, instr.require_arg(), instr.use_cache_opcodes(), jumps)
+    return _Kind(name, instr.use_cache_opcodes(), jumps)
 
 
 def _instructions(code: CodeType) -> list[Instruction]:
@@ -151,12 +150,12 @@ def _instructions(code: CodeType) -> list[Instruction]:
         kind = _kind(opcode)
         if kind is None:
             raise ValueError(f"its bytecode has an unknown instruction, {opname[opcode]}, at unit {start}")
-        name, has_arg, caches, jumps = kind
+        name, caches, jumps = kind
         if unit > start + 1 and name != "NOP":  # which may have been another one before
             _check_extended(name, arg)
         unit += caches
         target = unit + jumps * arg if jumps else None
-        instructions.append(Instruction(name, arg if has_arg else 0, start, unit, line, target))
+        instructions.append(Instruction(name, arg, start, unit, line, target))
         start, extension = unit, 0
     return instructions
 
@@ -216,13 +215,14 @@ class _Reader:
     def firsts_before(self, i: int) -> Iterator[int]:
         """Where the loads of what an instruction uses may begin: a hint, what is pushed beside it, or its argument."""
         found = 0
-        while i and found < 3:
-            i -= 1
-            name = self.names[i]
+        for earlier in range(i - 1, -1, -1):
+            name = self.names[earlier]
             if name in _FIRST or name.startswith(("LOAD_FAST", "STORE_FAST_LOAD_FAST")):
+                yield earlier
                 found += 1
-                yield i
             elif name not in _BEHIND_FIRST:
+                return
+            if found == 3:
                 return
 
     def loaded_at(self, first: int) -> Loaded | None:

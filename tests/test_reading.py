@@ -80,6 +80,28 @@ def test_code_without_lines_is_read():
     assert {one.line for one in found.instructions} == {None}
 
 
+# ---- tests ----
+
+
+@pytest.mark.parametrize("hint", ["likely", "hints.likely", "hints.more.likely"])
+def test_a_test_by_way_of_a_hint_is_found(hint):
+    (test,) = read(code_of(f"if {hint}(key.name): return x")).tests
+    assert test.path == ("global", "key", "name") and test.hint == ("global", *hint.split("."))
+
+
+def test_what_is_negated_is_the_value_itself():
+    assert read(code_of("return not likely(key)")).negations == [(("global", "key"), 2)]
+    assert read(code_of("return not likely(key).enabled")).negations == []
+
+
+def test_values_that_nobody_uses_are_dropped():
+    for body in ("key and x()", "return key and x()"):
+        found = read(code_of(body))
+        assert [found.is_dropped_at(test.jump.target) for test in found.tests if test.keeps] in ([True], [])
+    found = read(code_of("z = key and x()"))
+    assert [found.is_dropped_at(test.jump.target) for test in found.tests] == [False]
+
+
 # ---- what no compiler makes ----
 
 
@@ -91,6 +113,11 @@ def test_an_argument_is_extended_only_where_there_is_one():
         read(units_of(code, opmap["EXTENDED_ARG"], 0, opmap["POP_TOP"], 0))
     with pytest.raises(ValueError, match=r"cannot be read: .*LOAD_CONST argument must be in the range"):
         read(units_of(code, *(opmap["EXTENDED_ARG"], 255) * 3, opmap["LOAD_CONST"], 0))
+
+
+def test_a_cache_that_belongs_to_no_instruction_is_refused():
+    with pytest.raises(ValueError, match=r"unknown instruction, CACHE, at unit 1$"):
+        read(units_of(code_of("return x"), opmap["NOP"], 0, opmap["CACHE"], 0))
 
 
 def test_an_argument_that_extends_nothing_is_refused():
