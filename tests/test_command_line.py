@@ -422,7 +422,9 @@ def test_bench_looks_at_its_output_before_it_measures(run, file, says):
 
 @pytest.mark.parametrize("missing", bench.EXTRA)
 def test_bench_says_which_extra_it_needs(run, tmp_path, missing):
-    (tmp_path / f"{missing}.py").write_text(f"raise ModuleNotFoundError('no', name={missing!r})\n")
+    file = tmp_path / f"{missing.replace('.', '/')}.py"
+    file.parent.mkdir(exist_ok=True)
+    file.write_text(f"raise ModuleNotFoundError('no', name={missing!r})\n")
     error = run("bench", status=2)
     assert "pip install 'jumplabel[bench]'" in error and error.count("\n") == 1
 
