@@ -239,7 +239,6 @@ def count(cart: list[int], total: int) -> int:
     return len(cart) + total
 
 
-@on_toggle
 def audit(toggle: Toggle) -> str:
     assert_type(toggle.key, StaticKey)
     assert_type(toggle.old, bool)
@@ -260,7 +259,7 @@ def test_calls_and_callbacks() -> None:
     sold([1], total=1)
     assert_type(count([1], 1), int)
     sold.unregister(count)
-    assert_type(audit(Toggle(tracing, False, True, 0, 0)), str)
+    assert_type(on_toggle(audit)(Toggle(tracing, False, True, 0, 0)), str)
     off_toggle(audit)
 
 
