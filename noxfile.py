@@ -22,9 +22,6 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 
-# The tests start a thousand processes, and one of them says how long an import takes: nobody is to compile it anew.
-os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
-
 # pyenv's commands answer for the versions that are chosen: here for all of them.
 if "PYENV_VERSION" not in os.environ:
     pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")

@@ -26,6 +26,7 @@ settings.register_profile("usual", _common, derandomize=True, max_examples=20, s
 settings.register_profile("deep", _common, max_examples=int(os.environ.get("JUMPLABEL_EXAMPLES", "1000")))
 settings.load_profile("usual")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of a thousand processes none is to compile the package anew
 sys.setswitchinterval(1e-4)  # threads come by more often, and who waits for the GIL waits less
 
 
