@@ -66,7 +66,14 @@ class CompleteSdist(sdist):
     def make_release_tree(self, base_dir, files):
         folders = ("benchmarks", "csrc", "tests")
         paths = [path for folder in folders for path in Path(folder).rglob("*") if "__pycache__" not in path.parts]
-        super().make_release_tree(base_dir, sorted({*files, *(str(path) for path in paths if path.is_file())}))
+        files = {
+            *files,
+            ".clang-format",
+            "CHANGELOG.md",
+            "noxfile.py",
+            *(str(path) for path in paths if path.is_file()),
+        }
+        super().make_release_tree(base_dir, sorted(files))
 
 
 setup(

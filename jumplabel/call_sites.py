@@ -1,7 +1,7 @@
 """The callables that are made in C (callable.c, call_site.c), and how a call site is led to a target."""
 
 from collections.abc import Callable
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jumplabel._engine import ffi, lib
 from jumplabel.keys import patch_error
@@ -19,11 +19,44 @@ def published(publish: Callable[[int], int]) -> list[Any]:
 
 
 StaticCallable: Any
-CallSite: Any
-ObjectSite: Any
 (StaticCallable,) = published(lib.callable_type)
-CallSite, ObjectSite = published(lib.call_site_types)
-"""The second one is no method in a class."""
+
+if TYPE_CHECKING:
+
+    class _Site:
+        """What call_site.c gives both types."""
+
+        __kind__: str
+        __name__: str
+        __qualname__: str
+        __static_keys__: tuple[Any, ...]
+        __state__: int
+        __wrapped__: Any
+
+        def __new__(
+            cls,
+            kind: str,
+            keys: tuple[Any, ...],
+            addresses: tuple[int, ...],
+            off: Any,
+            off_is: str,
+            owner: str,
+            of: Any,
+        ) -> Self: ...
+        def __call__(self, *args: Any, **kwargs: Any) -> Any: ...
+        def __lead__(
+            self, state: int, target: Any, follows: bool, expected: Any = ..., report: int = ..., /
+        ) -> int: ...
+        def __target__(self, state: int, /) -> Any: ...
+        def __site__(self) -> int: ...
+
+    class CallSite(_Site): ...
+
+    class ObjectSite(_Site):
+        """It is no method in a class."""
+
+else:
+    CallSite, ObjectSite = published(lib.call_site_types)
 
 
 def sealed(kind: T) -> T:

@@ -29,7 +29,7 @@ _clock = itertools.count(1)
 
 
 @sealed
-class Snapshot(CallSite):  # type: ignore[misc]  # CallSite is made in C
+class Snapshot(CallSite):
     """What ``static_branches(snapshot=True)`` makes of a function, and stands for it."""
 
     __slots__ = ()

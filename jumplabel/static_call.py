@@ -18,7 +18,7 @@ ON = 1
 
 
 @sealed
-class StaticCall(CallSite, Generic[P, R]):  # type: ignore[misc]  # CallSite is made in C
+class StaticCall(CallSite, Generic[P, R]):
     """A function whose implementation can be replaced while it is being called.
 
     function  what is called at first, and what the object stands for: its name, signature, ``__wrapped__``

@@ -34,7 +34,7 @@ class _TracepointKey(FollowingKey):
 
 
 @sealed
-class Tracepoint(ObjectSite):  # type: ignore[misc]  # ObjectSite is made in C
+class Tracepoint(ObjectSite):
     """A place in a program that others can watch, while it runs: call it there, with whatever there is to know.
 
     name  what the tracepoint is called, and its key; unique among the living keys of the process

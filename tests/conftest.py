@@ -26,6 +26,16 @@ settings.register_profile("usual", _common, derandomize=True, max_examples=20, s
 settings.register_profile("deep", _common, max_examples=int(os.environ.get("JUMPLABEL_EXAMPLES", "1000")))
 settings.load_profile("usual")
 
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of a thousand processes none is to compile the package anew
+sys.setswitchinterval(1e-4)  # threads come by more often, and who waits for the GIL waits less
+
+
+def pytest_collection_finish():
+    """From now on a collection looks at what tests make, not at the 100,000 objects that pytest has made."""
+    gc.collect()
+    gc.freeze()
+
+
 ROOT = Path(__file__).parent.parent
 ENGINE = [
     *("arena.c", "blocked.c", "code_poke.c", "int3.c", "jump_entry.c", "jump_label.c", "jump_table.c"),
@@ -46,12 +56,27 @@ def build_c(tmp_path_factory):
     if cc is None:
         pytest.skip("needs a C compiler")
 
-    def build(name, *options, engine=True, compiler=cc):
-        folder = tmp_path_factory.mktemp("c")
-        sources = [ROOT / "tests" / "c" / f"{name}.c", *(ROOT / "csrc" / file for file in ENGINE if engine)]
+    engines = {}
+
+    def run(compiler, *options):
         command = [compiler, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread", f"-I{ROOT / 'csrc'}"]
-        subprocess.run([*command, *options, *sources, "-o", folder / name], check=True)
-        return folder / name
+        subprocess.run([*command, *options], check=True)
+
+    def engine_of(compiler, options):
+        """Its objects, made once for all programs that have these options, those of the linker aside."""
+        options = tuple(each for each in map(str, options) if not each.startswith("-Wl,") and not each.endswith(".c"))
+        if (compiler, options) not in engines:
+            objects = [tmp_path_factory.mktemp("engine") / f"{file}.o" for file in ENGINE]
+            for file, made in zip(ENGINE, objects, strict=True):
+                run(compiler, *options, "-c", ROOT / "csrc" / file, "-o", made)
+            engines[compiler, options] = objects
+        return engines[compiler, options]
+
+    def build(name, *options, engine=True, compiler=cc):
+        made = tmp_path_factory.mktemp("c") / name
+        parts = engine_of(compiler, options) if engine else []
+        run(compiler, *options, ROOT / "tests" / "c" / f"{name}.c", *parts, "-o", made)
+        return made
 
     return build
 
