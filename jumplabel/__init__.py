@@ -63,6 +63,9 @@ else:
 
         return getattr(serving, name)
 
+    def __dir__():
+        return [*globals(), "Server", "serve"]
+
 
 _configure()
 _start()

@@ -102,6 +102,12 @@ def test_values_that_nobody_uses_are_dropped():
     assert [found.is_dropped_at(test.jump.target) for test in found.tests] == [False]
 
 
+def test_names_that_the_code_itself_binds():
+    assert read(code_of("global a, b; a = 1; del b; x.c = 1; del x.d; z = 1")).rebinds == {*"abcd"}
+    outer = code_of("v = w = 1\n    def g():\n        nonlocal v, w; v = 1; del w; z = 1; return lambda: z")
+    assert [read(code).rebinds for code in codes(outer)] == [set(), {"v", "w"}, set()]
+
+
 # ---- what no compiler makes ----
 
 
