@@ -1,5 +1,6 @@
 """What the benchmarks share: a row is a name and what makes the callable that is timed under it."""
 
+import argparse
 import functools
 import os
 import sys
@@ -35,17 +36,27 @@ class Rows:
     scripts, so that a drift of the machine hits them alike.
     """
 
+    values: int | None = None
+    processes: int | None = None
+    """Where a script wants others than pyperf would take."""
+
     def __init__(self) -> None:
         def to_worker(command: list[str], args: Any) -> None:
-            if args.only is not None:
-                command.extend(("--only", args.only))
+            for name in self.passed_on:
+                if getattr(args, name) is not None:
+                    command.extend((f"--{name}", str(getattr(args, name))))
 
-        self.runner = pyperf.Runner(add_cmdline_args=to_worker)
-        self.runner.argparser.add_argument("--only", metavar="NAME", help="run this row only")
+        self.runner = pyperf.Runner(self.values, self.processes, add_cmdline_args=to_worker)
+        self.passed_on = self.add_options(self.runner.argparser)
         self.args = self.runner.parse_args()
         # pyperf clears the environment; what selects the engine's and the interpreter's ways must get through.
         kept = [name for name in os.environ if name.startswith(("JUMPLABEL_", "PYTHON")) or name == "LD_LIBRARY_PATH"]
         self.args.inherit_environ = [*(self.args.inherit_environ or ()), *kept]
+
+    def add_options(self, parser: argparse.ArgumentParser) -> list[str]:
+        """Their names, as pyperf's processes are given them, too."""
+        parser.add_argument("--only", metavar="NAME", help="run this row only")
+        return ["only"]
 
     def wants(self, name: str) -> bool:
         return self.args.only in (None, name)

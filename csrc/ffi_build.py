@@ -16,6 +16,7 @@ HEADERS = (
     "jump_label",
     "site_watch",
     "storm",
+    "toggle_loop",
 )
 
 ffi = FFI()
@@ -86,6 +87,9 @@ ffi.cdef("""
     int call_loop_pointer(int (*function)(int), size_t n);
     int call_loop_struct(const struct call_loop *loop, size_t n);
     int call_loop_flag(const struct call_loop *loop, size_t n);
+
+    struct toggle_loop { int stop; uint64_t toggles; };
+    int toggle_loop(struct static_key *key, int64_t period, struct toggle_loop *loop);
 
     struct storm;
     struct storm_counts { uint64_t calls, toggles, wrong; };

@@ -1,0 +1,70 @@
+"""How does the memory that sites take grow with their number: of gates on lambdas, of tests in functions of up to 100?
+
+It is what decorating adds to functions that are there: every byte that the C library has handed out, and the executable
+memory. (Of a free-threaded interpreter's memory the C library knows too little: there is no curve there.)
+"""
+
+import ctypes
+import gc
+import os
+import sys
+import sysconfig
+
+from curves import CurveRows, TimeFunction
+from many_sites import MAKERS, PLACES, number_of, undecorated_gates, undecorated_tests
+
+from jumplabel import StaticKey, static_branches, static_gate
+from jumplabel.table import info
+
+FAST = 100_000
+FIRST = 10  # sites
+TOGETHER = 1000  # at least, of several keys where each has few: what the collector does meanwhile is not ours
+
+
+FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
+
+
+class Mallinfo2(ctypes.Structure):
+    _fields_ = tuple((name, ctypes.c_size_t) for name in FIELDS)
+
+
+def used() -> int:
+    gc.collect()
+    try:
+        mallinfo2 = ctypes.CDLL(None).mallinfo2
+    except AttributeError:
+        raise SystemExit("curve_memory.py needs mallinfo2, of glibc 2.33 or later") from None
+    mallinfo2.restype = Mallinfo2
+    found = mallinfo2()
+    return int(found.uordblks + found.hblkhd + info().arena_bytes)
+
+
+def growing(kind: str, sites: int) -> TimeFunction:
+    keys = [StaticKey(f"benchmarks.{kind}.{i}") for i in range(max(TOGETHER // sites, 1))]
+    native = kind == "native"
+    functions = [undecorated_gates(sites) if native else undecorated_tests(key, sites) for key in keys]
+    first = MAKERS[kind](StaticKey(f"benchmarks.{kind}.first"), FIRST)  # and what is made but once
+
+    def take(loops: int) -> float:
+        used()
+        before = used()
+        for key, of_key in zip(keys, functions, strict=True):
+            decorate = static_gate(key) if native else static_branches
+            for i, function in enumerate(of_key):
+                of_key[i] = decorate(function)
+        taken = used() - before
+        if number_of(kind) != sites * len(keys) + FIRST:
+            raise AssertionError(f"{len(keys)} times {sites} {kind} sites, and those of {first}, were wanted: {info()}")
+        return taken / len(keys) * loops
+
+    return take
+
+
+if __name__ == "__main__":
+    if sysconfig.get_config_var("Py_GIL_DISABLED"):
+        raise SystemExit("curve_memory.py cannot measure a free-threaded interpreter")
+    if os.environ.get("PYTHONMALLOC") != "malloc":  # all is the C library's, then
+        os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONMALLOC": "malloc"})
+    rows = CurveRows(PLACES, FAST)
+    for kind in MAKERS:
+        rows.curve(f"memory, {kind} sites", lambda sites, kind=kind: growing(kind, sites), once=True)  # type: ignore[misc]

@@ -1,0 +1,116 @@
+"""What is left of a hot loop's speed while its key is toggled so many times a second?
+
+The one who toggles is a thread that needs no GIL (csrc/toggle_loop.c), on a processor of its own where there is one.
+The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
+without the GIL. Their time is what they have a processor for. JUMPLABEL_POKE=int3: nobody looks whether a thread blocks
+SIGTRAP, which takes longer than a toggle.
+"""
+
+import threading
+import time
+from collections.abc import Callable
+from itertools import repeat
+from typing import Any
+
+from curves import CurveRows, TimeFunction
+
+from jumplabel import StaticKey, native_branch, static_branches, static_gate
+from jumplabel._engine import ffi, lib
+
+PLACES = (0, 10, 100, 1000, 10_000, 100_000)
+FAST = 10_000
+SECONDS = 0.2  # of a value
+ATTEMPTS = 20  # again, at the toggles of a value: others may have the processors
+MANY = 100  # toggles, in a value
+PASSES = 20_000  # between two looks at the clock
+
+Loop = Callable[[int], int]
+"""So many passes; how many of them found the key on, or, in C, the argument of the last call and 1 or 2."""
+
+
+def bytecode_loop(key: StaticKey) -> Loop:
+    @static_branches
+    def loop(passes: int) -> int:
+        on = 0
+        for _ in repeat(None, passes):
+            if key:
+                on += 1
+        return on
+
+    return loop
+
+
+def gate_loop(key: StaticKey) -> Loop:
+    gate = static_gate(key, default=0)(lambda: 1)
+
+    def loop(passes: int) -> int:
+        on = 0
+        for _ in repeat(None, passes):
+            on += gate()
+        return on
+
+    return loop
+
+
+def c_loop(key: StaticKey) -> Loop:
+    branch = native_branch(key, off=ffi.addressof(lib, "call_loop_off"), on=ffi.addressof(lib, "call_loop_on"))
+    function = branch.cast(ffi, "int(*)(int)")
+    return lambda passes: lib.call_loop_pointer(function, passes) - passes  # every call adds 1, and 1 more when on
+
+
+LOOPS: dict[str, Callable[[StaticKey], Loop]] = {
+    "a bytecode site": bytecode_loop,
+    "a gate": gate_loop,
+    "a native branch in C": c_loop,
+}
+
+
+def passing(make: Callable[[StaticKey], Loop], rate: int) -> TimeFunction:
+    key = StaticKey("benchmarks.rate")
+    loop = make(key)
+    for on in (True, False):
+        key.enable() if on else key.disable()
+        if len(key.entries) != 1 or loop(PASSES) != PASSES * on:
+            raise AssertionError(f"{key!r}: its site did not follow")
+
+    def one_value(attempts: int = ATTEMPTS) -> float:
+        state: Any = ffi.new("struct toggle_loop *")
+        errors: list[int] = []
+        thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(key._key, 10**9 // rate, state)))
+        if rate:
+            thread.start()
+        on = passes = 0
+        began = now = time.perf_counter()
+        processor_began = time.thread_time()
+        while now - began < SECONDS:
+            on += loop(PASSES)
+            passes += PASSES
+            now = time.perf_counter()
+        seconds = time.thread_time() - processor_began
+        toggled = state.toggles
+        state.stop = 1
+        if rate:
+            thread.join()
+        if any(errors) or key.enabled or loop(PASSES):
+            raise AssertionError(f"{key!r}: {errors}")
+        if not 0 <= on <= passes or (on and not state.toggles):
+            raise AssertionError(f"{on} passes of {passes} found the key on, which was toggled {toggled} times")
+        if toggled >= rate * (now - began) / 2 - MANY:
+            return seconds / passes
+        if not attempts:
+            raise AssertionError(
+                f"{toggled} toggles in {now - began:.3f} s: this machine has no time for {rate} a second"
+            )
+        return one_value(attempts - 1)
+
+    return lambda values: sum(one_value() for _ in range(values))
+
+
+if __name__ == "__main__":
+    rows = CurveRows(PLACES, FAST)
+    for name, make in LOOPS.items():
+        rows.curve(
+            f"a pass over {name}, toggles a second",
+            lambda rate, make=make: passing(make, rate),  # type: ignore[misc]
+            poke="int3",
+        )
