@@ -1,6 +1,7 @@
 """What does a test of a static key add to a function, off and on, against the tests that people write today?
 
-All rows are the same two functions, compiled anew for each row; nothing but the check differs.
+All rows are the same two functions, compiled anew for each row; nothing but the check differs. ``sys.monitoring`` needs
+none: off, its callback has returned DISABLE for every line; on, it counts the lines in which the others' checks stand.
 """
 
 import functools
@@ -70,6 +71,13 @@ CHECKS = {
     "logger.isEnabledFor": "logger.isEnabledFor(DEBUG)",
     "sys.flags constant": "sys.flags.dev_mode",
 }
+if sys.version_info >= (3, 12):
+    CHECKS["sys.monitoring"] = ""
+# Of the function only: in a loop nobody would call these, and there they take thousands of times what a flag does.
+SERVICES = {
+    "OpenFeature no-op": 'client.get_boolean_value("tracing", FLAG)',  # the answer is the default
+    "OpenFeature in memory": 'client.get_boolean_value("tracing", False)',
+}
 
 
 class Flags:
@@ -82,11 +90,13 @@ numbers = itertools.count()  # for the names of keys
 
 def function(template: str, row: str, on: bool) -> Callable[[Any, bool], Any]:
     """The template's function with this row's check in it, or with none: then its body is always there, or never."""
-    check, body = CHECKS[row], "hits += 1"
+    check, body = {**CHECKS, **SERVICES}[row], "hits += 1"
     if row == "sys.flags constant" and bool(sys.flags.dev_mode) != on:  # which cannot be set
         check = f"not {check}"
     if row == "check deleted":
         line = body if on else ""
+    elif not check:
+        line = ""
     else:
         line = f"if {check}: {body}"
     names: dict[str, Any] = {"FLAG": on, "flags": Flags(on), "sys": sys, "DEBUG": logging.DEBUG}
@@ -94,12 +104,62 @@ def function(template: str, row: str, on: bool) -> Callable[[Any, bool], Any]:
     names["logger"] = logger = logging.getLogger("benchmarks.branch")
     logger.setLevel(logging.DEBUG if on else logging.INFO)
     exec(template.replace("CHECK", line), names)
+    if row in SERVICES:
+        names["client"] = client(on if row == "OpenFeature in memory" else None)
     made: Callable[[Any, bool], Any] = names["make"](on)
+    if row == "sys.monitoring":
+        lines = template.splitlines()
+        monitor(made, on, {i + 2 for i, line in enumerate(lines) if line.strip() == "CHECK"})
     if row == "static branch":
         static_branches(made, strict=True)
         if not key.entries:
             raise AssertionError("no site was made")
     return made
+
+
+def client(on: bool | None) -> Any:
+    """OpenFeature's, with a provider that holds the flag in memory; with none of its own for None."""
+    from openfeature import api
+    from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
+
+    if on is None:
+        return api.get_client()
+    flag = InMemoryFlag("on" if on else "off", {"off": False, "on": True})
+    api.set_provider(InMemoryProvider({"tracing": flag}), domain="benchmarks")
+    return api.get_client(domain="benchmarks")
+
+
+# ---- sys.monitoring ----
+
+TOOL = 4  # no number that CPython has a name for
+seen = 0
+
+
+def monitor(function: Any, on: bool, lines: set[int]) -> None:
+    """Count these lines, or have all disabled where they are first reached. The last function's callback is called."""
+    monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
+
+    def count(_: object, line: int) -> object:
+        global seen
+        if not on or line not in lines:
+            return monitoring.DISABLE
+        seen += 1
+        return None
+
+    if monitoring.get_tool(TOOL) is None:
+        monitoring.use_tool_id(TOOL, "benchmarks")
+    monitoring.register_callback(TOOL, monitoring.events.LINE, count)
+    monitoring.set_local_events(TOOL, function.__code__, monitoring.events.LINE)
+
+
+def lines_seen() -> int:
+    """Since it was asked last."""
+    global seen
+    n, seen = seen, 0
+    return n
+
+
+# ---- time ----
 
 
 def share(template: str, row: str, on: bool) -> Callable[[int], float]:
@@ -108,7 +168,7 @@ def share(template: str, row: str, on: bool) -> Callable[[int], float]:
     The three loops take turns of a few microseconds, so that whatever slows the machine down slows all of them down.
     """
     loops = [function(template, name, on) for name in ("check deleted", "global flag", row)]
-    if any(run(7, on) != (7 * CHECKS_A_PASS if on else 0) for run in loops):
+    if any(run(7, on) + lines_seen() != (7 * CHECKS_A_PASS if on else 0) for run in loops):
         raise AssertionError(f"{row}: the loop's checks went the wrong way")
 
     def time_turn(run: Callable[[Any, bool], Any]) -> float:
@@ -129,8 +189,10 @@ def share(template: str, row: str, on: bool) -> Callable[[int], float]:
 
 def handling(row: str, on: bool) -> Callable[[int], float]:
     handle = function(FUNCTION, row, on)
-    if handle(REQUEST, on) != (REPLY, CHECKS_A_CALL if on else 0):
-        raise AssertionError(f"{row}: the function returned {handle(REQUEST, on)}")
+    reply, hits = handle(REQUEST, on)
+    hits += lines_seen()
+    if (reply, hits) != (REPLY, CHECKS_A_CALL if on else 0):
+        raise AssertionError(f"{row}: the function returned {reply!r}, and {hits} checks were on")
 
     def time_calls(calls: int) -> float:
         began = time.perf_counter()
@@ -150,6 +212,6 @@ if __name__ == "__main__":
                 measured_beside_others = row not in ("check deleted", "global flag")
                 if rows.wants(f"{kind} {state}, {row}") and measured_beside_others:
                     rows.shares(f"{kind} {state}, {row}", functools.partial(share, loop_of(statement), row, on))
-        for row in CHECKS:
+        for row in (*CHECKS, *SERVICES):
             if rows.wants(f"function {state}, {row}"):
                 rows.runner.bench_time_func(f"function {state}, {row}", handling(row, on))

@@ -1,10 +1,12 @@
 """What does ``static_branches`` cost, once for each function?
 
 What was made of a code object is remembered, so every function gets code of its own before it is decorated; all but
-the closures, which share theirs.
+the closures, which share theirs. Beside it, what other decorators take for the same function; a C built-in that keeps
+it is the least.
 """
 
 import dis
+import functools
 import json
 import logging
 import time
@@ -14,7 +16,7 @@ from typing import Any
 
 from rows import Rows
 
-from jumplabel import StaticKey, static_branches
+from jumplabel import StaticKey, static_branches, static_gate
 
 INSTRUCTIONS = 200
 
@@ -52,17 +54,62 @@ def decorating(make: Callable[[], FunctionType], has_sites: bool) -> Callable[[i
     kept.append(static_branches(make()))
     if (len(key.entries) > before) != has_sites:
         raise AssertionError(f"{key!r} had {before} sites before")
+    return timed(static_branches, make)
 
+
+def timed(decorator: Callable[[Any], Any], make: Callable[[], FunctionType]) -> Callable[[int], float]:
     def time_decorations(loops: int) -> float:
         seconds = 0.0
         for _ in range(loops):
             function = make()
             began = time.perf_counter()
-            static_branches(function)
+            decorator(function)
             seconds += time.perf_counter() - began
         return seconds
 
     return time_decorations
+
+
+# ---- other decorators ----
+
+
+def wraps(function: Any) -> Any:
+    @functools.wraps(function)
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+def wrapt_decorator() -> Callable[[Any], Any]:
+    import wrapt
+
+    @wrapt.decorator(enabled=lambda: True)
+    def decorator(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
+        return wrapped(*args, **kwargs)
+
+    return decorator
+
+
+OTHERS: dict[str, Callable[[], Callable[[Any], Any]]] = {
+    "decorate, static_gate": lambda: static_gate(StaticKey("benchmarks.decorating.gate", default=True)),
+    "decorate, functools.wraps": lambda: wraps,
+    "decorate, wrapt": wrapt_decorator,
+    "decorate, partial": lambda: functools.partial,
+}
+REQUEST, REPLIES = '{"count": 3}', [3]
+
+
+def others(rows: Rows) -> None:
+    source = outer("FLAG")
+    names["weight"] = len
+    for name in filter(rows.wants, OTHERS):
+        decorator = OTHERS[name]()
+        replies: list[int] = []
+        decorator(fresh(source()))(REQUEST, 0, replies)
+        if replies[:1] != REPLIES:
+            raise AssertionError(f"{name}: {replies}")
+        rows.runner.bench_time_func(name, timed(decorator, lambda: fresh(source())))
 
 
 if __name__ == "__main__":
@@ -75,3 +122,4 @@ if __name__ == "__main__":
     ):
         if rows.wants(name):
             rows.runner.bench_time_func(name, decorating(make, has_sites))
+    others(rows)

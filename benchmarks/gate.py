@@ -1,6 +1,7 @@
 """What does a gate cost, off and on, against a function that returns early, and against the least that a call costs?
 
-And a gate of a coroutine or generator function, against such a function that returns early: called, and run to its end.
+And a gate of a coroutine or generator function, against such a function that returns early: called, and run to its end;
+and against the least that there is to await or to iterate over, which a C built-in returns.
 """
 
 import functools
@@ -53,6 +54,20 @@ def early_generator(x: object) -> Iterator[object]:
     yield x
 
 
+def done_future() -> Callable[[Any], Any]:
+    import asyncio
+
+    loop = asyncio.new_event_loop()
+    future = loop.create_future()
+    future.set_result(None)
+    loop.close()
+    return {ARGUMENT: future}.get
+
+
+def empty_tuple() -> Callable[[Any], Any]:
+    return {ARGUMENT: ()}.get
+
+
 # What a caller does with what a call returns.
 RUN = {"coroutine": "await call(ARGUMENT)", "generator": "for _ in call(ARGUMENT): pass"}
 FUNCTIONS: dict[str, tuple[Any, Any]] = {
@@ -61,14 +76,17 @@ FUNCTIONS: dict[str, tuple[Any, Any]] = {
 }
 
 
-def running(kind: str, gated: bool, on: bool) -> Callable[[int], float]:
-    """Seconds for so many calls that are run to their end, DUPLICATES times."""
+def of_functions(kind: str, gated: bool, on: bool) -> Callable[[int], float]:
     global FLAG
     FLAG = on
     function, early = FUNCTIONS[kind]
     key = StaticKey(f"benchmarks.gate.{kind}.{gated}.{on}", default=on)  # the others may live: they are in cycles
-    call = static_gate(key)(function) if gated else early
-    if result_of(call(ARGUMENT)) != (ARGUMENT if on else None):
+    return running(kind, static_gate(key)(function) if gated else early, ARGUMENT if on else None)
+
+
+def running(kind: str, call: Callable[[Any], Any], expected: object) -> Callable[[int], float]:
+    """Seconds for so many calls that are run to their end, DUPLICATES times."""
+    if result_of(call(ARGUMENT)) != expected:
         raise AssertionError(f"{call} gave the wrong thing")
     names: dict[str, Any] = {"call": call, "ARGUMENT": ARGUMENT}
     exec("async def run(passes):\n  for _ in range(passes):\n" + f"    {RUN[kind]}\n" * DUPLICATES, names)
@@ -85,7 +103,7 @@ def running(kind: str, gated: bool, on: bool) -> Callable[[int], float]:
 def result_of(made: Any) -> object:
     """What a coroutine returns, or a generator yields first."""
     try:
-        return made.send(None)
+        return next(made.__await__() if hasattr(made, "__await__") else iter(made))
     except StopIteration as stopped:
         return stopped.value
 
@@ -109,4 +127,10 @@ if __name__ == "__main__":
         for kind in RUN:
             for name, gated in ((f"{kind} gate {state}", True), (f"early {kind} {state}", False)):
                 if rows.wants(name):
-                    rows.runner.bench_time_func(name, running(kind, gated, state == "on"), inner_loops=DUPLICATES)
+                    rows.runner.bench_time_func(name, of_functions(kind, gated, state == "on"), inner_loops=DUPLICATES)
+    for name, kind, make in (
+        ("done future, awaited", "coroutine", done_future),
+        ("empty tuple, iterated", "generator", empty_tuple),
+    ):
+        if rows.wants(name):
+            rows.runner.bench_time_func(name, running(kind, make(), None), inner_loops=DUPLICATES)

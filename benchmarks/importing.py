@@ -1,17 +1,20 @@
 """What does the import hook add to a start: the first one, and those that find what it has kept in ``__pycache__``?
 
-    python benchmarks/importing.py [--rounds 15]
-
-A package of 50 modules with 500 logging statements is imported, each time in a new process. The ways take turns.
+A package of 50 modules with 500 logging statements is imported, each time in a new process, which says how long that
+took, without itself. And what does it take to import jumplabel, over ``logging``, and over what others bring.
 """
 
-import argparse
+import atexit
+import functools
 import os
-import statistics
+import shutil
 import subprocess
 import sys
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
+
+from rows import Rows
 
 MODULES, FUNCTIONS = 50, 10
 
@@ -30,27 +33,57 @@ def handle_{n}(request, limit={n}):
     return {{name: value.strip() for name, value in fields.items() if value}}
 '''
 
-CHILD = """
+# What a new process does: import the package's modules, some of whose functions must then work, or one module.
+PACKAGE = """
 import sys, time
-names = [f"service.part_{i}" for i in range(int(sys.argv[2]))]
-began = time.perf_counter()
-if sys.argv[1] == "hook":
+how, modules, functions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
+names = [f"service.part_{i}" for i in range(modules)]
+if how == "hook":
     import jumplabel
     jumplabel.install("service", "service.*")
-installed = time.perf_counter()
+began = time.perf_counter()
 for name in names:
     __import__(name)
-imported = time.perf_counter()
-sites = sum(one.sites for one in jumplabel.instrumented()) if sys.argv[1] == "hook" else 0
-print(installed - began, imported - installed, sites)
+seconds = time.perf_counter() - began
+sites = sum(one.sites for one in jumplabel.instrumented()) if how == "hook" else 0
+if sites != (modules * functions if how == "hook" else 0):
+    sys.exit(f"{how}: {sites} sites")
+for name in names:
+    result = getattr(sys.modules[name], f"handle_{functions - 1}")("user=Ada &count=3")
+    if result != {"user": "Ada", "count": "3"}:
+        sys.exit(f"{how}: {name} returned {result}")
+print(seconds)
 """
-
-WAYS = {
-    "plain, first start": ("plain", True),
-    "plain": ("plain", False),
-    "hook, first start": ("hook", True),
-    "hook": ("hook", False),
+MODULE = """
+import sys, time
+name = sys.argv[1]
+if name in sys.modules:
+    sys.exit(f"{name} is there from the start")
+began = time.perf_counter()
+__import__(name)
+seconds = time.perf_counter() - began
+print(seconds)
+"""
+IMPORTED = {
+    "jumplabel": "jumplabel",
+    "logging": "logging",
+    "blinker": "blinker",
+    "wrapt": "wrapt",
+    "structlog": "structlog",
+    "loguru": "loguru",
+    "OpenFeature": "openfeature.api",
+    "OpenTelemetry": "opentelemetry.trace",
 }
+
+
+NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")  # it is about what is compiled, and found beside it
+
+
+def seconds_of(program: str, *arguments: str, folder: Path | None = None) -> float:
+    environment = {name: value for name, value in os.environ.items() if name not in NOT_INHERITED}
+    command = [sys.executable, "-c", program, *arguments]
+    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
+    return float(done.stdout)
 
 
 def make(folder: Path) -> None:
@@ -62,39 +95,40 @@ def make(folder: Path) -> None:
         (package / f"part_{i}.py").write_text(f"import logging\n\nlogger = logging.getLogger(__name__)\n{functions}")
 
 
-def start(folder: Path, how: str, first: bool) -> tuple[float, float]:
-    """Seconds that importing jumplabel and installing the hook took, and importing the package."""
-    if first:
-        for file in folder.glob("service/__pycache__/*"):
-            file.unlink()
-    command = [sys.executable, "-c", CHILD, how, str(MODULES)]
-    environment = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
-    done = subprocess.run(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True, check=True)
-    installing, importing, sites = done.stdout.split()
-    if int(sites) != (MODULES * FUNCTIONS if how == "hook" else 0):
-        raise AssertionError(f"{how}: {sites} sites")
-    return float(installing), float(importing)
+def importing(how: str, first: bool) -> Callable[[], float]:
+    """What starts a process and gives the seconds in which it imported the package: first, with nothing compiled."""
+    folder = Path(tempfile.mkdtemp(prefix="jumplabel-bench-"))
+    atexit.register(shutil.rmtree, folder)
+    make(folder)
 
+    def kept() -> dict[str, int]:
+        return {file.name: file.stat().st_mtime_ns for file in folder.glob("service/__pycache__/*")}
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description="Time starts with and without the import hook.")
-    parser.add_argument("--rounds", type=int, default=15)
-    rounds = parser.parse_args().rounds
-    times: dict[str, list[tuple[float, float]]] = {name: [] for name in WAYS}
-    with tempfile.TemporaryDirectory(prefix="jumplabel-bench-") as name:
-        folder = Path(name)
-        make(folder)
-        for _ in range(rounds):
-            for way, (how, first) in WAYS.items():  # a later start follows the first one of its kind
-                times[way].append(start(folder, how, first))
-    print(f"{MODULES} modules, {MODULES * FUNCTIONS} logging statements; medians of {rounds} rounds")
-    plain = statistics.median(importing for _, importing in times["plain"])
-    for way, pairs in times.items():
-        importing = statistics.median(pair[1] for pair in pairs)
-        installing = statistics.median(pair[0] for pair in pairs)
-        line = f"  {way:<20}  {importing * 1e3:6.1f} ms, {importing / plain:5.2f} of plain"
-        print(line + (f"; importing jumplabel itself {installing * 1e3:.1f} ms" if way.startswith("hook") else ""))
+    def start() -> float:
+        if first:
+            for file in folder.glob("service/__pycache__/*"):
+                file.unlink()
+        before = kept()
+        seconds = seconds_of(PACKAGE, how, str(MODULES), str(FUNCTIONS), folder=folder)
+        if len(kept()) < MODULES or (before != {} if first else before != kept()):
+            raise AssertionError(f"{how}: {len(before)} compiled files before, {len(kept())} behind")
+        return seconds
+
+    if not first:
+        seconds_of(PACKAGE, how, str(MODULES), str(FUNCTIONS), folder=folder)
+    return start
 
 
 if __name__ == "__main__":
-    main()
+    rows = Rows()
+    for name, how, first in (
+        ("import of .pyc files, plain", "plain", False),
+        ("import of .pyc files, hook", "hook", False),
+        ("first import, plain", "plain", True),
+        ("first import, hook", "hook", True),
+    ):
+        if rows.wants(name):
+            rows.starts(name, functools.partial(importing, how, first))
+    for what, module in IMPORTED.items():
+        if rows.wants(f"import {what}"):
+            rows.starts(f"import {what}", lambda module=module: functools.partial(seconds_of, MODULE, module))

@@ -1,7 +1,8 @@
 """What does a disabled ``logger.debug("%s", x)`` cost, under the import hook, against what people write today?
 
 Each row is a module, written to a file and imported; nothing but the statement differs. Its time is told as a share of
-the same function's without the statement: 1 is for nothing.
+the same function's without the statement: 1 is for nothing. And what does a record cost that is logged, to /dev/null?
+Other libraries' loggers (log_libraries.py) are asked in one loop only.
 
 ``decoder`` is what Python readers of Parquet files do for each value of a column: varints, runs of equal values,
 values packed in so many bits, plain values, levels; with a statement in every function, and in the inner loops.
@@ -9,8 +10,10 @@ values packed in so many bits, plain values, levels; with a statement in every f
 
 import functools
 import importlib
-import logging
+import io
+import os
 import random
+import re
 import statistics
 import sys
 import tempfile
@@ -20,6 +23,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any
 
+from log_libraries import GUARDED, LOGGING, LOGURU, LOGURU_OF_A_LIBRARY, STRUCTLOG, UNCACHED_STRUCTLOG
 from rows import Rows
 
 import jumplabel
@@ -145,18 +149,36 @@ def decode(data):
     return assemble(levels, indices, words)
 """
 
-STATEMENTS = {
-    "deleted": "",
-    "hook": "logger.debug",
-    "isEnabledFor guard": "if logger.isEnabledFor(logging.DEBUG): logger.debug",
-    "plain logging": "logger.debug",
+DELETED = "deleted"
+LOGGERS = {
+    "hook": LOGGING,
+    "isEnabledFor guard": GUARDED,
+    "plain logging": LOGGING,
+    "structlog": STRUCTLOG,
+    "structlog uncached": UNCACHED_STRUCTLOG,
+    "loguru": LOGURU,
+    "loguru.disable": LOGURU_OF_A_LIBRARY,
+    "structlog, hook": STRUCTLOG,
+    "loguru, hook": LOGURU,
 }
 ROWS = [
     *("empty loop, hook", "summing, hook", "summing, isEnabledFor guard", "summing, plain logging"),
     *("parsing, hook", "parsing, plain logging"),
     *("decoder, hook", "decoder, isEnabledFor guard", "decoder, plain logging"),
+    *("summing, structlog", "summing, structlog uncached", "summing, loguru", "summing, loguru.disable"),
+    *("summing, structlog, hook", "summing, loguru, hook"),
 ]
-FUNCTIONS = {"empty loop": "empty", "summing": "add_up", "parsing": "parse", "decoder": "decode"}
+RECORDS = [
+    *("record logged, hook", "record logged, isEnabledFor guard", "record logged, plain logging"),
+    *("record logged, structlog", "record logged, structlog uncached", "record logged, loguru"),
+]
+FUNCTIONS = {
+    "empty loop": "empty",
+    "summing": "add_up",
+    "parsing": "parse",
+    "decoder": "decode",
+    "record logged": "add_up",
+}
 TURN_SECONDS, VALUE_SECONDS = 200e-6, 0.15
 
 
@@ -210,6 +232,7 @@ LINES = ["user=Ada &count=3&each=1.5", "user=Bob&count=2&each=20", "user=Eve&cou
 DATA: dict[str, tuple[Any, Any]] = {
     "empty loop": (list(range(1000)), None),
     "summing": (list(range(1000)), 499500),
+    "record logged": (list(range(20)), 190),
     "parsing": (LINES, 447.5),
     "decoder": column(),
 }
@@ -218,14 +241,15 @@ DATA: dict[str, tuple[Any, Any]] = {
 # ---- modules ----
 
 
-def module_of(row: str, statement: str) -> ModuleType:
-    """The row's module with this statement, imported from a file; under the hook, or not."""
+def module_of(row: str, way: str) -> ModuleType:
+    """The row's module with its statements, imported from a file; under the hook, or not."""
     text = DECODER if row == "decoder" else LOOPS
-    body = text.replace("LOG(", f"{STATEMENTS[statement]}(") if statement != "deleted" else without(text)
-    name = f"benchmarks_log_{row}_{statement}".replace(" ", "_")
+    library, hooked = LOGGERS.get(way, LOGGING), way.endswith("hook")
+    body = without(text) if way == DELETED else text.replace(*library.statement)
+    name = f"benchmarks_log_{row}_{way}".replace(" ", "_").replace(",", "").replace(".", "_")
     with tempfile.TemporaryDirectory(prefix="jumplabel-bench-") as folder:
-        Path(folder, f"{name}.py").write_text(f"import logging\nlogger = logging.getLogger(__name__)\n{body}")
-        if statement == "hook":
+        Path(folder, f"{name}.py").write_text(f"{library.header}\n{body}")
+        if hooked:
             jumplabel.install(name)
         sys.path.insert(0, folder)
         try:
@@ -233,7 +257,7 @@ def module_of(row: str, statement: str) -> ModuleType:
         finally:
             sys.path.remove(folder)
     sites = sum(one.sites for one in jumplabel.instrumented() if one.name == name)
-    if sites != (text.count("LOG(") if statement == "hook" else 0):
+    if sites != (text.count("LOG(") if hooked else 0):
         raise AssertionError(f"{name}: {sites} statements are sites")
     return module
 
@@ -243,53 +267,45 @@ def without(text: str) -> str:
     return "\n".join(line for line in lines if "LOG(" not in line)
 
 
-class Messages(logging.Handler):
-    def __init__(self) -> None:
-        super().__init__()
-        self.texts: list[str] = []
-
-    def emit(self, record: logging.LogRecord) -> None:
-        self.texts.append(record.getMessage())
-
-
-def check(row: str, statement: str, module: Any) -> None:
-    """Off, nothing is logged; on, what every other way logs; and what the function returns is right, in both."""
+def check(row: str, way: str, module: Any) -> None:
+    """Off, nothing is logged; on, every value is; and what the function returns is right, in both."""
     data, expected = DATA[row]
     function = getattr(module, FUNCTIONS[row])
-    handler = Messages()
-    module.logger.addHandler(handler)
-    module.logger.propagate = False
+    configure = LOGGERS.get(way, LOGGING).configure
     logged = []
-    for level in (logging.INFO, logging.DEBUG, logging.INFO):
-        module.logger.setLevel(level)
-        if function(data) != expected:
-            raise AssertionError(f"{row}, {statement}: {function(data)!r}, not {expected!r}")
-        logged.append(handler.texts[:])
-        handler.texts.clear()
-    if logged[0] or logged[2] or bool(logged[1]) != (statement != "deleted"):
-        raise AssertionError(f"{row}, {statement}: logged {[len(texts) for texts in logged]} records, off, on, off")
-    if statement == "hook" and logged[1] != messages(row):
-        raise AssertionError(f"{row}, {statement}: logged something else than plain logging")
+    for on in (False, True, False):
+        stream = io.StringIO()
+        configure(module, on, stream)
+        for _ in range(2):  # some loggers are others from their first use on
+            if function(data) != expected:
+                raise AssertionError(f"{row}, {way}: {function(data)!r}, not {expected!r}")
+        logged.append(stream.getvalue().splitlines())
+    if logged[0] or logged[2] or bool(logged[1]) != (way != DELETED):
+        raise AssertionError(f"{row}, {way}: logged {[len(lines) for lines in logged]} records, off, on, off")
+    if way == "hook" and logged[1] != plain_lines(row) * 2:
+        raise AssertionError(f"{row}, {way}: logged something else than plain logging")
+    if FUNCTIONS[row] == "add_up" and way != DELETED:
+        told = [match and match[1] for match in (re.search(LOGGERS[way].value, line) for line in logged[1])]
+        if told != [str(value) for value in data] * 2:
+            raise AssertionError(f"{row}, {way}: logged {logged[1]}, of which {told} was understood")
 
 
-def messages(row: str) -> list[str]:
+def plain_lines(row: str) -> list[str]:
     module: Any = module_of(row, "plain logging")
-    handler = Messages()
-    module.logger.addHandler(handler)
-    module.logger.setLevel(logging.DEBUG)
-    module.logger.propagate = False
+    stream = io.StringIO()
+    LOGGING.configure(module, True, stream)
     getattr(module, FUNCTIONS[row])(DATA[row][0])
-    return handler.texts
+    return stream.getvalue().splitlines()
 
 
 # ---- time ----
 
 
-def share(row: str, statement: str) -> Callable[[int], float]:
+def share(row: str, way: str) -> Callable[[int], float]:
     """How long does it take for each second without the statement? The two take turns of a fraction of a millisecond,
     so that whatever slows the machine down slows both of them down."""
-    modules = [module_of(row, name) for name in ("deleted", statement)]
-    for name, module in zip(("deleted", statement), modules, strict=True):
+    modules = [module_of(row, name) for name in (DELETED, way)]
+    for name, module in zip((DELETED, way), modules, strict=True):
         check(row, name, module)
     deleted, function = (getattr(module, FUNCTIONS[row]) for module in modules)
     data = DATA[row][0]
@@ -315,7 +331,25 @@ def share(row: str, statement: str) -> Callable[[int], float]:
     return lambda values: sum(time_share() for _ in range(values))
 
 
+def record(row: str, way: str) -> Callable[[int], float]:
+    module: Any = module_of(row, way)
+    check(row, way, module)
+    LOGGERS[way].configure(module, True, open(os.devnull, "w"))
+    function, data = getattr(module, FUNCTIONS[row]), DATA[row][0]
+
+    def time_calls(calls: int) -> float:
+        began = time.perf_counter()
+        for _ in range(calls):
+            function(data)
+        return time.perf_counter() - began
+
+    return time_calls
+
+
 if __name__ == "__main__":
     rows = Rows()
     for name in filter(rows.wants, ROWS):
-        rows.shares(name, functools.partial(share, *name.split(", ")))
+        rows.shares(name, functools.partial(share, *name.split(", ", 1)))
+    for name in filter(rows.wants, RECORDS):
+        timed = record(*name.split(", ", 1))
+        rows.runner.bench_time_func(name, timed, inner_loops=len(DATA["record logged"][0]))

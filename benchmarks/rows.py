@@ -68,9 +68,21 @@ class Rows:
         """
         made = functools.cache(make)
         # One loop a value: pyperf would look in vain for a number of them that takes long enough.
-        loops, self.args.loops = self.args.loops, 1
-        self.runner.bench_time_func(name, lambda values: made()(values))
-        self.args.loops = loops
+        self._one_loop(name, lambda values: made()(values), self.args.warmups)
+
+    def starts(self, name: str, make: Callable[[], Callable[[], float]]) -> None:
+        """A row for the seconds that something takes in a new process, once.
+
+        make  what gives them; called in the process that times this row, and nowhere else
+        """
+        made = functools.cache(make)
+        self._one_loop(name, lambda times: sum(made()() for _ in range(times)), 0)
+
+    def _one_loop(self, name: str, time_func: Callable[[int], float], warmups: int | None) -> None:
+        before = self.args.loops, self.args.warmups
+        self.args.loops, self.args.warmups = 1, warmups
+        self.runner.bench_time_func(name, time_func)
+        self.args.loops, self.args.warmups = before
 
     def calls(self, rows: Iterable[tuple[str, Callable[[], Call]]]) -> None:
         """Time ``call(argument)``: a global name, as functions have, and a local one, as arguments have."""

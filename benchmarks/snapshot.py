@@ -2,9 +2,11 @@
 
 A function with three tests, under ``static_branches(snapshot=True)``; with its sites in place, which the interpreter
 calls directly, and whose tests may see a key turned between them; and with a global flag that it reads once, when it
-begins, which is how people keep a value today. All rows are the same function, compiled anew for each row.
+begins, which is how people keep a value today. The least is a function without tests. All rows are the same function,
+compiled anew for each row.
 """
 
+import re
 import time
 from collections import deque
 from collections.abc import Callable
@@ -25,13 +27,15 @@ def handle(number):
     if CHECK: hits = 3
     return number + hits
 """
-KINDS = ("snapshot", "in place", "flag at entry")
+KINDS = ("snapshot", "in place", "flag at entry", "tests deleted")
 DATA = list(range(1000))
 
 
 def function(kind: str, on: bool) -> Callable[[int], int]:
     key = StaticKey(f"benchmarks.snapshot.{kind}.{on}", default=on)
     source = FUNCTION.replace("FIRST", "flag = FLAG" if kind == "flag at entry" else "")
+    if kind == "tests deleted":
+        source = re.sub("if CHECK: (.*)", r"\1" if on else "", source)
     names: dict[str, Any] = {"key": key, "FLAG": on}
     exec(source.replace("CHECK", "flag" if kind == "flag at entry" else "key"), names)
     made: Callable[[int], int] = names["handle"]

@@ -1,11 +1,15 @@
 """What does a toggle cost, against the two synchronizations that it cannot do without, and what does each site add?
 
+What others take to switch something on and off again is beside it: it changes what a later check finds, and no code.
 And what does it cost to take and drop a key that lingers, which patches nothing?
 """
 
+import logging
+import sys
 import time
 from collections.abc import Callable, Iterable
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, NamedTuple
 
 from rows import Rows
 
@@ -79,6 +83,91 @@ def uses(rows: Rows, name: str, deferred: float) -> None:
     key.flush()
 
 
+# ---- what others do ----
+
+
+class Other(NamedTuple):
+    """Statements, what they are about, and whether they did it."""
+
+    on: str
+    off: str
+    names: dict[str, Any]
+    is_on: Callable[[], bool]
+
+
+def attribute() -> Other:
+    flags = SimpleNamespace(tracing=False)
+    return Other("flags.tracing = True", "flags.tracing = False", {"flags": flags}, lambda: flags.tracing)
+
+
+def logger_level() -> Other:
+    logger = logging.getLogger("benchmarks.toggle")
+    names = {"logger": logger, "DEBUG": logging.DEBUG, "INFO": logging.INFO}
+    return Other("logger.setLevel(DEBUG)", "logger.setLevel(INFO)", names, lambda: logger.isEnabledFor(logging.DEBUG))
+
+
+def loguru_module() -> Other:
+    from loguru import logger
+
+    texts: list[str] = []
+    logger.remove()
+    logger.add(texts.append)
+
+    def is_on() -> bool:
+        texts.clear()
+        logger.debug("is it?")
+        return bool(texts)
+
+    names = {"logger": logger, "name": __name__}
+    return Other("logger.enable(name)", "logger.disable(name)", names, is_on)
+
+
+def blinker_receiver() -> Other:
+    import blinker
+
+    signal = blinker.Signal()
+    names = {"signal": signal, "receiver": lambda sender: None}
+    return Other("signal.connect(receiver)", "signal.disconnect(receiver)", names, lambda: bool(signal.send()))
+
+
+def monitoring() -> Other:
+    it: Any = sys.monitoring  # type: ignore[attr-defined]
+    tool, lines = 4, []
+    it.use_tool_id(tool, "benchmarks")
+    it.register_callback(tool, it.events.LINE, lambda code, line: lines.append(line))
+
+    def watched() -> None:
+        pass
+
+    def is_on() -> bool:
+        lines.clear()
+        watched()
+        return bool(lines)
+
+    names = {"events": it.set_local_events, "tool": tool, "code": watched.__code__, "LINE": it.events.LINE}
+    return Other("events(tool, code, LINE)", "events(tool, code, 0)", names, is_on)
+
+
+OTHERS: dict[str, Callable[[], Other]] = {
+    "toggle, attribute flag": attribute,
+    "toggle, logger.setLevel": logger_level,
+    "toggle, loguru.enable": loguru_module,
+    "toggle, blinker.connect": blinker_receiver,
+}
+if sys.version_info >= (3, 12):
+    OTHERS["toggle, sys.monitoring of a function"] = monitoring
+
+
+def others(rows: Rows) -> None:
+    for name in filter(rows.wants, OTHERS):
+        other = OTHERS[name]()
+        for statement, on in ((other.on, True), (other.off, False)) * 2:
+            exec(statement, other.names)
+            if other.is_on() != on:
+                raise AssertionError(f"{name}: {statement} did nothing")
+        rows.runner.timeit(name, f"{other.on}; {other.off}", globals=other.names, inner_loops=2, duplicate=10)
+
+
 if __name__ == "__main__":
     rows = Rows()
     if rows.wants("two bare syncs"):
@@ -87,3 +176,4 @@ if __name__ == "__main__":
     toggles(rows, "toggle, bytecode sites", BYTECODE_SITES, functions)
     uses(rows, "inc, dec", deferred=0)
     uses(rows, "inc, dec of a deferred key", deferred=1)
+    others(rows)

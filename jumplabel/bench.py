@@ -14,10 +14,10 @@ from typing import Any
 
 from jumplabel.bench_report import report
 
-EXTRA = ("pyperf", "blinker", "wrapt")
+EXTRA = ("pyperf", "blinker", "loguru", "openfeature", "opentelemetry", "opentelemetry.sdk", "structlog", "wrapt")
 SCRIPTS = (
     *("gate.py", "switch.py", "branch.py", "snapshot.py", "static_call.py", "tracepoint.py", "native_branch.py"),
-    *("toggle.py", "decorating.py", "log.py"),
+    *("span.py", "toggle.py", "decorating.py", "importing.py", "log.py"),
 )
 ROUNDS, FAST_ROUNDS = 15, 5
 FAST_VALUES = 2

@@ -31,6 +31,7 @@ CHECKS = (
     "closure flag",
     "logger.isEnabledFor",
     "sys.flags constant",
+    *(("sys.monitoring",) if sys.version_info >= (3, 12) else ()),
 )
 LOOPS = {"loop": "assigning None", "sum": "adding numbers"}
 ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other rows are measured beside these two
@@ -62,15 +63,22 @@ RATIOS: dict[str, list[tuple[str, str]]] = {
     "A function with three tests that reads a global flag once, and others": [
         (f"{kind} {state}, called by {caller}", f"flag at entry {state}, called by {caller}")
         for caller in ("Python", "map", "sorted")
-        for kind in ("snapshot", "in place")
+        for kind in ("snapshot", "in place", "tests deleted")
+        for state in STATES
+    ],
+    "A function with three tests of a flag that a service holds": [
+        (f"function {state}, {check}", f"function {state}, check deleted")
+        for check in ("static branch", "OpenFeature no-op", "OpenFeature in memory")
         for state in STATES
     ],
     "Gates of a coroutine function, awaited, and of a generator function, iterated": [
-        (f"{kind} gate {state}", f"early {kind} {state}") for kind in ("coroutine", "generator") for state in STATES
+        *((f"{kind} gate {state}", f"early {kind} {state}") for kind in ("coroutine", "generator") for state in STATES),
+        ("done future, awaited", "early coroutine off"),
+        ("empty tuple, iterated", "early generator off"),
     ],
     "A call whose target can be swapped": [
         (f"call through {what}", "call through rebound global")
-        for what in ("StaticCall", "attribute", "dictionary", "wrapper", "StaticCall off")
+        for what in ("StaticCall", "attribute", "dictionary", "wrapper", "StaticCall off", "C built-in")
     ],
     "A C function that C calls": [
         (row, "pointer in a struct")
@@ -86,8 +94,46 @@ RATIOS: dict[str, list[tuple[str, str]]] = {
     ],
     "A place that others can watch": [
         (f"{what}, {number} registered", f"callbacks, {number} registered")
-        for number in ("none", "one", "three")
-        for what in ("tracepoint", "blinker")
+        for number, least in (("none", ["C built-in"]), ("one", ["direct call"]), ("three", []))
+        for what in ("tracepoint", "blinker", *least)
+    ],
+    "A span around a function": [
+        *(
+            (f"span, {what} {state}", f"span, global flag {state}")
+            for state in STATES
+            for what in ("static branch", "SDK")
+        ),
+        *((f"span, {what}", "span, global flag off") for what in ("API without SDK off", "deleted")),
+    ],
+    "Others' disabled log statements, of what that of logging leaves": [
+        (f"summing, {way}", "summing, plain logging")
+        for way in (
+            *("structlog", "structlog uncached", "loguru", "loguru.disable"),
+            *("hook", "structlog, hook", "loguru, hook"),
+        )
+    ],
+    "A record that is logged": [
+        (f"record logged, {way}", "record logged, plain logging")
+        for way in ("hook", "isEnabledFor guard", "structlog", "structlog uncached", "loguru")
+    ],
+    "What others take to switch on or off, and a key with one site": [
+        (f"toggle, {what}", "toggle, attribute flag")
+        for what in (
+            *("sites: 1", "bytecode sites: 1", "logger.setLevel", "loguru.enable", "blinker.connect"),
+            *(("sys.monitoring of a function",) if sys.version_info >= (3, 12) else ()),
+        )
+    ],
+    "Decorating a function once, with all that is in it, and others' decorators": [
+        (f"decorate, {what}", "decorate, functools.wraps")
+        for what in ("tests of a key", "no key named", "static_gate", "wrapt", "partial")
+    ],
+    "Importing 50 modules with 500 log statements": [
+        ("import of .pyc files, hook", "import of .pyc files, plain"),
+        ("first import, hook", "first import, plain"),
+    ],
+    "Importing libraries": [
+        (f"import {what}", "import logging")
+        for what in ("jumplabel", "blinker", "wrapt", "structlog", "loguru", "OpenFeature", "OpenTelemetry")
     ],
 }
 
