@@ -90,6 +90,7 @@ numbers = itertools.count()  # for the names of keys
 
 def function(template: str, row: str, on: bool) -> Callable[[Any, bool], Any]:
     """The template's function with this row's check in it, or with none: then its body is always there, or never."""
+    lines_seen()  # of a row that was timed before
     check, body = {**CHECKS, **SERVICES}[row], "hits += 1"
     if row == "sys.flags constant" and bool(sys.flags.dev_mode) != on:  # which cannot be set
         check = f"not {check}"
