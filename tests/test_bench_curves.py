@@ -97,7 +97,11 @@ def test_what_is_paid_once_counts_only_below_a_thousand_sites(row):
 def test_each_protocol_is_a_series_in_the_order_of_its_places():
     medians = rows("toggle, native sites", lambda sites: sites * 1e-8, reversed(DECADES), (3, 2))
     medians |= rows("toggle, bytecode sites", lambda sites: sites * 1e-9, DECADES, (2,))
-    medians |= {"toggle, sites: 1000": 1.0, "gate off": 1.0, "memory, native sites: 1000": 1.0}
+    medians |= {
+        "toggle, sites: 1000": 1.0,
+        "toggle, native sites: 5, 2 syncs, and more": 1.0,
+        "memory, native sites: 1000": 1.0,
+    }
     (curve,) = curves(medians, None)
     assert list(curve.series) == ["native, 2 syncs", "native, 3 syncs", "bytecode, 2 syncs"]
     assert all([place for place, _ in points] == DECADES for points in curve.series.values())
@@ -139,7 +143,7 @@ def test_the_table_says_how_costs_grow_and_what_is_flat():
         "25 ns to 26 ns, flat (1.04)",
     ]
     assert line(text, "bytecode, 3 syncs")[4:] == [
-        *("2.00 ± 0.00", "1,000 to 1,000,000", "1 ns to 1e+03 ns, NOT FLAT (1000.00)"),
+        *("2.00 ± 0.00", "1,000 to 1,000,000", "1 ns to 1 µs, NOT FLAT (1000.00)"),
     ]
     assert line(text, "bytecode, 2 syncs")[2:4] == ["1: 200 B", "1,000,000: 200,000,000 B"]
     assert line(text, "decorating, 2 syncs")[-1] == "" and "factor of 2 at most" in text[-1]
@@ -200,25 +204,12 @@ def test_every_row_can_be_measured(rows_of, script):
         gc.collect()
 
 
-@needs_extra
-@pytest.mark.parametrize(
-    ("script", "name", "unit"),
-    [
-        ("sites", "toggle, native sites: 1, 3 syncs", "second"),
-        pytest.param(
-            *("memory", "memory, bytecode sites: 10, 3 syncs", "byte"),
-            marks=pytest.mark.skipif(
-                bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded builds have one allocator"
-            ),
-        ),
-    ],
-)
-def test_a_script_measures_a_row_in_a_process_with_its_settings(tmp_path, script, name, unit):
-    """Rows of three syncs refuse to be measured in a process of two."""
+def measured(folder, script, *options):
+    """The rows by name, and the facts of all."""
     done = subprocess.run(
         [
-            *(sys.executable, bench.scripts_folder() / f"curve_{script}.py", "-o", tmp_path / "out.json", "--quiet"),
-            *("--values", "1", "--warmups", "0", "--loops", "1", "--most", "10", "--only", name),
+            *(sys.executable, bench.scripts_folder() / f"curve_{script}.py", "-o", folder / "out.json", "--quiet"),
+            *("--values", "1", "--warmups", "0", "--loops", "1", *options),
         ],
         env={**os.environ, "JUMPLABEL_SYNCS": "2"},
         capture_output=True,
@@ -228,12 +219,28 @@ def test_a_script_measures_a_row_in_a_process_with_its_settings(tmp_path, script
     if "mallinfo2, of glibc" in done.stderr:
         pytest.skip("needs mallinfo2: glibc 2.33")
     assert done.returncode == 0, done.stderr
-    suite = json.loads((tmp_path / "out.json").read_text())
-    (row,) = suite["benchmarks"]
-    facts = suite["metadata"] | row.get("metadata", {})
-    (values,) = [one["values"] for one in row["runs"] if "values" in one]
-    assert (facts["name"], facts.get("unit")) == (name, unit) and values[0] > 0
-    assert unit == "second" or 10 * 100 < values[0] < 10 * 1000
+    suite = json.loads((folder / "out.json").read_text())
+    return {(suite["metadata"] | row.get("metadata", {}))["name"]: row for row in suite["benchmarks"]}, suite[
+        "metadata"
+    ]
+
+
+@needs_extra
+def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
+    """Those of three syncs refuse to be measured in a process of two."""
+    rows, facts = measured(tmp_path, "sites", "--most", "1")
+    assert list(rows) == [f"toggle, {kind} sites: 1, {n} syncs" for kind in ("native", "bytecode") for n in (2, 3)]
+    assert facts["unit"] == "second"
+
+
+@needs_extra
+@pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded builds have one allocator")
+def test_memory_is_in_bytes_and_none_is_overlooked(tmp_path):
+    """A gate is an object with a dictionary of its own, which are the interpreter's to allocate."""
+    name = "memory, native sites: 10, 3 syncs"
+    rows, facts = measured(tmp_path, "memory", "--only", name)
+    (values,) = [run["values"] for run in rows[name]["runs"] if "values" in run]
+    assert facts["unit"] == "byte" and 500 < values[0] / 10 < 1200
 
 
 @needs_extra
