@@ -73,7 +73,7 @@ def main() -> int:
     command.add_argument("--only", action="append", metavar="SCRIPT", help="of these, such as gate.py; again")
     command.add_argument("--curves", action="store_true", help="also how costs grow, which takes long")
     command.add_argument("-p", "--processes", type=int, metavar="N", help="rounds: processes a row (default: 15)")
-    command.add_argument("--fast", action="store_true", help="rough answers, in about eight minutes")
+    command.add_argument("--fast", action="store_true", help="rough answers, in a third of the rounds")
     command.add_argument("--rigorous", action="store_true", help="twice the rounds")
     command.add_argument("-l", "--loops", type=int, metavar="N", help="loops a value (default: calibrated)")
     command.add_argument("-o", "--output", metavar="FILE", help="write pyperf's JSON to a new file")
