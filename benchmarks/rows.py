@@ -5,6 +5,7 @@ import functools
 import os
 import sys
 from collections.abc import Callable, Iterable
+from pathlib import Path
 from types import FrameType
 from typing import Any, NamedTuple
 
@@ -47,6 +48,7 @@ class Rows:
                     command.extend((f"--{name}", str(getattr(args, name))))
 
         self.runner = pyperf.Runner(self.values, self.processes, add_cmdline_args=to_worker)
+        self.runner.metadata["jumplabel_script"] = Path(sys.argv[0]).name  # which question its rows answer
         self.passed_on = self.add_options(self.runner.argparser)
         self.args = self.runner.parse_args()
         # pyperf clears the environment; what selects the engine's and the interpreter's ways must get through.

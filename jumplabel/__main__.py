@@ -68,14 +68,23 @@ def main() -> int:
     command.set_defaults(run=_stress)
 
     command = commands.add_parser("bench", help="what sites cost, against what people write today", allow_abbrev=False)
-    command.description = "Run the pyperf benchmarks and print their ratios."
+    command.description = "Run the pyperf benchmarks and print their ratios, in Markdown."
     command.epilog = "Other options are pyperf's, such as --values, --affinity or --min-time."
+    command.add_argument("--only", action="append", metavar="SCRIPT", help="of these, such as gate.py; again")
+    command.add_argument("--curves", action="store_true", help="also how costs grow, which takes long")
     command.add_argument("-p", "--processes", type=int, metavar="N", help="rounds: processes a row (default: 15)")
-    command.add_argument("--fast", action="store_true", help="rough answers, in about eight minutes")
+    command.add_argument("--fast", action="store_true", help="rough answers, in a third of the rounds")
     command.add_argument("--rigorous", action="store_true", help="twice the rounds")
     command.add_argument("-l", "--loops", type=int, metavar="N", help="loops a value (default: calibrated)")
     command.add_argument("-o", "--output", metavar="FILE", help="write pyperf's JSON to a new file")
     command.add_argument("--append", metavar="FILE", help="append pyperf's JSON to a file")
+    command.add_argument(
+        "--results",
+        metavar="FOLDER",
+        help="keep pyperf's JSON there, and make RESULTS.md and charts of all that is kept",
+    )
+    command.add_argument("--report", metavar="FILE", help="of this JSON of pyperf's, and measure nothing")
+    command.add_argument("--compare", metavar="FILE", help="with this JSON of pyperf's, by pyperf compare_to")
     command.add_argument("-q", "--quiet", action="store_true", help="no progress on stderr")
     command.set_defaults(run=_bench)
 
@@ -85,6 +94,7 @@ def main() -> int:
     if others and arguments.run is not _bench:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
+    arguments.command = ours
     return int(arguments.run(arguments))
 
 
@@ -217,15 +227,22 @@ def _stress(arguments: argparse.Namespace) -> int:
 
 def _bench(arguments: argparse.Namespace) -> int:
     from jumplabel import bench
+    from jumplabel.bench_facts import ResultsError
+    from jumplabel.bench_measure import ScriptError
 
     try:
         return bench.run(arguments)
     except ModuleNotFoundError as error:
-        if error.name not in bench.EXTRA:
+        if error.name not in (*bench.EXTRA, bench.CHARTS):
             raise
-        _fail(f"bench needs {', '.join(bench.EXTRA)}: pip install 'jumplabel[bench]'")
-    except (FileExistsError, NotADirectoryError) as error:
+        _fail(f"{error.name} is missing: pip install 'jumplabel[bench]' brings what bench needs")
+    except ScriptError as error:
+        sys.stderr.write(error.output)
         _fail(str(error))
+    except (bench.UsageError, ResultsError, FileExistsError, NotADirectoryError) as error:
+        _fail(str(error))
+    except KeyboardInterrupt:
+        return 130
 
 
 if __name__ == "__main__":

@@ -1,49 +1,64 @@
-"""Run the pyperf scripts in ``benchmarks/`` and print what they found as tables of ratios (bench_report.py).
+"""``python -m jumplabel bench``: measure, or take what was measured before, and report, compare and keep it.
 
-Every row of every script takes its turn, round after round, one process each: what slows the machine down for a while
-slows all rows down alike, and their ratios stay.
+Measuring takes long, so whatever can be refused is refused before.
 """
 
 import argparse
 import subprocess
 import sys
 import tempfile
+from fnmatch import fnmatch
 from importlib import import_module
 from pathlib import Path
 from typing import Any
 
-from jumplabel.bench_report import report
+from jumplabel import bench_facts, bench_measure, bench_report, bench_results
+from jumplabel.errors import JumpLabelError
 
 EXTRA = ("pyperf", "blinker", "loguru", "openfeature", "opentelemetry", "opentelemetry.sdk", "structlog", "wrapt")
 SCRIPTS = (
     *("gate.py", "switch.py", "branch.py", "snapshot.py", "static_call.py", "tracepoint.py", "native_branch.py"),
     *("span.py", "toggle.py", "decorating.py", "importing.py", "log.py"),
 )
+CURVES = "curve_*.py"
+CHARTS = "matplotlib"
 ROUNDS, FAST_ROUNDS = 15, 5
 FAST_VALUES = 2
 
 
-def run(arguments: argparse.Namespace) -> int:
-    """``python -m jumplabel bench``.
+class UsageError(JumpLabelError, ValueError):
+    """The options do not go together, or name what is not there."""
 
-    Raises ModuleNotFoundError for an EXTRA; FileExistsError and NotADirectoryError for files that could not be written
-    in the end.
+
+def run(arguments: argparse.Namespace) -> int:
+    """``python -m jumplabel bench``; the status to end with.
+
+    Raises ModuleNotFoundError for what the extra ``bench`` brings; OSError for files that could not be written in the
+    end; UsageError; bench_facts.ResultsError for stored results that are none, or not of this machine;
+    bench_measure.ScriptError for a script that failed.
     """
-    pyperf, *_ = [import_module(name) for name in EXTRA]
-    if arguments.output and Path(arguments.output).exists():
-        raise FileExistsError(f"{arguments.output} exists already; use --append, or another name")
-    for file in (arguments.output, arguments.append):
-        if file and not Path(file).absolute().parent.is_dir():
-            raise NotADirectoryError(f"{file} would be in a folder that does not exist")
-    with tempfile.TemporaryDirectory(prefix="jumplabel-bench-") as folder:
-        suite = _measure(pyperf, arguments, Path(folder))
+    _look_at_options(arguments)
+    pyperf, *_ = [import_module(name) for name in (EXTRA[:1] if arguments.report else EXTRA)]
+    if arguments.results:
+        import_module(CHARTS)
+    _look_at_places(arguments)
+    old = bench_facts.load(pyperf, arguments.compare) if arguments.compare else None
+    suite = bench_facts.load(pyperf, arguments.report) if arguments.report else None
+    _look_at_stored(pyperf, arguments, suite)
+    if suite is None:
+        suite = _measure(pyperf, arguments)
+
     if arguments.output:
         suite.dump(arguments.output)
     if arguments.append:
         pyperf.add_runs(arguments.append, suite)
-    medians = {benchmark.get_name(): benchmark.median() for benchmark in suite}
-    print(*report(medians), sep="\n")
-    return 0
+    stored = arguments.results and bench_results.keep(pyperf, Path(arguments.results), suite)
+    print(*bench_report.report(suite), sep="\n", flush=True)
+    if arguments.results:
+        page = bench_results.write(pyperf, Path(arguments.results))
+        if not arguments.quiet:
+            print(f"{stored} and {page} are written", file=sys.stderr)
+    return _compare(old, Path(arguments.compare).stem, suite) if old else 0
 
 
 def scripts_folder() -> Path:
@@ -55,48 +70,80 @@ def scripts_folder() -> Path:
     raise FileNotFoundError(f"the benchmarks are missing from {package}")
 
 
-def _measure(pyperf: Any, arguments: argparse.Namespace, folder: Path) -> Any:
-    rounds, options = _rounds_and_options(arguments)
-    scripts = scripts_folder()
-
-    def time_row(script: str, *more: str) -> None:
-        command = [sys.executable, str(scripts / script), "--processes", "1", "--append", str(folder / script)]
-        done = subprocess.run([*command, *options, *more], stdout=subprocess.PIPE, text=True)
-        if done.returncode:
-            sys.stderr.write(done.stdout)
-            raise SystemExit(done.returncode)
-
-    def load(script: str) -> Any:
-        return pyperf.BenchmarkSuite.load(str(folder / script))
-
-    def progress(text: str) -> None:
-        if not arguments.quiet:
-            print(text, file=sys.stderr, end="", flush=True)
-
-    # The first round finds out how many loops each row needs; the others keep to them.
-    progress(f"round 1 of {rounds}, which calibrates:")
-    loops: dict[tuple[str, str], int] = {}
-    for script in SCRIPTS:
-        progress(f" {script}")
-        time_row(script)
-        loops.update({(script, row.get_name()): row.get_runs()[-1].get_loops() for row in load(script)})
-    for number in range(2, rounds + 1):
-        progress(f"\nround {number} of {rounds}: ")
-        for (script, name), n in loops.items():
-            progress(".")
-            time_row(script, "--only", name, "--loops", str(n))
-    progress("\n")
-
-    suite = load(SCRIPTS[0])
-    for script in SCRIPTS[1:]:
-        suite.add_runs(load(script))
-    return suite
+def _look_at_options(arguments: argparse.Namespace) -> None:
+    measuring = {"--only": arguments.only, "--curves": arguments.curves, "--fast": arguments.fast}
+    measuring |= {"--rigorous": arguments.rigorous, "--processes": arguments.processes, "--loops": arguments.loops}
+    given = [name for name, value in measuring.items() if value] + arguments.others
+    if arguments.report and given:
+        raise UsageError(f"--report measures nothing: leave out {' '.join(given)}")
+    _scripts(arguments)
 
 
-def _rounds_and_options(arguments: argparse.Namespace) -> tuple[int, list[str]]:
+def _scripts(arguments: argparse.Namespace) -> list[str]:
+    """What is to be measured."""
+    curves = sorted(file.name for file in scripts_folder().glob(CURVES))
+    if not arguments.only:
+        return [*SCRIPTS, *(curves if arguments.curves else [])]
+    there = [*SCRIPTS, *curves]
+    only = [name if name.endswith(".py") else f"{name}.py" for name in arguments.only]
+    unknown = [name for name in only if name not in there]
+    if unknown:
+        raise UsageError(f"there is no script {', '.join(unknown)}; there are {', '.join(there)}")
+    return list(dict.fromkeys(only))
+
+
+def _look_at_places(arguments: argparse.Namespace) -> None:
+    if arguments.output and Path(arguments.output).exists():
+        raise FileExistsError(f"{arguments.output} exists already; use --append, or another name")
+    for file in filter(None, (arguments.output, arguments.append)):
+        if not Path(file).absolute().parent.is_dir():
+            raise NotADirectoryError(f"{file} would be in a folder that does not exist")
+    if arguments.results and not Path(arguments.results).is_dir():
+        raise NotADirectoryError(f"{arguments.results} is no folder; make it first")
+
+
+def _look_at_stored(pyperf: Any, arguments: argparse.Namespace, suite: Any) -> None:
+    """What was stored before can be read, and be joined with what will be."""
+    appends = arguments.append and Path(arguments.append).exists()
+    if not appends and not arguments.results:
+        return
+    now = bench_facts.about(suite) if suite else bench_facts.here(pyperf)
+    if appends:
+        stored = bench_facts.load(pyperf, arguments.append)
+        bench_facts.must_agree(arguments.append, stored, now, bench_facts.SAME_RUNS)
+    if arguments.results:
+        tag = bench_facts.facts_of(suite).tag if suite else now["jumplabel_tag"]
+        bench_results.check(pyperf, Path(arguments.results), now, tag)
+
+
+def _measure(pyperf: Any, arguments: argparse.Namespace) -> Any:
     """pyperf's own number of processes becomes the number of rounds; the rest is for pyperf."""
     rounds = arguments.processes or (FAST_ROUNDS if arguments.fast else ROUNDS * (2 if arguments.rigorous else 1))
     options = [f"--values={FAST_VALUES}"] if arguments.fast else []
     if arguments.loops:
         options.append(f"--loops={arguments.loops}")
-    return rounds, [*options, *arguments.others]
+    scripts = _scripts(arguments)
+    curves = [name for name in scripts if fnmatch(name, CURVES)]
+    plan = bench_measure.Plan(
+        scripts=[name for name in scripts if name not in curves],
+        rounds=rounds,
+        options=[*options, *arguments.others],
+        curves=curves,
+        curve_options=["--fast"] if arguments.fast else [],  # they end earlier
+    )
+    facts = bench_facts.collect(arguments.command)
+    suite = bench_measure.measure(pyperf, scripts_folder(), plan, None if arguments.quiet else sys.stderr)
+    for row in suite:
+        row.update_metadata(facts)
+    return suite
+
+
+def _compare(old: Any, name: str, suite: Any) -> int:
+    """pyperf's own comparison; its status. From files of our own: the old one may have been written anew meanwhile."""
+    with tempfile.TemporaryDirectory(prefix="jumplabel-bench-") as folder:
+        before, now = Path(folder, f"{name if name != 'now' else 'before'}.json"), Path(folder, "now.json")
+        old.dump(str(before))
+        suite.dump(str(now))
+        print("\n### Compared\n", flush=True)
+        command = [sys.executable, "-m", "pyperf", "compare_to", "--table", "--table-format", "md"]
+        return subprocess.run([*command, str(before), str(now)]).returncode

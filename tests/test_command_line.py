@@ -1,21 +1,20 @@
 """python -m jumplabel, as a user runs it: in a process of its own, in a folder of theirs."""
 
-import argparse
 import json
 import os
 import re
+import shlex
 import signal
 import subprocess
 import sys
 import time
-from importlib import import_module
 from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
 
 import jumplabel.table
-from jumplabel import bench, bench_report, disassemble
+from jumplabel import bench, bench_questions, bench_tables, disassemble
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
 
@@ -383,46 +382,30 @@ needs_extra = pytest.mark.skipif(not all(map(find_spec, bench.EXTRA)), reason="n
 SMALLEST = ["--processes", "1", "--values", "1", "--warmups", "0", "--loops", "1"]
 
 
-BESIDE = [check for check in bench_report.CHECKS if check not in bench_report.ADDED_BY_DEFINITION]
 NAMES = [
-    *(name for pair in bench_report.CALLS.values() for name in pair),
-    *(f"{loop} {state}, {check}" for loop in bench_report.LOOPS for state in bench_report.STATES for check in BESIDE),
-    *(f"function {state}, {check}" for state in bench_report.STATES for check in bench_report.CHECKS),
-    *(name for pairs in bench_report.RATIOS.values() for pair in pairs for name in pair),
-    *(f"{what}, {way}" for what, ways in bench_report.LOGGED.items() for way in ways),
-    *bench_report.TOGGLES.values(),
-    *bench_report.BYTECODE_TOGGLES.values(),
-    *bench_report.DECORATIONS,
-    *(bench_report.BARE_SYNCS, bench_report.USE, bench_report.DEFERRED_USE, "C built-in of a str"),
+    name
+    for question in bench_questions.QUESTIONS
+    for column in question.columns
+    for row in column.rows.values()
+    for name in bench_tables.names_of(row).values()
 ]
 
 
 @needs_extra
 def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     output = run("bench", *SMALLEST, "--quiet", "-o", "first.json", "--append", "all.json")
-    calls, _, checks = (part.splitlines()[2:] for part in output.split("\n\n")[2:5])
-    assert [line.split("  ")[0] for line in calls] == list(bench_report.CALLS)
-    assert [line.split("  ")[0] for line in checks] == list(bench_report.CHECKS)
-    targets = output.split("\ntargets\n")[1].splitlines()
-    assert sum("wanted: at most" in line for line in targets) == len(targets) - 2
-    assert "interpreter  CPython" in output
+    for question in bench_questions.QUESTIONS:
+        assert f"### {question.title}\n\n{question.note}" in output
+    assert f"python -m jumplabel bench {shlex.join(SMALLEST)} --quiet -o first.json" in output
     suite = json.loads((tmp_path / "first.json").read_text())
     names = [row.get("metadata", suite["metadata"]).get("name") for row in suite["benchmarks"]]
-    assert set(NAMES) == set(names)
+    monitored = {name for name in NAMES if "sys.monitoring" in name}
+    assert set(names) == set(NAMES) - (monitored if sys.version_info < (3, 12) else set())
     for name, row in zip(names, suite["benchmarks"], strict=True):
         values = [value for one in row["runs"] for value in one.get("values", ())]
         assert len(values) == (2 if name in ("partial", "direct call") else 1)  # two scripts have these rows
     assert json.loads((tmp_path / "all.json").read_text()) == suite
-
-
-@needs_extra
-def test_every_round_times_every_row_as_the_first_one_did(tmp_path, monkeypatch):
-    monkeypatch.setattr(bench, "SCRIPTS", ("static_call.py",))
-    others = ["--values", "1", "--warmups", "0", "--min-time", "0.0001"]
-    arguments = argparse.Namespace(processes=2, fast=False, rigorous=False, loops=None, quiet=True, others=others)
-    for row in bench._measure(import_module("pyperf"), arguments, tmp_path):
-        rounds = [run for run in row.get_runs() if run.values]
-        assert len(rounds) == 2 and len({run.get_loops() for run in rounds}) == 1, row.get_name()
+    assert run("bench", "--report", "all.json") == output
 
 
 @needs_extra
@@ -432,41 +415,10 @@ def test_bench_looks_at_its_output_before_it_measures(run, file, says):
     assert says in error and error.count("\n") == 1
 
 
-@pytest.mark.parametrize("missing", bench.EXTRA)
+@pytest.mark.parametrize("missing", [*bench.EXTRA, bench.CHARTS])
 def test_bench_says_which_extra_it_needs(run, tmp_path, missing):
     file = tmp_path / f"{missing.replace('.', '/')}.py"
     file.parent.mkdir(exist_ok=True)
     file.write_text(f"raise ModuleNotFoundError('no', name={missing!r})\n")
-    error = run("bench", status=2)
-    assert "pip install 'jumplabel[bench]'" in error and error.count("\n") == 1
-
-
-def test_the_report_divides_the_right_medians():
-    medians = dict.fromkeys(NAMES, 2.0)
-    medians.update({"gate off": 1.0, "early return off": 4.0, "switch on": 10.0})
-    medians.update({"loop off, static branch": 0.05, "function on, closure flag": 6.0})
-    medians.update({"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0})
-    medians.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0005})
-    medians.update({"decorate, tests of a key": 800e-6, "inc, dec of a deferred key": 0.5})
-    medians.update({"native branch on": 3.0, "pointer from Python": 1.0})
-    medians.update({"summing, hook": 1.5, "parsing, hook": 1.02, "decoder, hook": 1.0, "decoder, plain logging": 2.5})
-    lines = list(bench_report.report(medians))
-    rows = {line.split("  ")[0]: line.split()[-14:] for line in lines}
-    assert rows["static_gate"][1:3] == ["0.25", "1.00"]
-    assert rows["global flag"][-4:] == ["1.00", "1.00", "1.00", "1.00"]
-    assert rows["static branch"][-6:] == ["0.05", "2.00", "2.00", "2.00", "1.00", "1.00"]
-    assert rows["closure flag"][-6:] == ["2.00", "2.00", "2.00", "2.00", "1.00", "3.00"]
-    assert rows["decoder"][1:] == ["1.00", "2.00", "2.50"]
-    divided = {line.strip().rpartition("  ")[0].strip(): line.split()[-1] for line in lines if line.startswith("  ")}
-    assert divided["snapshot on, called by map / flag at entry on, called by map"] == "2.50"
-    assert divided["in place off, called by Python / flag at entry off, called by Python"] == "2.00"
-    assert divided["native branch on / pointer in a struct"] == "1.50"
-    assert divided["pointer from Python / pointer in a struct from Python"] == "0.50"
-    marks = [line.split()[-1] for line in lines if "wanted" in line]
-    calls, logged, branches, sites, decorating = marks[:8], marks[8:11], marks[11:15], marks[15:17], marks[17:]
-    assert logged == ["FAIL", "pass", "pass"]
-    assert calls == ["pass", "pass", "FAIL", "FAIL", "FAIL", "FAIL", "FAIL", "pass"]
-    assert branches == ["pass", "FAIL", "FAIL", "FAIL"] and sites == ["pass", "pass"] and decorating == ["pass", "FAIL"]
-    assert any("90.00 ns" in line for line in lines) and any("50.00 ns" in line for line in lines)
-    assert any("deferred" in line and line.endswith(" 0.250") for line in lines)
-    assert sum("800.0" in line for line in lines) == 2
+    error = run("bench", "--results", ".", status=2)
+    assert f"{missing} is missing: pip install 'jumplabel[bench]'" in error and error.count("\n") == 1

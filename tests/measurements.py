@@ -1,0 +1,59 @@
+"""Measurements that are made up, as ``python -m jumplabel bench`` would have made them; and parts of its report."""
+
+import io
+
+import pyperf
+
+from jumplabel import bench_questions, bench_report, bench_tables
+
+HERE = {
+    "python_version": "3.11.2 (64-bit)",
+    "python_config_args": "'--enable-optimizations'",
+    "cpu_model_name": "A CPU",
+    "cpu_count": 8,
+    "platform": "Linux-6.18.44-x86_64-with-glibc2.36",
+    "hostname": "here",
+    "date": "2026-01-02 03:04:05.678",
+    "load_avg_1min": 0.5,
+    "jumplabel_tag": "3.11",
+    "jumplabel_version": "1.2",
+    "jumplabel_compared": "wrapt 2.5",
+    "jumplabel_command": "python -m jumplabel bench",
+}
+NAMED = {
+    name: question.script
+    for question in bench_questions.QUESTIONS
+    for column in question.columns
+    for row in column.rows.values()
+    for name in bench_tables.names_of(row).values()
+}
+
+
+def made(values, script=None, **facts):
+    """A suite with these medians; the rows' scripts as bench_questions.py has them, or this one."""
+    rows = []
+    for name, value in values.items():
+        about = {**HERE, "name": name, "jumplabel_script": script or NAMED[name], **facts}
+        runs = [pyperf.Run([value * x for x in (1, 0.9, 1.1)], metadata=about, collect_metadata=False)] * 2
+        rows.append(pyperf.Benchmark(runs))
+    return pyperf.BenchmarkSuite(rows)
+
+
+def all_rows(**values):
+    return {**dict.fromkeys(NAMED, 2.0), **values}
+
+
+def report(values, script=None, **facts):
+    return "\n".join(bench_report.report(made(values, script, **facts)))
+
+
+def table(text, title):
+    """The rows of the table under a heading, by their first cell."""
+    lines = text.partition(f"### {title}")[2].partition("###")[0].splitlines()
+    cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
+    return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"} and row[0] != "target"}
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
