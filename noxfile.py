@@ -97,11 +97,10 @@ def run_tests(session, *which, program=("python", "-m", "pytest"), **environment
     session.run(*program, "-q", *(session.posargs or which), env=environment, external=True)
 
 
-def answer(session, expression, **environment):
-    """Of the session's interpreter."""
-    return session.run(
-        "python", "-c", f"import sys, sysconfig; print({expression})", silent=True, env=environment
-    ).strip()
+def answer(session, expression, python="python", **environment):
+    """Of the session's interpreter, or another one."""
+    script = f"import shutil, sys, sysconfig; print({expression})"
+    return session.run(python, "-c", script, silent=True, external=True, env=environment).strip()
 
 
 @nox.session
@@ -182,7 +181,7 @@ def sdist(session):
     if missing:
         session.error(f"the sdist lacks {missing}")
 
-    measured = installed(session, "python", file)
+    installed(session, "python", file)
     check_comes_and_goes(session, "python")
     session.chdir(file.parent / NAME)
     env = {"CC": "no-such-compiler"}
@@ -191,7 +190,6 @@ def sdist(session):
         session.error(f"a build without a compiler must say so, not {refused}")
     session.install("-e", ".[test]")
     run_tests(session, *(f"tests/test_{name}.py" for name in OF_THE_PACKAGE))
-    session.log(measured)
 
 
 @nox.session(python=[*PYTHONS, *FREE_THREADED])
@@ -213,21 +211,14 @@ def wheel(session):
     )
     python = str(empty / "bin" / "python")
     no_compiler["PATH"] = f"{empty / 'bin'}:{no_compiler['PATH']}"
-    measured = installed(session, python, file, **no_compiler)
+    installed(session, python, file, **no_compiler)
     check_comes_and_goes(session, python)
     session.run(python, "-m", "pip", "install", "-q", f"{file}[test]", env=no_compiler, external=True)
 
-    for name in ("jumplabel", "benchmarks"):  # nothing of it but what is installed
-        shutil.rmtree(folder / name)
-    if (
-        session.run(
-            python, "-c", "import shutil; print(shutil.which('cc'))", env=no_compiler, silent=True, external=True
-        )
-        != "None\n"
-    ):
+    shutil.rmtree(folder / "jumplabel")  # nothing of it but what is installed
+    if answer(session, "shutil.which('cc')", python, **no_compiler) != "None":
         session.error("there is a compiler")
     run_tests(session, *left_out(session.python.removesuffix("t")), program=(python, "-m", "pytest"), **no_compiler)
-    session.log(measured)
 
 
 def check_holds(session, file):
@@ -250,11 +241,7 @@ def check_holds(session, file):
 
 def check_comes_and_goes(session, python):
     """What is installed works, without extras; the file that site reads comes with it; pip leaves nothing of it."""
-    site = Path(
-        session.run(
-            python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True, external=True
-        ).strip()
-    )
+    site = Path(answer(session, "sysconfig.get_path('purelib')", python))
     elsewhere = site.parent
     (elsewhere / "asserting.py").write_text("assert False\n")
     with session.chdir(elsewhere):
@@ -272,25 +259,23 @@ def check_comes_and_goes(session, python):
 
 
 def installed(session, python, file, **environment):
-    """Installs a package, without its dependencies first, and says how long that took and what it has added."""
+    """Installs a package, its dependencies last, and says what that took, and what it has added."""
 
     def install(*what):
-        began = time.perf_counter()
+        began, used = time.perf_counter(), sum(os.times()[2:4])
         session.run(python, "-m", "pip", "install", "-q", *what, env=environment, external=True)
-        return time.perf_counter() - began
+        return f"{time.perf_counter() - began:.1f} s ({sum(os.times()[2:4]) - used:.1f} s of the processor)"
 
     def size():
-        return sum(path.stat().st_size for path in Path(site).rglob("*") if path.is_file())
+        return sum(path.stat().st_size for path in Path(site).rglob("*") if path.is_file()) / 1e6
 
-    site = session.run(
-        python, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", silent=True, external=True
-    ).strip()
+    site = answer(session, "sysconfig.get_path('purelib')", python)
     before = size()
     alone = install("--no-deps", str(file))
     own, rest = size(), install(*PROJECT["dependencies"])
-    return (
-        f"{file.name}: {file.stat().st_size / 1e3:.0f} kB; pip install takes {alone:.1f} s, of its dependencies "
-        f"{rest:.1f} s; installed {(own - before) / 1e6:.1f} MB, with them {(size() - before) / 1e6:.1f} MB"
+    session.log(
+        f"{file.name}: {file.stat().st_size / 1e3:.0f} kB; pip install takes {alone}, of its dependencies {rest}; "
+        f"installed {own - before:.1f} MB, with them {size() - before:.1f} MB"
     )
 
 

@@ -10,7 +10,8 @@ import sys
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, Phase, settings
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.strategies import just
 from loggers import module, nothing_of_ours_is_left
 from packages import Packages
 from tools import FORMS, pair
@@ -31,7 +32,11 @@ sys.setswitchinterval(1e-4)  # threads come by more often, and who waits for the
 
 
 def pytest_collection_finish():
-    """From now on a collection looks at what tests make, not at the 100,000 objects that pytest has made."""
+    """From now on a collection looks at what tests make, not at the 100,000 objects that pytest has made.
+
+    Before that Hypothesis asks the collector who holds its random numbers, which it does once.
+    """
+    given(just(0))(lambda _: None)()
     gc.collect()
     gc.freeze()
 
