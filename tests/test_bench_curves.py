@@ -8,12 +8,15 @@ import runpy
 import subprocess
 import sys
 import sysconfig
+import threading
+import time
 from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
 
 from jumplabel import bench, bench_curves
+from jumplabel._engine import ffi, lib
 from jumplabel.bench_curves import check, curves, fit, markdown
 
 DECADES = [10**n for n in range(7)]
@@ -196,11 +199,28 @@ def test_each_row_of_the_scripts_is_a_series_of_a_curve(rows_of):
     assert set(ends) == {(1, 1_000_000), (1, 64), (0, 100_000)}
 
 
+def test_a_key_is_toggled_at_a_rate_until_that_is_stopped(key):
+    """And is off afterwards, wherever it was."""
+    state, errors, seen = ffi.new("struct toggle_loop *"), [], set()
+    period = 0.02
+    began = time.monotonic()
+    thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(key._key, int(period * 1e9), state)))
+    thread.start()
+    while not (state.toggles >= 5 and key.enabled) and time.monotonic() < began + 60:
+        if state.toggles >= 2:
+            seen.add(key.enabled)
+    toggles = state.toggles
+    state.stop = 1
+    thread.join(60)
+    assert errors == [0] and seen == {False, True} and not key.enabled
+    assert 5 <= toggles <= (time.monotonic() - began) / period
+
+
 @pytest.mark.parametrize("script", ["sites", "threads", "rate", "size"])
 def test_every_row_can_be_measured(rows_of, script):
-    """At the first place, where each looks whether its sites do what they should."""
+    """At the first place (of rates, with toggles), where each looks whether its sites do what they should."""
     for places, make in rows_of(bench.scripts_folder() / f"curve_{script}.py").values():
-        assert make(places[0])(1) > 0
+        assert make(places[0] or places[1])(1) > 0
         gc.collect()
 
 
