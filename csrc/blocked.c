@@ -27,26 +27,51 @@ static int read_of(pid_t tid, const char *file, char *text, size_t room)
     return error;
 }
 
+static bool has_ended(char state) { return state == 'Z' || state == 'X'; }
+
 /* See proc_pid_status(5): "State:\tS (sleeping)" and "SigBlk:\t0000000000000010". */
-int blocked_in(pid_t tid, int signal_number)
+static int blocked_by_status(pid_t tid, int signal_number)
 {
     char text[4096];
     int error = read_of(tid, "status", text, sizeof(text));
     if (error)
         return error;
     const char *state = strstr(text, "\nState:\t"), *mask = strstr(text, "\nSigBlk:\t");
-    if (state && strchr("ZX", state[8])) /* has ended */
+    if (state && has_ended(state[8]))
         return -ESRCH;
     return mask ? (int)(strtoull(mask + 9, NULL, 16) >> (signal_number - 1) & 1) : -ENOTSUP;
 }
 
+/* See proc_pid_stat(5): behind the name the state, field 3, and the mask, field 32, without the real-time signals. */
+static int blocked_by_stat(pid_t tid, int signal_number)
+{
+    char text[1024];
+    int error = read_of(tid, "stat", text, sizeof(text));
+    if (error)
+        return error;
+    const char *field = strrchr(text, ')'), *state = field ? strchr(field, ' ') : NULL;
+    for (int number = 2; field && number < 32; number++)
+        field = strchr(field + 1, ' ');
+    if (!field)
+        return -ENOTSUP;
+    return has_ended(state[1]) ? -ESRCH : (int)(strtoull(field, NULL, 10) >> (signal_number - 1) & 1);
+}
+
+/* The kernel makes `stat` in less than half of the time. */
+int blocked_in(pid_t tid, int signal_number)
+{
+    return signal_number < 32 ? blocked_by_stat(tid, signal_number) : blocked_by_status(tid, signal_number);
+}
+
 /*
- * Whether a thread waits in a system call that gives it another mask meanwhile: SigBlk is that one, and the thread has
- * its own again by the time it meets a site. See proc_pid_syscall(5); the arguments looked at point to the other mask.
+ * Whether a thread waits in a system call that gives it another mask meanwhile: the one that was read is that one, and
+ * the thread has its own again by the time it meets a site. See proc_pid_syscall(5); the arguments looked at point to
+ * the other mask. *waits: whether the thread did not run.
  */
-static int waits_with_another_mask(pid_t tid)
+static int waits_with_another_mask(pid_t tid, bool *waits)
 {
     char text[256];
+    *waits = false;
     int error = read_of(tid, "syscall", text, sizeof(text));
     if (error)
         return error == -ESRCH && !blocked_in(tid, SIGKILL) ? -ENOTSUP : error; /* there is the thread, but no file */
@@ -54,6 +79,7 @@ static int waits_with_another_mask(pid_t tid)
     unsigned long long a[6];
     if (sscanf(text, "%ld %llx %llx %llx %llx %llx %llx", &number, &a[0], &a[1], &a[2], &a[3], &a[4], &a[5]) != 7)
         return 0; /* "running" */
+    *waits = true;
     switch (number) {
     case SYS_rt_sigsuspend:
     case SYS_rt_sigtimedwait:
@@ -72,10 +98,55 @@ static int waits_with_another_mask(pid_t tid)
     }
 }
 
-static int will_block(pid_t tid, int signal_number)
+static int will_block(pid_t tid, int signal_number, bool *waits)
 {
     int blocked = blocked_in(tid, signal_number);
-    return blocked ? blocked : waits_with_another_mask(tid);
+    return blocked ? blocked : waits_with_another_mask(tid, waits);
+}
+
+/*
+ * Threads that waited when they were looked at. Most of them still do, and one that has not run since has its mask
+ * still, and is in the same system call: then it need not be asked again. Whether it has run, `schedstat` says, a short
+ * file: "RAN WAITED TIMES", and a thread that is let run is counted in TIMES, first (Documentation/scheduler/
+ * sched-stats.rst). To write it down takes longer, so that is done when a thread waits the second time.
+ */
+static struct seen {
+    pid_t tid;
+    ino_t inode; /* of its folder: another one where another thread has its number now */
+    int signal_number;
+    bool waited;
+    char schedstat[64]; /* from before the look at its mask; empty: not read */
+} seen[256];
+
+static bool has_not_run(const struct seen *thread, const char *schedstat)
+{
+    return thread->schedstat[0] && !strcmp(thread->schedstat, schedstat);
+}
+
+/* Without CONFIG_SCHED_INFO they are all 0. */
+static bool read_schedstat(pid_t tid, char schedstat[64])
+{
+    return !read_of(tid, "schedstat", schedstat, 64) && !strstr(schedstat, " 0\n");
+}
+
+static int will_block_since(pid_t tid, ino_t inode, int signal_number)
+{
+    struct seen *last = &seen[(size_t)tid % (sizeof(seen) / sizeof(seen[0]))];
+    bool waited = last->tid == tid && last->inode == inode && last->signal_number == signal_number && last->waited;
+    struct seen now = {.tid = tid, .inode = inode, .signal_number = signal_number};
+    bool counted = waited && read_schedstat(tid, now.schedstat);
+    if (counted && has_not_run(last, now.schedstat))
+        return 0;
+    if (!counted)
+        now.schedstat[0] = 0;
+    int blocked = will_block(tid, signal_number, &now.waited);
+    /* Only now it is sure that the mask is the one with which it waits: if it has not run since `schedstat`. */
+    if (counted && !blocked && now.waited)
+        blocked = blocked_in(tid, signal_number);
+    if (blocked)
+        now.tid = 0;
+    *last = now;
+    return blocked;
 }
 
 /* False only where the C library says so: <sys/single_threaded.h>, from glibc 2.32 on. */
@@ -101,7 +172,8 @@ static bool blocked_by_a_handler(int signal_number)
 static bool blocked_by_another(int signal_number)
 {
     static pid_t last; /* who blocks it usually goes on doing so */
-    if (last && will_block(last, signal_number) == 1)
+    bool waits;
+    if (last && will_block(last, signal_number, &waits) == 1)
         return true;
     last = 0;
     DIR *directory = opendir("/proc/self/task");
@@ -115,7 +187,7 @@ static bool blocked_by_another(int signal_number)
         complete |= tid == self;
         if (tid <= 0 || tid == self)
             continue;
-        int blocked = will_block(tid, signal_number);
+        int blocked = will_block_since(tid, entry->d_ino, signal_number);
         found = blocked && blocked != -ESRCH;
         if (blocked == 1)
             last = tid;
@@ -125,11 +197,7 @@ static bool blocked_by_another(int signal_number)
     return found || !complete;
 }
 
-bool blocked_anywhere(int signal_number)
+bool blocked_elsewhere(int signal_number)
 {
-    sigset_t mask;
-    pthread_sigmask(SIG_BLOCK, NULL, &mask);
-    if (sigismember(&mask, signal_number))
-        return true;
     return may_have_threads() && (blocked_by_a_handler(signal_number) || blocked_by_another(signal_number));
 }

@@ -34,6 +34,8 @@ struct static_key {
     struct key_override *overrides; /* newest first */
     struct jump_entry **entries;
     size_t n_entries, room;
+    struct text_poke_group native; /* the sites of the first of them, which have one of their own */
+    size_t native_room;
     bool dropped; /* the owner is done with it; it goes with its last entry */
     struct static_key *next, **link;
 
@@ -51,7 +53,7 @@ enum site {
 };
 
 struct jump_entry {
-    _Atomic int enabled;
+    _Atomic int enabled; /* of a plain branch; any other's state is the key's */
     enum site site;
     const char *kind;         /* what its owner calls it; a static string */
     char *owner;              /* "module.qualname:line" */
@@ -60,7 +62,6 @@ struct jump_entry {
     union {
         struct {
             struct slot *slot;
-            enum trampoline_kind trampoline;
             void *stub; /* of a plain branch that is called as C functions are, see jump_entry_new_branch() */
         };
         struct code_site code;

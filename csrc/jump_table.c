@@ -72,7 +72,7 @@ struct jump_table *jump_table_read(struct static_key *only)
                 row->owner = keep(&texts, entry->owner);
                 row->address = jump_entry_address(entry);
                 row->site = entry->site;
-                row->enabled = entry->enabled;
+                row->enabled = key->enabled;
                 row++;
             }
     }
