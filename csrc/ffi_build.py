@@ -14,6 +14,7 @@ HEADERS = (
     "dict_watch",
     "empty",
     "jump_label",
+    "key_toggle",
     "site_watch",
     "storm",
 )
@@ -94,6 +95,7 @@ ffi.cdef("""
     struct storm_counts storm_stop(struct storm *storm);
 
     int callable_type(uintptr_t list);
+    int key_toggle_function(uintptr_t list);
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);

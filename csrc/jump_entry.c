@@ -64,13 +64,14 @@ static void bury(struct jump_entry *entry)
 void jump_label_lock(void)
 {
     text_lock();
-    struct jump_entry *entry = atomic_exchange(&retired, NULL);
+    /* An exchange is a barrier, and there is rarely anything. */
+    struct jump_entry *entry = atomic_load(&retired) ? atomic_exchange(&retired, NULL) : NULL;
     while (entry) {
         struct jump_entry *next = entry->next_retired;
         bury(entry);
         entry = next;
     }
-    struct call_target *target = atomic_exchange(&retired_targets, NULL);
+    struct call_target *target = atomic_load(&retired_targets) ? atomic_exchange(&retired_targets, NULL) : NULL;
     while (target) {
         struct call_target *next = target->next_retired;
         call_target_free(target);

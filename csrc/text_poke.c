@@ -16,6 +16,7 @@
 static const uint8_t nop5[SITE_SIZE - 1] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool is_held;
 static sigset_t postponed;    /* signals that wait while the mutex is held */
 static sigset_t holders_mask; /* of the thread that holds it, before */
 static int holders_cancel;    /* whether it could be cancelled, before: open(2), nanosleep(2) would, with the mutex */
@@ -31,6 +32,7 @@ void text_lock(void)
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_mutex_lock(&mutex);
+    __atomic_store_n(&is_held, true, __ATOMIC_RELAXED);
     holders_mask = mask;
     holders_cancel = cancel;
 }
@@ -39,10 +41,13 @@ void text_unlock(void)
 {
     sigset_t mask = holders_mask;
     int cancel = holders_cancel;
+    __atomic_store_n(&is_held, false, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&mutex);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     pthread_setcancelstate(cancel, NULL);
 }
+
+bool text_is_held(void) { return __atomic_load_n(&is_held, __ATOMIC_RELAXED); }
 
 /* All that an instruction does not raise itself, but for the real-time ones. */
 __attribute__((constructor)) static void choose_postponed(void)

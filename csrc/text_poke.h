@@ -28,6 +28,9 @@ int text_init(void);
 void text_lock(void);
 void text_unlock(void);
 
+/* Whether somebody holds it just now. By the time that the caller knows, that may have changed. */
+bool text_is_held(void);
+
 enum text_poke_way {
     POKE_AUTO, /* int3, but words while a thread blocks SIGTRAP (blocked.h) */
     POKE_INT3, /* the caller knows that none does: nobody looks */

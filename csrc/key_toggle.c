@@ -1,0 +1,47 @@
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "key_toggle.h"
+#include "jump_label.h"
+
+#include <errno.h>
+
+/*
+ * Nobody who holds the text mutex waits for the GIL (code_object.h), so to wait for the one with the other is sound. It
+ * is not, while threads must answer a signal: one that blocks it may need the GIL to go on. Nor may others wait for us
+ * where we wait: the mutex is not fair, and who takes it without pause may have it for long.
+ */
+static bool may_keep_gil(void) { return sync_core_method() != SYNC_SIGNAL && !text_is_held(); }
+
+static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    (void)self;
+    if (n != 2)
+        return PyErr_Format(PyExc_TypeError, "toggle() takes 2 arguments, not %zd", n);
+    struct static_key *key = PyLong_AsVoidPtr(args[0]);
+    long operation = PyLong_AsLong(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    bool kept = may_keep_gil();
+    int error = kept ? static_key_toggle(key, operation) : 0;
+    /* It has changed nothing. That a signal was needed after all is found out within. */
+    if (!kept || error == -EDEADLK) {
+        Py_BEGIN_ALLOW_THREADS
+        error = static_key_toggle(key, operation);
+        Py_END_ALLOW_THREADS
+    }
+    return PyLong_FromLong(error);
+}
+
+static PyMethodDef function = {"toggle", (PyCFunction)(void *)toggle, METH_FASTCALL, NULL};
+
+int key_toggle_function(uintptr_t list)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *made = PyCFunction_New(&function, NULL);
+    int result = made ? PyList_Append((PyObject *)list, made) : -1;
+    Py_XDECREF(made);
+    PyErr_Clear(); /* the caller raises */
+    PyGILState_Release(gil);
+    return result;
+}
