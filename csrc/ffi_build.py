@@ -64,6 +64,7 @@ ffi.cdef("""
     void jump_label_configure(struct jump_label_settings settings);
     int jump_label_start(void);
     int jump_label_sync(size_t n);
+    int jump_label_bare_toggles(struct static_key *key, size_t n);
 
     struct int3_counts { uint64_t current, previous, stale, chained; };
     struct jump_label_info {

@@ -265,7 +265,8 @@ void jump_label_info(struct jump_label_info *info);
 /* Make native entries possible before the first one is made, to see whether they are. 0 or -errno. */
 int jump_label_start(void);
 
-/* n bare syncs, for benchmarks: what a patch cannot do without. 0 or -errno. */
+/* For benchmarks: n bare syncs; and what n toggles of a key cannot do without, see text_poke_bare(). 0 or -errno. */
 int jump_label_sync(size_t n);
+int jump_label_bare_toggles(struct static_key *key, size_t n);
 
 #endif

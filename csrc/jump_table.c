@@ -115,6 +115,20 @@ int jump_label_start(void)
     return error;
 }
 
+int jump_label_bare_toggles(struct static_key *key, size_t n)
+{
+    jump_label_lock();
+    int error = jump_label_ready();
+    while (n-- && !error) {
+        error = text_poke_bare(&key->native);
+        for (size_t i = key->native.n; i < key->n_entries; i++)
+            if (key->entries[i]->site == SITE_BYTECODE)
+                code_poke(&key->entries[i]->code, key->enabled);
+    }
+    text_unlock();
+    return error;
+}
+
 int jump_label_sync(size_t n)
 {
     jump_label_lock();

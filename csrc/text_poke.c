@@ -283,4 +283,18 @@ int text_poke_finish(void)
     return error;
 }
 
+int text_poke_bare(const struct text_poke_group *group)
+{
+    for (size_t i = 0; i < group->n; i++)
+        write_first(group->slots[i], PREFIX);
+    int error = sync_core();
+    for (size_t i = 0; i < group->n; i++) {
+        uint64_t *word = (uint64_t *)(void *)group->slots[i]->write;
+        __atomic_store_n(word, *word, __ATOMIC_RELEASE);
+    }
+    for (size_t i = 0; i < group->n; i++)
+        write_first(group->slots[i], PREFIX);
+    return error ? error : sync_core();
+}
+
 struct text_poke_counts text_poke_counts(void) { return counts; }

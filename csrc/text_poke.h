@@ -66,6 +66,12 @@ void text_poke_queue(struct text_poke_group *group, bool enabled);
 /* Patch all that is queued. Returns 0, or -errno with every queued site as it was. The queue is empty either way. */
 int text_poke_finish(void);
 
+/*
+ * For benchmarks, what a batch cannot do without: its two syncs, and its stores, of the bytes that stand there. 0 or
+ * -errno.
+ */
+int text_poke_bare(const struct text_poke_group *group);
+
 struct text_poke_counts {
     uint64_t batches, sites;
     uint64_t word_batches; /* of which by words */

@@ -38,6 +38,7 @@ ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other ro
 TOGGLES = {1: "toggle, sites: 1", 100: "toggle, sites: 100", 10_000: "toggle, sites: 10000"}
 BYTECODE_TOGGLES = {1: "toggle, bytecode sites: 1", 10_000: "toggle, bytecode sites: 10000"}
 BARE_SYNCS = "two bare syncs"
+BARE = {row: row.replace("toggle", "syncs and stores") for row in (*TOGGLES.values(), *BYTECODE_TOGGLES.values())}
 USE, DEFERRED_USE = "inc, dec", "inc, dec of a deferred key"
 
 # Names of rows, what they are called here, and the most that they may take, in µs.
@@ -100,7 +101,7 @@ TARGETS: list[tuple[str, str, float | None]] = [
     ("switch off", "partial", 0.9),
     ("gate on", "partial", 0.9),
     ("switch on", "partial", 0.9),
-    ("toggle, sites: 1", BARE_SYNCS, 3),
+    *((row, BARE[row], 1.3) for row in TOGGLES.values()),
     # {}.get computes the hash of its argument, but for a string, which has it stored: shown, so that nobody is misled.
     ("gate off", "C built-in of a str", None),
     # Called, and awaited or iterated over.
@@ -202,11 +203,12 @@ def _ratios(medians: dict[str, float]) -> Iterator[str]:
 
 
 def _toggles(medians: dict[str, float]) -> Iterator[str]:
-    yield f"one toggle / {BARE_SYNCS}              whole  a site"
+    yield f"one toggle / {BARE_SYNCS}              whole  a site  / with the stores"
     for kind, toggles in (("sites", TOGGLES), ("bytecode sites", BYTECODE_TOGGLES)):
         for sites, name in toggles.items():
             ratio = medians[name] / medians[BARE_SYNCS]
-            yield f"  of a key with {sites:>6,} {kind:<14}  {ratio:>8.2f}  {ratio / sites:>6.3f}"
+            stores = medians[name] / medians[BARE[name]]
+            yield f"  of a key with {sites:>6,} {kind:<14}  {ratio:>8.2f}  {ratio / sites:>6.3f}  {stores:>16.2f}"
     yield f"{DEFERRED_USE} that lingers / of an ordinary one  {medians[DEFERRED_USE] / medians[USE]:.3f}"
 
 
