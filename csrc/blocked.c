@@ -111,17 +111,11 @@ static int will_block(pid_t tid, int signal_number, bool *waits)
  * sched-stats.rst). To write it down takes longer, so that is done when a thread waits the second time.
  */
 static struct seen {
-    pid_t tid;
-    ino_t inode; /* of its folder: another one where another thread has its number now */
+    ino_t inode; /* of its folder: another thread that has its number later has another one */
     int signal_number;
     bool waited;
     char schedstat[64]; /* from before the look at its mask; empty: not read */
 } seen[256];
-
-static bool has_not_run(const struct seen *thread, const char *schedstat)
-{
-    return thread->schedstat[0] && !strcmp(thread->schedstat, schedstat);
-}
 
 /* Without CONFIG_SCHED_INFO they are all 0. */
 static bool read_schedstat(pid_t tid, char schedstat[64])
@@ -132,20 +126,17 @@ static bool read_schedstat(pid_t tid, char schedstat[64])
 static int will_block_since(pid_t tid, ino_t inode, int signal_number)
 {
     struct seen *last = &seen[(size_t)tid % (sizeof(seen) / sizeof(seen[0]))];
-    bool waited = last->tid == tid && last->inode == inode && last->signal_number == signal_number && last->waited;
-    struct seen now = {.tid = tid, .inode = inode, .signal_number = signal_number};
+    bool waited = last->inode == inode && last->signal_number == signal_number && last->waited;
+    struct seen now = {.inode = inode, .signal_number = signal_number};
     bool counted = waited && read_schedstat(tid, now.schedstat);
-    if (counted && has_not_run(last, now.schedstat))
+    if (counted && !strcmp(now.schedstat, last->schedstat))
         return 0;
-    if (!counted)
-        now.schedstat[0] = 0;
     int blocked = will_block(tid, signal_number, &now.waited);
     /* Only now it is sure that the mask is the one with which it waits: if it has not run since `schedstat`. */
     if (counted && !blocked && now.waited)
         blocked = blocked_in(tid, signal_number);
-    if (blocked)
-        now.tid = 0;
-    *last = now;
+    if (!blocked)
+        *last = now;
     return blocked;
 }
 
