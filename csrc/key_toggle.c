@@ -9,9 +9,14 @@
 /*
  * Nobody who holds the text mutex waits for the GIL (code_object.h), so to wait for the one with the other is sound. It
  * is not, while threads must answer a signal: one that blocks it may need the GIL to go on. Nor may others wait for us
- * where we wait: the mutex is not fair, and who takes it without pause may have it for long.
+ * where we wait: the mutex is not fair, and who takes it without pause may have it for long. And in a sub-interpreter
+ * PyGILState_Ensure() (settle()) would wait for ourselves: it wants the GIL for the state that the thread had first.
  */
-static bool may_keep_gil(void) { return sync_core_method() != SYNC_SIGNAL && !text_is_held(); }
+static bool may_keep_gil(void)
+{
+    return sync_core_method() != SYNC_SIGNAL && !text_is_held() &&
+           PyGILState_GetThisThreadState() == PyThreadState_Get();
+}
 
 static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
 {

@@ -54,7 +54,7 @@ def test_no_other_thread_runs_python_meanwhile():
     """It would have the GIL for its whole switch interval. Here that is long, so it runs when we let go, or never."""
     run(
         """
-threading.Thread(target=tick).start()
+threading.Thread(target=tick, daemon=True).start()
 sys.setswitchinterval(100)
 before = ticks
 for _ in range(300):
@@ -73,7 +73,7 @@ def test_others_run_while_somebody_else_patches():
 began = time.monotonic()
 lib.jump_label_sync(10_000)
 n = int(10_000 * 0.5 / (time.monotonic() - began))
-threading.Thread(target=tick).start()
+threading.Thread(target=tick, daemon=True).start()
 patching = threading.Thread(target=lib.jump_label_sync, args=(n,))
 patching.start()
 while not lib.text_is_held():
