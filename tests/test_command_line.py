@@ -389,6 +389,7 @@ NAMES = [
     *(name for pairs in bench_report.RATIOS.values() for pair in pairs for name in pair),
     *(f"{what}, {way}" for what, ways in bench_report.LOGGED.items() for way in ways),
     *bench_report.TOGGLES.values(),
+    *bench_report.BARE.values(),
     *bench_report.BYTECODE_TOGGLES.values(),
     *bench_report.DECORATIONS,
     *(bench_report.BARE_SYNCS, bench_report.USE, bench_report.DEFERRED_USE, "C built-in of a str"),
