@@ -285,9 +285,12 @@ int text_poke_finish(void)
 
 int text_poke_bare(const struct text_poke_group *group)
 {
+    int error = arena_shared();
+    if (error)
+        return error;
     for (size_t i = 0; i < group->n; i++)
         write_first(group->slots[i], PREFIX);
-    int error = sync_core();
+    error = sync_core();
     for (size_t i = 0; i < group->n; i++) {
         uint64_t *word = (uint64_t *)(void *)group->slots[i]->write;
         __atomic_store_n(word, *word, __ATOMIC_RELEASE);
