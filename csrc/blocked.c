@@ -30,37 +30,45 @@ static int read_of(pid_t tid, const char *file, char *text, size_t room)
 static bool has_ended(char state) { return state == 'Z' || state == 'X'; }
 
 /* See proc_pid_status(5): "State:\tS (sleeping)" and "SigBlk:\t0000000000000010". */
-static int blocked_by_status(pid_t tid, int signal_number)
+static int blocked_by_status(pid_t tid, int signal_number, char *state)
 {
     char text[4096];
     int error = read_of(tid, "status", text, sizeof(text));
     if (error)
         return error;
-    const char *state = strstr(text, "\nState:\t"), *mask = strstr(text, "\nSigBlk:\t");
-    if (state && has_ended(state[8]))
+    const char *letter = strstr(text, "\nState:\t"), *mask = strstr(text, "\nSigBlk:\t");
+    *state = letter ? letter[8] : 0;
+    if (has_ended(*state))
         return -ESRCH;
     return mask ? (int)(strtoull(mask + 9, NULL, 16) >> (signal_number - 1) & 1) : -ENOTSUP;
 }
 
 /* See proc_pid_stat(5): behind the name the state, field 3, and the mask, field 32, without the real-time signals. */
-static int blocked_by_stat(pid_t tid, int signal_number)
+static int blocked_by_stat(pid_t tid, int signal_number, char *state)
 {
     char text[1024];
     int error = read_of(tid, "stat", text, sizeof(text));
     if (error)
         return error;
-    const char *field = strrchr(text, ')'), *state = field ? strchr(field, ' ') : NULL;
+    const char *field = strrchr(text, ')'), *letter = field ? strchr(field, ' ') : NULL;
     for (int number = 2; field && number < 32; number++)
         field = strchr(field + 1, ' ');
     if (!field)
         return -ENOTSUP;
-    return has_ended(state[1]) ? -ESRCH : (int)(strtoull(field, NULL, 10) >> (signal_number - 1) & 1);
+    *state = letter[1];
+    return has_ended(*state) ? -ESRCH : (int)(strtoull(field, NULL, 10) >> (signal_number - 1) & 1);
 }
 
 /* The kernel makes `stat` in less than half of the time. */
+static int blocked_in_state(pid_t tid, int signal_number, char *state)
+{
+    return (signal_number < 32 ? blocked_by_stat : blocked_by_status)(tid, signal_number, state);
+}
+
 int blocked_in(pid_t tid, int signal_number)
 {
-    return signal_number < 32 ? blocked_by_stat(tid, signal_number) : blocked_by_status(tid, signal_number);
+    char state;
+    return blocked_in_state(tid, signal_number, &state);
 }
 
 /*
@@ -108,7 +116,8 @@ static int will_block(pid_t tid, int signal_number, bool *waits)
  * Threads that waited when they were looked at. Most of them still do, and one that has not run since has its mask
  * still, and is in the same system call: then it need not be asked again. Whether it has run, `schedstat` says, a short
  * file: "RAN WAITED TIMES", and a thread that is let run is counted in TIMES, first (Documentation/scheduler/
- * sched-stats.rst). To write it down takes longer, so that is done when a thread waits the second time.
+ * sched-stats.rst). To write it down takes longer, so that is done when a thread waits the second time. One that a
+ * tracer has stopped is asked every time: it may be given another mask meanwhile (PTRACE_SETSIGMASK, as CRIU does).
  */
 static struct seen {
     ino_t inode; /* of its folder: another thread that has its number later has another one */
@@ -133,8 +142,11 @@ static int will_block_since(pid_t tid, ino_t inode, int signal_number)
         return 0;
     int blocked = will_block(tid, signal_number, &now.waited);
     /* Only now it is sure that the mask is the one with which it waits: if it has not run since `schedstat`. */
-    if (counted && !blocked && now.waited)
-        blocked = blocked_in(tid, signal_number);
+    if (counted && !blocked && now.waited) {
+        char state = 0;
+        blocked = blocked_in_state(tid, signal_number, &state);
+        now.waited = state != 't';
+    }
     if (!blocked)
         *last = now;
     return blocked;

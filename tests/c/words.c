@@ -13,6 +13,8 @@
 #include <semaphore.h>
 #include <signal.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
+#include <sys/ptrace.h>
 #include <sys/select.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
@@ -557,6 +559,44 @@ static void another_signal(void)
     EXPECT(blocked_anywhere(SIGUSR1) && !blocked_anywhere(SIGTRAP));
 }
 
+/* It stops the thread, and when it is told to gives it another mask. */
+static void trace(pid_t tid, int in, int out)
+{
+    uint64_t trap = 1 << (SIGTRAP - 1);
+    char byte = 0;
+    EXPECT(!ptrace(PTRACE_SEIZE, tid, 0, 0) && !ptrace(PTRACE_INTERRUPT, tid, 0, 0));
+    EXPECT(waitpid(tid, NULL, __WALL) == tid && write(out, &byte, 1) == 1 && read(in, &byte, 1) == 1);
+    EXPECT(!ptrace(PTRACE_SETSIGMASK, tid, sizeof(trap), &trap) && write(out, &byte, 1) == 1);
+    EXPECT(read(in, &byte, 1) == 1);
+}
+
+/* It has not run, and has another mask. */
+static void who_is_traced_is_asked_again(void)
+{
+    int to[2], from[2];
+    char byte;
+    thread_that_blocks(SIGUSR1);
+    look_until("c");
+    EXPECT(!pipe(to) && !pipe(from));
+    prctl(PR_SET_PTRACER, PR_SET_PTRACER_ANY);
+    pid_t child = fork();
+    EXPECT(child >= 0);
+    if (!child) {
+        close(to[1]); /* it ends when we do */
+        trace(other_tid, to[0], from[1]);
+        _exit(0);
+    }
+    close(to[0]);
+    close(from[1]);
+    if (read(from[0], &byte, 1) != 1)
+        exit(NOT_POSSIBLE_HERE); /* no process may trace another one */
+    for (int i = 0; i < 5; i++)
+        look();
+    EXPECT(write(to[1], &byte, 1) == 1 && read(from[0], &byte, 1) == 1);
+    EXPECT(blocked_anywhere(SIGTRAP));
+    EXPECT(write(to[1], &byte, 1) == 1 && waitpid(child, NULL, 0) == child);
+}
+
 static void nobody_can_tell(void)
 {
     thread_that_blocks(SIGUSR1);
@@ -742,6 +782,7 @@ int main(int argc, char **argv)
         TEST(who_runs_is_asked_again),
         TEST(without_counts),
         TEST(another_signal),
+        TEST(who_is_traced_is_asked_again),
         TEST(handlers_wait),
         TEST(who_waits_answers),
         TEST(made_by_a_raw_clone),
