@@ -54,8 +54,8 @@ def test_no_other_thread_runs_python_meanwhile():
     """It would have the GIL for its whole switch interval. Here that is long, so it runs when we let go, or never."""
     run(
         """
+sys.setswitchinterval(100)  # before anybody begins to wait
 threading.Thread(target=tick, daemon=True).start()
-sys.setswitchinterval(100)
 before = ticks
 for _ in range(300):
     key.enable()
