@@ -7,6 +7,7 @@
 #include <fcntl.h>
 #include <pthread.h>
 #include <signal.h>
+#include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -172,6 +173,10 @@ static bool blocked_by_a_handler(int signal_number)
     return false;
 }
 
+static _Atomic size_t last_asked;
+
+size_t blocked_asked(void) { return atomic_load_explicit(&last_asked, memory_order_relaxed); }
+
 static bool blocked_by_another(int signal_number)
 {
     static pid_t last; /* who blocks it usually goes on doing so */
@@ -184,12 +189,14 @@ static bool blocked_by_another(int signal_number)
         return true;
     pid_t self = (pid_t)syscall(SYS_gettid);
     bool found = false, complete = false;
+    size_t asked = 0;
     struct dirent *entry;
     while (!found && (errno = 0, entry = readdir(directory))) {
         pid_t tid = atoi(entry->d_name);
         complete |= tid == self;
         if (tid <= 0 || tid == self)
             continue;
+        asked++;
         int blocked = will_block_since(tid, entry->d_ino, signal_number);
         found = blocked && blocked != -ESRCH;
         if (blocked == 1)
@@ -197,6 +204,7 @@ static bool blocked_by_another(int signal_number)
     }
     complete &= !errno;
     closedir(directory);
+    atomic_store_explicit(&last_asked, asked, memory_order_relaxed);
     return found || !complete;
 }
 

@@ -11,6 +11,7 @@
 #define JUMPLABEL_BLOCKED_H
 
 #include <stdbool.h>
+#include <stddef.h>
 #include <sys/types.h>
 
 /* 1: the thread of this process blocks the signal; 0: it does not. -ESRCH: there is no such thread (any more). */
@@ -23,5 +24,8 @@ int blocked_in(pid_t tid, int signal_number);
  * the text mutex.
  */
 bool blocked_elsewhere(int signal_number);
+
+/* How many threads the last look has asked. Any thread may call this. */
+size_t blocked_asked(void);
 
 #endif

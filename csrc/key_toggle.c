@@ -2,9 +2,22 @@
 #include <Python.h>
 
 #include "key_toggle.h"
+#include "blocked.h"
 #include "jump_label.h"
 
 #include <errno.h>
+
+/*
+ * Longer than others wait for the GIL before they ask for it, 5 ms: nobody can ask us. A site takes some 20 ns, a thread
+ * up to 20 µs. Read without the mutex, so what was made just now may be missed.
+ */
+#define MANY_SITES 100000
+#define MANY_THREADS 100
+
+static bool takes_long(const struct static_key *key)
+{
+    return __atomic_load_n(&key->n_entries, __ATOMIC_RELAXED) > MANY_SITES || blocked_asked() > MANY_THREADS;
+}
 
 /*
  * Nobody who holds the text mutex waits for the GIL (code_object.h), so to wait for the one with the other is sound. It
@@ -12,9 +25,9 @@
  * where we wait: the mutex is not fair, and who takes it without pause may have it for long. And in a sub-interpreter
  * PyGILState_Ensure() (settle()) would wait for ourselves: it wants the GIL for the state that the thread had first.
  */
-static bool may_keep_gil(void)
+static bool may_keep_gil(const struct static_key *key)
 {
-    return sync_core_method() != SYNC_SIGNAL && !text_is_held() &&
+    return sync_core_method() != SYNC_SIGNAL && !text_is_held() && !takes_long(key) &&
            PyGILState_GetThisThreadState() == PyThreadState_Get();
 }
 
@@ -27,7 +40,7 @@ static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
     long operation = PyLong_AsLong(args[1]);
     if (PyErr_Occurred())
         return NULL;
-    bool kept = may_keep_gil();
+    bool kept = may_keep_gil(key);
     int error = kept ? static_key_toggle(key, operation) : 0;
     /* It has changed nothing. That a signal was needed after all is found out within. */
     if (!kept || error == -EDEADLK) {

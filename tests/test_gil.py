@@ -37,9 +37,9 @@ blocked = threading.Event()
 """
 
 
-def run(script, **environment):
+def run(script, *arguments, **environment):
     done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + script],
+        [sys.executable, "-c", PREAMBLE + script, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -84,6 +84,31 @@ assert ticks > before + 10
 ended = True
 assert gate() == 1
 """
+    )
+
+
+@pytest.mark.parametrize("what", ["sites", "threads"])
+def test_others_run_while_much_is_to_be_done(what):
+    """More than the interpreter lets a thread do while others wait."""
+    run(
+        """
+end = threading.Event()
+if sys.argv[1] == "sites":
+    gates = [static_gate(key)(len) for _ in range(100_001)]
+else:
+    for _ in range(120):
+        threading.Thread(target=end.wait, daemon=True).start()
+key.enable()       # after it we know how many threads there are
+threading.Thread(target=tick, daemon=True).start()
+sys.setswitchinterval(100)
+before = ticks
+for _ in range(30):
+    key.disable()
+    key.enable()
+assert ticks > before
+assert gate() == 1
+""",
+        what,
     )
 
 
