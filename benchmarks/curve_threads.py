@@ -16,7 +16,7 @@ from pathlib import Path
 
 from curves import CurveRows, TimeFunction
 
-from jumplabel import StaticKey, on_toggle, static_gate
+from jumplabel import StaticKey, off_toggle, on_toggle, static_gate
 from jumplabel._engine import ffi, lib
 from jumplabel.table import info
 from jumplabel.toggles import Toggle
@@ -87,7 +87,6 @@ def python_threads(threads: int, patch_only: bool) -> TimeFunction:
         while not stop:
             seen.update(gate() for gate in gates)
 
-    @on_toggle
     def note(toggle: Toggle) -> None:
         patches.append(toggle.nanoseconds)
 
@@ -98,13 +97,15 @@ def python_threads(threads: int, patch_only: bool) -> TimeFunction:
         running = [threading.Thread(target=run) for _ in range(threads)]
         for thread in running:
             thread.start()
+        patches.clear()
+        on_toggle(note)
         try:
-            patches.clear()
             began = time.perf_counter()
             for _ in range(loops):
                 key.disable() if key.enabled else key.enable()
             seconds = time.perf_counter() - began
         finally:
+            off_toggle(note)
             stop = True
             for thread in running:
                 thread.join()

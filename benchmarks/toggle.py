@@ -1,9 +1,10 @@
-"""What does a toggle cost, against the two synchronizations that it cannot do without, and what does each site add?
+"""What does a toggle cost, against the two synchronizations and the stores that it cannot do without?
 
 What others take to switch something on and off again is beside it: it changes what a later check finds, and no code.
 And what does it cost to take and drop a key that lingers, which patches nothing?
 """
 
+import functools
 import logging
 import sys
 import time
@@ -22,13 +23,18 @@ BYTECODE_SITES = (1, 10_000)
 PAIRS = 100  # of bare syncs, in one call: the call itself weighs nothing
 
 
-def bare_syncs(loops: int) -> float:
-    began = time.perf_counter()
-    for _ in range(loops):
-        error = lib.jump_label_sync(2 * PAIRS)
-        if error:
-            raise OSError(-error, "jump_label_sync")
-    return time.perf_counter() - began
+def bare(do: Callable[[], int]) -> Callable[[int], float]:
+    """For pyperf, what times so many calls of something in the engine."""
+
+    def time_it(loops: int) -> float:
+        began = time.perf_counter()
+        for _ in range(loops):
+            error = do()
+            if error:
+                raise OSError(-error, "the engine could not synchronize")
+        return time.perf_counter() - began
+
+    return time_it
 
 
 def gates(key: StaticKey, sites: int) -> list[Callable[[], Any]]:
@@ -50,23 +56,31 @@ def functions(key: StaticKey, sites: int) -> list[Callable[[], Any]]:
 def toggles(
     rows: Rows, name: str, counts: Iterable[int], make: Callable[[StaticKey, int], list[Callable[[], Any]]]
 ) -> None:
-    """Rows for keys with so many sites, in functions that say how many are on."""
+    """Rows for keys with so many sites, in functions that say how many are on.
+
+    And one each for the syncs and stores of such a key alone: of the same code in the same memory, where it is.
+    """
     for sites in counts:
-        if not rows.wants(f"{name}: {sites}"):
+        whole, bare_row = f"toggle, {name}: {sites}", f"syncs and stores, {name}: {sites}"
+        if not rows.wants(whole) and not rows.wants(bare_row):
             continue
-        key = StaticKey(f"benchmarks.{name}.{sites}")
+        key = StaticKey(f"benchmarks.toggle, {name}.{sites}")
         made = make(key, sites)
         for on in (True, False):
             key.enable() if on else key.disable()
             if len(key.entries) != sites or sum(call() or 0 for call in made) != (sites if on else 0):
                 raise AssertionError(f"{key!r}: not all sites followed")
-        rows.runner.timeit(
-            f"{name}: {sites}",
-            "enable(); disable()",
-            globals={"enable": key.enable, "disable": key.disable},
-            inner_loops=2,
-            duplicate=10,
-        )
+        if rows.wants(whole):
+            rows.runner.timeit(
+                whole,
+                "enable(); disable()",
+                globals={"enable": key.enable, "disable": key.disable},
+                inner_loops=2,
+                duplicate=10,
+            )
+        if rows.wants(bare_row):
+            do = functools.partial(lib.jump_label_bare_toggles, key._key, PAIRS)
+            rows.runner.bench_time_func(bare_row, bare(do), inner_loops=PAIRS)
 
 
 def uses(rows: Rows, name: str, deferred: float) -> None:
@@ -171,9 +185,10 @@ def others(rows: Rows) -> None:
 if __name__ == "__main__":
     rows = Rows()
     if rows.wants("two bare syncs"):
-        rows.runner.bench_time_func("two bare syncs", bare_syncs, inner_loops=PAIRS)
-    toggles(rows, "toggle, sites", SITES, gates)
-    toggles(rows, "toggle, bytecode sites", BYTECODE_SITES, functions)
+        do = functools.partial(lib.jump_label_sync, 2 * PAIRS)
+        rows.runner.bench_time_func("two bare syncs", bare(do), inner_loops=PAIRS)
+    toggles(rows, "sites", SITES, gates)
+    toggles(rows, "bytecode sites", BYTECODE_SITES, functions)
     uses(rows, "inc, dec", deferred=0)
     uses(rows, "inc, dec of a deferred key", deferred=1)
     others(rows)

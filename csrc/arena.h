@@ -22,11 +22,11 @@ struct slot {
     uint8_t *write; /* the same bytes, writable */
 
     /* The site at the slot's first byte; see int3.h and text_poke.h. */
-    _Atomic uint64_t poke;     /* 0: the slot holds no site */
-    int32_t displacement;      /* of the instruction there now */
-    int32_t next_displacement; /* while it is queued */
+    _Atomic uint64_t poke; /* 0: the slot holds no site */
+    int32_t displacement;  /* of the instruction there now */
+    int32_t on;            /* of the one there when it is turned on */
 
-    struct slot *next; /* in the free list, or in the poke queue */
+    struct slot *next; /* in the free list */
 };
 
 /* A slot filled with int3, or NULL with *error set to -errno. */

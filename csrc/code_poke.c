@@ -7,10 +7,10 @@ static _Atomic bool asked;
 static bool (*has_readers)(const struct poked_code *code);
 static void (*settle)(void);
 
-/* A full barrier, too: who makes the interpreter trace after we looked whether it does finds the new argument. */
-static void store(uint8_t *argument, uint8_t target) { __atomic_store_n(argument, target, __ATOMIC_SEQ_CST); }
+/* The barrier comes once, behind all of them: one with each would take as long as all else. */
+static void store(uint8_t *argument, uint8_t target) { __atomic_store_n(argument, target, __ATOMIC_RELEASE); }
 
-void code_poke_site(const struct code_site *site, bool enabled)
+void code_poke(const struct code_site *site, bool enabled)
 {
     uint8_t target = site->target[enabled];
     if (site->twin)
@@ -18,10 +18,8 @@ void code_poke_site(const struct code_site *site, bool enabled)
     store(site->unit + 1, target);
 }
 
-void code_poke(const struct code_site *site, bool enabled)
+void code_poke_look(struct poked_code *code)
 {
-    struct poked_code *code = site->code;
-    code_poke_site(site, enabled);
     if (!has_readers || !has_readers(code))
         return;
     if (!code->unsettled) {

@@ -38,11 +38,14 @@ struct code_site {
     struct poked_code *code;
 };
 
-/* Bring a site that nobody runs yet to a state. */
-void code_poke_site(const struct code_site *site, bool enabled);
-
-/* Turn a site, and ask for the second step where one is needed. */
+/* Bring a site to a state. */
 void code_poke(const struct code_site *site, bool enabled);
+
+/*
+ * Ask for the second step of all stores into this code, where it needs one. Between them and this stands a full
+ * barrier: who makes the interpreter trace after we looked whether it does finds the new arguments.
+ */
+void code_poke_look(struct poked_code *code);
 
 /*
  * Who knows the interpreter. has_readers(): whether this code needs the second step; called behind a store, with the

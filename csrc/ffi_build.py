@@ -14,6 +14,7 @@ HEADERS = (
     "dict_watch",
     "empty",
     "jump_label",
+    "key_toggle",
     "site_watch",
     "storm",
     "toggle_loop",
@@ -64,6 +65,7 @@ ffi.cdef("""
     void jump_label_configure(struct jump_label_settings settings);
     int jump_label_start(void);
     int jump_label_sync(size_t n);
+    int jump_label_bare_toggles(struct static_key *key, size_t n);
 
     struct int3_counts { uint64_t current, previous, stale, chained; };
     struct jump_label_info {
@@ -98,6 +100,8 @@ ffi.cdef("""
     struct storm_counts storm_stop(struct storm *storm);
 
     int callable_type(uintptr_t list);
+    int key_toggle_function(uintptr_t list);
+    _Bool text_is_held(void);
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);

@@ -23,12 +23,31 @@ static void free_call(struct static_call *call)
     free(call);
 }
 
+static void put(struct jump_entry *entry, size_t index)
+{
+    entry->key->entries[index] = entry;
+    entry->index = index;
+}
+
+/* Its place is taken by the last one of its part of key->entries, and the place of that by the last of all. */
+static void leave(struct jump_entry *entry)
+{
+    struct static_key *key = entry->key;
+    size_t hole = entry->index;
+    if (hole < key->native.n) {
+        size_t last = --key->native.n;
+        put(key->entries[last], hole);
+        key->native.slots[hole] = key->native.slots[last];
+        hole = last;
+    }
+    if (hole != --key->n_entries)
+        put(key->entries[key->n_entries], hole);
+}
+
 static void bury(struct jump_entry *entry)
 {
     struct static_key *key = entry->key;
-    struct jump_entry *last = key->entries[--key->n_entries];
-    key->entries[entry->index] = last;
-    last->index = entry->index;
+    leave(entry);
     if (entry->call) {
         if (!--entry->call->n_entries)
             free_call(entry->call);
@@ -45,13 +64,14 @@ static void bury(struct jump_entry *entry)
 void jump_label_lock(void)
 {
     text_lock();
-    struct jump_entry *entry = atomic_exchange(&retired, NULL);
+    /* An exchange is a barrier, and there is rarely anything. */
+    struct jump_entry *entry = atomic_load(&retired) ? atomic_exchange(&retired, NULL) : NULL;
     while (entry) {
         struct jump_entry *next = entry->next_retired;
         bury(entry);
         entry = next;
     }
-    struct call_target *target = atomic_exchange(&retired_targets, NULL);
+    struct call_target *target = atomic_load(&retired_targets) ? atomic_exchange(&retired_targets, NULL) : NULL;
     while (target) {
         struct call_target *next = target->next_retired;
         call_target_free(target);
@@ -90,9 +110,27 @@ static struct jump_entry *enter(struct static_key *key, const char *kind, const 
     entry->owner = copy;
     entry->enabled = key->enabled;
     entry->key = key;
-    entry->index = key->n_entries;
-    key->entries[key->n_entries++] = entry;
+    put(entry, key->n_entries++);
     return entry;
+}
+
+/* The last entry of its key has a site of its own from now on. */
+static bool join_native(struct jump_entry *entry)
+{
+    struct static_key *key = entry->key;
+    struct text_poke_group *native = &key->native;
+    if (native->n == key->native_room) {
+        size_t room = key->native_room ? 2 * key->native_room : 4;
+        struct slot **slots = realloc(native->slots, room * sizeof(*slots));
+        if (!slots)
+            return false;
+        native->slots = slots;
+        key->native_room = room;
+    }
+    put(key->entries[native->n], entry->index);
+    put(entry, native->n);
+    native->slots[native->n++] = entry->slot;
+    return true;
 }
 
 /* With the lock taken: the entry has a trampoline from now on, or is a plain branch. */
@@ -103,7 +141,11 @@ static void go_native(struct jump_entry *entry, enum trampoline_kind trampoline,
         return;
     int error;
     entry->slot = trampoline_new(trampoline, off, on, entry->key->enabled, &error);
-    entry->trampoline = trampoline;
+    if (entry->slot && !join_native(entry)) {
+        trampoline_free(entry->slot);
+        entry->slot = NULL;
+        error = -ENOMEM;
+    }
     entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
     if (!entry->slot)
         jump_label_refuse("a trampoline", error);
@@ -244,7 +286,7 @@ struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner
         return NULL;
     entry->site = SITE_BYTECODE;
     entry->code = *site;
-    code_poke_site(&entry->code, key->enabled);
+    code_poke(&entry->code, key->enabled);
     text_unlock();
     return entry;
 }

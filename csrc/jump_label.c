@@ -29,6 +29,7 @@ void static_key_free_if_unused(struct static_key *key)
         free(override);
     }
     free(key->entries);
+    free(key->native.slots);
     free(key->name);
     free(key);
 }
@@ -130,16 +131,40 @@ struct static_key *static_key_touch(struct static_key *key, struct static_key *t
 /* Calls are queued when all keys are known. */
 static struct static_call *queue_entries(struct static_key *key, struct static_call *calls)
 {
-    for (size_t i = 0; i < key->n_entries; i++) {
+    if (key->native.n)
+        text_poke_queue(&key->native, key->next_enabled);
+    for (size_t i = key->native.n; i < key->n_entries; i++) {
         struct jump_entry *entry = key->entries[i];
         if (entry->call) {
             calls = static_call_touch(entry->call, calls);
             entry->call->next_state ^= UINT64_C(1) << entry->bit;
-        } else if (entry->site == SITE_NATIVE) {
-            text_poke_queue(entry->slot, trampoline_displacement(entry->trampoline, key->next_enabled));
         }
     }
     return calls;
+}
+
+/*
+ * The entries that key->native does not stand for: all stores, one barrier (see code_poke.h), and then a look for those
+ * who have the old argument in hand.
+ */
+static void turn_others(struct static_key *key)
+{
+    const struct poked_code *last = NULL;
+    for (size_t i = key->native.n; i < key->n_entries; i++) {
+        struct jump_entry *entry = key->entries[i];
+        if (entry->site == SITE_PLAIN)
+            atomic_store_explicit(&entry->enabled, key->next_enabled, memory_order_release);
+        else if (entry->site == SITE_BYTECODE)
+            code_poke(&entry->code, key->next_enabled);
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    for (size_t i = key->native.n; i < key->n_entries; i++) {
+        struct jump_entry *entry = key->entries[i];
+        if (entry->site == SITE_BYTECODE && entry->code.code != last) {
+            last = entry->code.code;
+            code_poke_look(entry->code.code);
+        }
+    }
 }
 
 /*
@@ -160,12 +185,8 @@ static void commit(struct static_key *key, struct key_report *report)
         set_until(key);
     if (key->next_enabled == key->enabled)
         return;
-    for (size_t i = 0; i < key->n_entries; i++) {
-        struct jump_entry *entry = key->entries[i];
-        atomic_store(&entry->enabled, key->next_enabled);
-        if (entry->site == SITE_BYTECODE)
-            code_poke(&entry->code, key->next_enabled);
-    }
+    if (key->native.n < key->n_entries)
+        turn_others(key);
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
     if (report)
         report->changes[report->n++] = (struct key_change){key, key->enabled, key->n_entries};

@@ -34,6 +34,8 @@ struct static_key {
     struct key_override *overrides; /* newest first */
     struct jump_entry **entries;
     size_t n_entries, room;
+    struct text_poke_group native; /* the sites of the first of them, which have one of their own */
+    size_t native_room;
     bool dropped; /* the owner is done with it; it goes with its last entry */
     struct static_key *next, **link;
 
@@ -51,7 +53,7 @@ enum site {
 };
 
 struct jump_entry {
-    _Atomic int enabled;
+    _Atomic int enabled; /* of a plain branch; any other's state is the key's */
     enum site site;
     const char *kind;         /* what its owner calls it; a static string */
     char *owner;              /* "module.qualname:line" */
@@ -60,7 +62,6 @@ struct jump_entry {
     union {
         struct {
             struct slot *slot;
-            enum trampoline_kind trampoline;
             void *stub; /* of a plain branch that is called as C functions are, see jump_entry_new_branch() */
         };
         struct code_site code;
@@ -264,7 +265,8 @@ void jump_label_info(struct jump_label_info *info);
 /* Make native entries possible before the first one is made, to see whether they are. 0 or -errno. */
 int jump_label_start(void);
 
-/* n bare syncs, for benchmarks: what a patch cannot do without. 0 or -errno. */
+/* For benchmarks: n bare syncs; and what n toggles of a key cannot do without, see text_poke_bare(). 0 or -errno. */
 int jump_label_sync(size_t n);
+int jump_label_bare_toggles(struct static_key *key, size_t n);
 
 #endif

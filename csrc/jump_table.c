@@ -72,7 +72,7 @@ struct jump_table *jump_table_read(struct static_key *only)
                 row->owner = keep(&texts, entry->owner);
                 row->address = jump_entry_address(entry);
                 row->site = entry->site;
-                row->enabled = entry->enabled;
+                row->enabled = key->enabled;
                 row++;
             }
     }
@@ -111,6 +111,20 @@ int jump_label_start(void)
 {
     jump_label_lock();
     int error = jump_label_ready();
+    text_unlock();
+    return error;
+}
+
+int jump_label_bare_toggles(struct static_key *key, size_t n)
+{
+    jump_label_lock();
+    int error = jump_label_ready();
+    while (n-- && !error) {
+        error = text_poke_bare(&key->native);
+        for (size_t i = key->native.n; i < key->n_entries; i++)
+            if (key->entries[i]->site == SITE_BYTECODE)
+                code_poke(&key->entries[i]->code, key->enabled);
+    }
     text_unlock();
     return error;
 }

@@ -76,8 +76,11 @@ static int32_t displacement(const struct static_call *call, const struct call_ta
 void static_call_queue(struct static_call *call)
 {
     call->next_target = static_call_find(call, call->next_state);
-    if (call->slot && call->next_target != atomic_load(&call->current))
-        text_poke_queue(call->slot, displacement(call, call->next_target));
+    if (call->slot && call->next_target != atomic_load(&call->current)) {
+        call->slot->on = displacement(call, call->next_target);
+        call->site = (struct text_poke_group){.slots = &call->slot, .n = 1};
+        text_poke_queue(&call->site, true);
+    }
 }
 
 void static_call_finish(struct static_call *call, bool poked)

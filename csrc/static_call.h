@@ -36,6 +36,7 @@ struct static_call {
     uint64_t next_state;
     struct call_target *next_target;
     struct static_call *next_touched;
+    struct text_poke_group site; /* its only one */
 
     size_t n_entries;             /* of its keys, that are not buried */
     struct jump_entry *entries[]; /* bit by bit */

@@ -328,7 +328,7 @@ void sync_core_forked(void)
     deaf = 0;
 }
 
-enum sync_method sync_core_method(void) { return method; }
+enum sync_method sync_core_method(void) { return __atomic_load_n(&method, __ATOMIC_RELAXED); }
 
 int sync_core_signal(void) { return sync_signal; }
 

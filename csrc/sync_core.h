@@ -36,6 +36,7 @@ int sync_core(void);
 /* In the child of a fork: forget the parent's threads and counts. */
 void sync_core_forked(void);
 
+/* Needs no mutex. */
 enum sync_method sync_core_method(void);
 
 /* The signal that it uses, 0 while it uses none. */

@@ -5,7 +5,6 @@
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stddef.h>
 #include <string.h>
 
 /* The tests stop the protocol after a numbered step. */
@@ -17,12 +16,13 @@
 static const uint8_t nop5[SITE_SIZE - 1] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
+static bool is_held;
 static sigset_t postponed;    /* signals that wait while the mutex is held */
 static sigset_t holders_mask; /* of the thread that holds it, before */
 static int holders_cancel;    /* whether it could be cancelled, before: open(2), nanosleep(2) would, with the mutex */
 static enum text_poke_way way = POKE_AUTO;
 static int syncs = 2;
-static struct slot *queue;
+static struct text_poke_group *queue;
 static struct text_poke_counts counts;
 
 void text_lock(void)
@@ -32,6 +32,7 @@ void text_lock(void)
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
     pthread_mutex_lock(&mutex);
+    __atomic_store_n(&is_held, true, __ATOMIC_RELAXED);
     holders_mask = mask;
     holders_cancel = cancel;
 }
@@ -40,10 +41,13 @@ void text_unlock(void)
 {
     sigset_t mask = holders_mask;
     int cancel = holders_cancel;
+    __atomic_store_n(&is_held, false, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&mutex);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     pthread_setcancelstate(cancel, NULL);
 }
+
+bool text_is_held(void) { return __atomic_load_n(&is_held, __ATOMIC_RELAXED); }
 
 /* All that an instruction does not raise itself, but for the real-time ones. */
 __attribute__((constructor)) static void choose_postponed(void)
@@ -116,7 +120,7 @@ static void write_site(struct slot *slot, const uint8_t insn[SITE_SIZE])
         uint8_t bytes[sizeof(uint64_t)];
     } new = {.word = *word};
     memcpy(new.bytes, insn, SITE_SIZE);
-    __atomic_store_n(word, new.word, __ATOMIC_SEQ_CST);
+    __atomic_store_n(word, new.word, __ATOMIC_RELEASE);
 }
 
 /* Behind an int3. Nobody looks, but a thread whose SIGTRAP did not reach us: it finds all of it, or nothing. */
@@ -128,21 +132,35 @@ static void write_tail(struct slot *slot, int32_t displacement)
     write_site(slot, insn);
 }
 
-void text_poke_site(struct slot *slot, int32_t displacement)
+/*
+ * The handler's record of a site. Release, here and in all that a batch stores: no processor of ours lets another see
+ * two stores in the wrong order, and the barriers are in the syncs. One with each store would take as long as all else.
+ */
+static void record(struct slot *slot, uint64_t poke) { atomic_store_explicit(&slot->poke, poke, memory_order_release); }
+
+void text_poke_site(struct slot *slot, int32_t on, bool enabled)
 {
     uint8_t insn[SITE_SIZE];
-    encode(insn, displacement);
+    slot->on = on;
+    slot->displacement = enabled ? on : NOP5;
+    encode(insn, slot->displacement);
     memcpy(slot->write, insn, SITE_SIZE);
-    slot->displacement = displacement;
-    atomic_store(&slot->poke, int3_poke(int3_batch(), displacement));
+    record(slot, int3_poke(int3_batch(), slot->displacement));
 }
 
-void text_poke_queue(struct slot *slot, int32_t displacement)
+void text_poke_queue(struct text_poke_group *group, bool enabled)
 {
-    slot->next_displacement = displacement;
-    slot->next = queue;
-    queue = slot;
+    group->enabled = enabled;
+    group->next = queue;
+    queue = group;
 }
+
+#define EACH_SLOT(batch)                                                      \
+    for (struct text_poke_group *group = (batch); group; group = group->next) \
+        for (struct slot **at = group->slots, *slot; at < group->slots + group->n && (slot = *at, true); at++)
+
+/* While `slot` is one of `group`: of the instruction that it is to have. */
+#define NEXT_DISPLACEMENT (group->enabled ? slot->on : NOP5)
 
 /*
  *  1. int3 on every first byte                    from here on whoever comes by traps, and is sent on the old way
@@ -150,44 +168,48 @@ void text_poke_queue(struct slot *slot, int32_t displacement)
  *                                                 fail any more: whoever traps is sent on the new way
  *  3. every tail                                  nobody looks at it
  *    (sync, where three are asked for)
- *  4. every first byte
+ *  4. every first byte                            (site by site with 3, where no sync stands between them)
  *  5. sync                                        nobody sees an int3 any more
  *
  * So a batch that fails was never seen, and when one has succeeded nobody goes the old way who comes by later.
  */
-static int poke_batch(struct slot *batch)
+static int poke_batch(struct text_poke_group *batch)
 {
+    const bool cautious = syncs > 2;
     uint32_t number = int3_batch_begin();
     int error;
 
-    for (struct slot *slot = batch; slot; slot = slot->next)
-        atomic_store(&slot->poke, int3_poke(number, slot->displacement));
-    for (struct slot *slot = batch; slot; slot = slot->next)
+    EACH_SLOT(batch) {
+        record(slot, int3_poke(number, slot->displacement));
         write_first(slot, INT3);
+    }
     TEXT_POKE_STEP(1);
 
     error = sync_core();
     if (error) {
         /* No tail was touched: with its first byte back every site is the old instruction, whatever a core saw. */
-        for (struct slot *slot = batch; slot; slot = slot->next)
+        EACH_SLOT(batch)
             write_first(slot, PREFIX);
         int3_batch_end();
         return error;
     }
-    for (struct slot *slot = batch; slot; slot = slot->next)
-        atomic_store(&slot->poke, int3_poke(number, slot->next_displacement));
+    EACH_SLOT(batch)
+        record(slot, int3_poke(number, NEXT_DISPLACEMENT));
     TEXT_POKE_STEP(2);
 
-    for (struct slot *slot = batch; slot; slot = slot->next)
-        write_tail(slot, slot->next_displacement);
-    TEXT_POKE_STEP(3);
-    if (syncs > 2)
+    if (cautious) {
+        EACH_SLOT(batch)
+            write_tail(slot, NEXT_DISPLACEMENT);
+        TEXT_POKE_STEP(3);
         sync_core(); /* as below: what comes after it is sound without it */
-
-    for (struct slot *slot = batch; slot; slot = slot->next) {
+    }
+    EACH_SLOT(batch) {
+        if (!cautious) {
+            write_tail(slot, NEXT_DISPLACEMENT);
+            TEXT_POKE_STEP(3);
+        }
         write_first(slot, PREFIX);
-        slot->displacement = slot->next_displacement;
-        counts.sites++;
+        slot->displacement = NEXT_DISPLACEMENT;
     }
     TEXT_POKE_STEP(4);
 
@@ -208,7 +230,7 @@ static void write_word(struct slot *slot, int32_t displacement)
     encode(insn, displacement);
     write_site(slot, insn);
     /* No int3 of this batch exists: whoever comes late, of an older one, is sent back to the site. */
-    atomic_store(&slot->poke, int3_poke(int3_batch(), displacement));
+    record(slot, int3_poke(int3_batch(), displacement));
 }
 
 /*
@@ -221,22 +243,21 @@ static void write_word(struct slot *slot, int32_t displacement)
  * not, and that is why it is not the only way; but run-times have relied on it on every processor since they compile
  * (HotSpot, NativeCall::set_destination_mt_safe).
  */
-static int poke_words(struct slot *batch)
+static int poke_words(struct text_poke_group *batch)
 {
     int error = sync_core();
     if (error)
         return error;
     TEXT_POKE_STEP(1);
-    for (struct slot *slot = batch; slot; slot = slot->next)
-        write_word(slot, slot->next_displacement);
+    EACH_SLOT(batch)
+        write_word(slot, NEXT_DISPLACEMENT);
     TEXT_POKE_STEP(2);
     error = sync_core();
-    for (struct slot *slot = batch; slot; slot = slot->next) {
+    EACH_SLOT(batch) {
         if (error)
             write_word(slot, slot->displacement); /* the sync was refused since step 1 */
         else
-            slot->displacement = slot->next_displacement;
-        counts.sites += !error;
+            slot->displacement = NEXT_DISPLACEMENT;
     }
     counts.batches += !error;
     counts.word_batches += !error;
@@ -245,7 +266,7 @@ static int poke_words(struct slot *batch)
 
 int text_poke_finish(void)
 {
-    struct slot *batch = queue;
+    struct text_poke_group *batch = queue;
     queue = NULL;
     if (!batch)
         return 0;
@@ -254,8 +275,29 @@ int text_poke_finish(void)
         error = text_poke_start(); /* somebody may have taken SIGTRAP since */
     if (error)
         return error;
-    bool words = way == POKE_WORD || (way == POKE_AUTO && blocked_anywhere(SIGTRAP));
-    return words ? poke_words(batch) : poke_batch(batch);
+    bool ours = sigismember(&holders_mask, SIGTRAP); /* to hold the mutex blocks other signals */
+    bool words = way == POKE_WORD || (way == POKE_AUTO && (ours || blocked_elsewhere(SIGTRAP)));
+    error = words ? poke_words(batch) : poke_batch(batch);
+    for (struct text_poke_group *group = batch; group && !error; group = group->next)
+        counts.sites += group->n;
+    return error;
+}
+
+int text_poke_bare(const struct text_poke_group *group)
+{
+    int error = arena_shared();
+    if (error)
+        return error;
+    for (size_t i = 0; i < group->n; i++)
+        write_first(group->slots[i], PREFIX);
+    error = sync_core();
+    for (size_t i = 0; i < group->n; i++) {
+        uint64_t *word = (uint64_t *)(void *)group->slots[i]->write;
+        __atomic_store_n(word, *word, __ATOMIC_RELEASE);
+    }
+    for (size_t i = 0; i < group->n; i++)
+        write_first(group->slots[i], PREFIX);
+    return error ? error : sync_core();
 }
 
 struct text_poke_counts text_poke_counts(void) { return counts; }

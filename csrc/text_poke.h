@@ -13,6 +13,9 @@
 
 #include "int3.h"
 
+#include <stdbool.h>
+#include <stddef.h>
+
 #define NOP5 0 /* the displacement that stands for no jump at all */
 
 /*
@@ -24,6 +27,9 @@
 int text_init(void);
 void text_lock(void);
 void text_unlock(void);
+
+/* Whether somebody holds it just now. By the time that the caller knows, that may have changed. */
+bool text_is_held(void);
 
 enum text_poke_way {
     POKE_AUTO, /* int3, but words while a thread blocks SIGTRAP (blocked.h) */
@@ -37,14 +43,34 @@ void text_poke_configure(enum text_poke_way way, int syncs);
 /* Take SIGTRAP, where that is the way. Returns 0 or -errno; idempotent. */
 int text_poke_start(void);
 
-/* Write a new site at the start of a slot that nobody knows yet; the caller syncs before anybody may run it. */
-void text_poke_site(struct slot *slot, int32_t displacement);
+/*
+ * Write a new site at the start of a slot that nobody knows yet; the caller syncs before anybody may run it. Turned off
+ * it is a nop, and turned on a jump by `on`, or a nop for NOP5, too.
+ */
+void text_poke_site(struct slot *slot, int32_t on, bool enabled);
 
-/* Have text_poke_finish() put `displacement` at the site; a site is in a batch once. Cannot fail. */
-void text_poke_queue(struct slot *slot, int32_t displacement);
+/* Sites that are turned together. An array, as a batch goes over it several times, and may be long. */
+struct text_poke_group {
+    struct slot **slots;
+    size_t n;
+    bool enabled; /* where they are turned to, while they are queued */
+    struct text_poke_group *next;
+};
+
+/*
+ * Have text_poke_finish() turn the group's sites on or off; it stays as it is until then. A site is in a batch once.
+ * Cannot fail.
+ */
+void text_poke_queue(struct text_poke_group *group, bool enabled);
 
 /* Patch all that is queued. Returns 0, or -errno with every queued site as it was. The queue is empty either way. */
 int text_poke_finish(void);
+
+/*
+ * For benchmarks, what a batch cannot do without: its two syncs, and its stores, of the bytes that stand there. 0 or
+ * -errno.
+ */
+int text_poke_bare(const struct text_poke_group *group);
 
 struct text_poke_counts {
     uint64_t batches, sites;

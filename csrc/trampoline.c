@@ -56,11 +56,6 @@ int trampolines_start(enum sync_method method, const char **what)
 
 bool trampolines_started(void) { return started; }
 
-int32_t trampoline_displacement(enum trampoline_kind kind, bool enabled)
-{
-    return enabled ? (int32_t)(templates[kind].on - templates[kind].start) - SITE_SIZE : NOP5;
-}
-
 struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target off, struct trampoline_target on,
                             bool enabled, int *error)
 {
@@ -70,7 +65,7 @@ struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target 
     struct words words = {off.entry, on.entry, on.argument, off.argument};
     memcpy(slot->write + WORDS, &words, sizeof(words));
     memcpy(slot->write, templates[kind].start, (size_t)(templates[kind].end - templates[kind].start));
-    text_poke_site(slot, trampoline_displacement(kind, enabled));
+    text_poke_site(slot, (int32_t)(templates[kind].on - templates[kind].start) - SITE_SIZE, enabled);
     /* The slot may have held other code a moment ago; a core that has fetched it must not run it. */
     if ((*error = sync_core())) {
         arena_free(slot);

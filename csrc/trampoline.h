@@ -52,7 +52,4 @@ void trampoline_set_off_argument(struct slot *slot, void *argument);
 /* See arena_free() for what the caller promises. */
 void trampoline_free(struct slot *slot);
 
-/* The displacement that text_poke_queue() wants for the site of a trampoline of this kind. */
-int32_t trampoline_displacement(enum trampoline_kind kind, bool enabled);
-
 #endif

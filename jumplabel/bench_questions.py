@@ -309,7 +309,7 @@ QUESTIONS = (
                     **{name: f"toggle, {name}" for name in OTHER_TOGGLES},
                 },
                 references=(BARE_SYNCS,),
-                others=r"(?:toggle, )?(?P<what>(?!inc, dec).+)",
+                others=r"(?:toggle, )?(?P<what>(?!inc, dec|syncs and stores).+)",
             ),
         ),
         ours=(
@@ -317,6 +317,23 @@ QUESTIONS = (
             *(f"key with {n:,} bytecode site{'s' * (n > 1)}" for n in BYTECODE_SITES),
         ),
         floor=(BARE_SYNCS,),
+    ),
+    Question(
+        "toggle.py",
+        "toggle-stores",
+        "And beside the synchronizations and the stores of those very sites?",
+        "The time of a toggle from Python, over that of a loop in the engine which does only these.",
+        tuple(
+            Column(
+                f"{n:,} {kind} site{'s' * (n > 1)}",
+                {"a toggle": f"toggle, {row}: {n}", "syncs and stores": f"syncs and stores, {row}: {n}"},
+                references=("syncs and stores",),
+            )
+            for kind, row, counts in (("native", "sites", SITES), ("bytecode", "bytecode sites", BYTECODE_SITES))
+            for n in counts
+        ),
+        ours=("a toggle",),
+        floor=("syncs and stores",),
     ),
     Question(
         "toggle.py",

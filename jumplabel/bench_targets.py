@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import NamedTuple
 
 from jumplabel.bench_columns import STATES
-from jumplabel.bench_questions import BARE_SYNCS, LOGGED, LOOPS, SERVICES
+from jumplabel.bench_questions import LOGGED, LOOPS, SERVICES, SITES
 
 
 class Group(NamedTuple):
@@ -115,7 +115,7 @@ def targets(version: tuple[int, ...]) -> list[Target]:
         _ratio("switch off", "partial", 0.9),
         _ratio("gate on", "partial", 0.9),
         _ratio("switch on", "partial", 0.9),
-        _ratio("toggle, sites: 1", BARE_SYNCS, 3),
+        *(_ratio(f"toggle, sites: {n}", f"syncs and stores, sites: {n}", 1.3) for n in SITES),
         # {}.get computes the hash of its argument, but for a string, which has it stored.
         _ratio("gate off", "C built-in of a str", None),
         *(

@@ -8,7 +8,7 @@ import math
 import os
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
@@ -21,6 +21,19 @@ from jumplabel.errors import PatchError, StaticKeyError
 from jumplabel.patterns import Patterns
 from jumplabel.table import JumpEntry, read_entries
 from jumplabel.toggles import callbacks, new_report, tell
+
+# Each look into ``lib`` is a call.
+_ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
+
+
+def _function() -> Callable[[int, int], int]:
+    made: list[Callable[[int, int], int]] = []
+    if lib.key_toggle_function(id(made)):
+        raise MemoryError
+    return made[0]
+
+
+_toggle = _function()
 
 
 class StaticKey:
@@ -48,7 +61,7 @@ class StaticKey:
     not a number of seconds from 0 on.
     """
 
-    __slots__ = ("__weakref__", "_deferred", "_key", "_name")
+    __slots__ = ("__weakref__", "_address", "_deferred", "_key", "_name")
 
     def __init__(self, name: str, default: bool = False, deferred: float = 0) -> None:
         if hasattr(self, "_key"):
@@ -74,6 +87,7 @@ class StaticKey:
         self._name = name
         self._deferred = float(deferred)
         self._key = key
+        self._address = int(ffi.cast("uintptr_t", key))
         with _registry_lock:
             if name in _registry:
                 raise StaticKeyError(f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r})")
@@ -111,29 +125,29 @@ class StaticKey:
 
     def enable(self) -> None:
         """Turn the key on, with one user; a key that is on already stays as it is."""
-        _step(self, lib.KEY_ENABLE)
+        _step(self, _ENABLE)
 
     def disable(self) -> None:
         """Turn the key off, at once if it is a deferred one, too; a key that is off already stays as it is.
 
         Raises StaticKeyError where it has several users: it would go off under the others.
         """
-        _step(self, lib.KEY_DISABLE)
+        _step(self, _DISABLE)
 
     def inc(self) -> None:
         """Add a user. The first one turns the key on."""
-        _step(self, lib.KEY_INC)
+        _step(self, _INC)
 
     def dec(self) -> None:
         """Remove a user. The last one turns the key off, or leaves it to linger if it is a deferred one.
 
         Raises StaticKeyError where there is none, as there is of a key that lingers.
         """
-        _step(self, lib.KEY_DEC)
+        _step(self, _DEC)
 
     def flush(self) -> None:
         """If the key lingers, turn it off now. Any other key stays as it is."""
-        _step(self, lib.KEY_FLUSH)
+        _step(self, _FLUSH)
 
     @contextmanager
     def override(self, enabled: bool) -> Iterator["StaticKey"]:
@@ -206,7 +220,7 @@ class FollowingKey(StaticKey):
 
 def address(key: StaticKey) -> int:
     """Of the engine's key, which lives as long as it has sites."""
-    return int(ffi.cast("uintptr_t", key._key))
+    return key._address
 
 
 def _nanoseconds(name: str, deferred: float) -> int:
@@ -407,7 +421,7 @@ def _step(key: StaticKey, operation: int) -> None:
         apply([(key, operation)])
         return
     try:
-        error = lib.static_key_toggle(key._key, operation)
+        error = _toggle(key._address, operation)
     finally:  # a signal handler may raise right behind the call
         if key._deferred and lib.static_keys_wake:
             try:

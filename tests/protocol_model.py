@@ -65,12 +65,10 @@ EACH = "each: "
 TWO_SYNCS = Way(
     (
         "begin",
-        "each: old record",
-        "each: int3",
+        "each: old record, int3",
         "first sync",
         "each: new record",
-        "each: tail",
-        "each: first byte",
+        "each: tail, first byte",
         "last sync",
         "end",
     ),
@@ -89,7 +87,7 @@ def change(way, old, new):
     return way._replace(steps=tuple(step.strip() for step in text.replace(old, new).split(";") if step.strip()))
 
 
-THREE_SYNCS = change(TWO_SYNCS, "each: tail", "each: tail; middle sync")
+THREE_SYNCS = change(TWO_SYNCS, "each: tail, first byte", "each: tail; middle sync; each: first byte")
 NO_LAST_SYNC = change(TWO_SYNCS, "last sync", "")
 
 
@@ -485,12 +483,16 @@ VARIANTS = [
     Variant(
         "tails before the first sync",
         TORN,
-        int3=change(TWO_SYNCS, "first sync; each: new record; each: tail", "each: tail; first sync; each: new record"),
+        int3=change(
+            TWO_SYNCS,
+            "first sync; each: new record; each: tail, first byte",
+            "each: tail; first sync; each: new record; each: first byte",
+        ),
     ),
     Variant(
         "first bytes before tails",
         TORN,
-        int3=change(TWO_SYNCS, "each: tail; each: first byte", "each: first byte; each: tail"),
+        int3=change(TWO_SYNCS, "each: tail, first byte", "each: first byte, tail"),
     ),
     Variant(
         "the first bytes are not put back where the first sync fails",

@@ -55,9 +55,9 @@ def test_an_unexpected_verdict_is_told(capsys, monkeypatch):
 IN_C = {  # what the model's steps are called there
     "begin": "int3_batch_begin()",
     "old record": "int3_poke(number, slot->displacement)",
-    "new record": "int3_poke(number, slot->next_displacement)",
+    "new record": "int3_poke(number, NEXT_DISPLACEMENT)",
     "int3": "write_first(slot, INT3)",
-    "tail": "write_tail(slot, slot->next_displacement)",
+    "tail": "write_tail(slot, NEXT_DISPLACEMENT)",
     "first byte": "write_first(slot, PREFIX)",
     "old first byte": "write_first(slot, PREFIX)",
     "first sync": "sync_core()",
@@ -65,7 +65,7 @@ IN_C = {  # what the model's steps are called there
     "last sync": "sync_core()",
     "end": "int3_batch_end()",
     "end of a failure": "int3_batch_end()",
-    "word, new record": "write_word(slot, slot->next_displacement)",
+    "word, new record": "write_word(slot, NEXT_DISPLACEMENT)",
     "old word, old record": "write_word(slot, slot->displacement)",
 }
 
@@ -80,22 +80,23 @@ def calls(code):
 
 
 def in_c(way_steps):
-    return [IN_C[step.removeprefix(EACH)] for step in way_steps]
+    done = (step.removeprefix(EACH) for step in way_steps)
+    return [IN_C[part] for step in done for part in ([step] if step in IN_C else step.split(", "))]
 
 
 def test_a_batch_by_int3_has_these_steps():
     first, *others = (TWO_SYNCS.where_it_fails[step] for step in TWO_SYNCS.where_it_fails)
     assert not others
-    at = THREE_SYNCS.steps.index("first sync") + 1
-    assert calls(body("text_poke.c", "poke_batch")) == in_c((*THREE_SYNCS.steps[:at], *first, *THREE_SYNCS.steps[at:]))
+    begin, last = (THREE_SYNCS.steps.index(step) for step in ("first sync", "each: first byte"))
+    cautious = (*THREE_SYNCS.steps[: begin + 1], *first, *THREE_SYNCS.steps[begin + 1 : last])
+    both = TWO_SYNCS.steps[TWO_SYNCS.steps.index("each: tail, first byte") :]
+    assert calls(body("text_poke.c", "poke_batch")) == in_c((*cautious, *both))
 
 
 def test_a_batch_by_words_has_these_steps():
     inner = [step for step in (*WORDS.steps, *WORDS.where_it_fails["last sync"]) if not step.startswith("end")]
     assert calls(body("text_poke.c", "poke_words")) == in_c(inner)
-    word, record = (
-        body("text_poke.c", "write_word").index(what) for what in ("write_site(", "atomic_store(&slot->poke")
-    )
+    word, record = (body("text_poke.c", "write_word").index(what) for what in ("write_site(", "record("))
     assert word < record
 
 

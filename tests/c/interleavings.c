@@ -173,6 +173,48 @@ static void retired_while_patched(void)
     EXPECT(call(entry) == off_value);
 }
 
+/* ---- entries come and go ---- */
+
+#define ENTRIES 5
+
+/* Native ones of one key, half of the time in turn with plain ones: whichever two go, the others still follow it. */
+static void those_who_stay_follow(void)
+{
+    make_keys();
+    for (int i = 0; i < 2 * ENTRIES * ENTRIES; i++) {
+        bool mixed = i >= ENTRIES * ENTRIES;
+        int gone[] = {i / ENTRIES % ENTRIES, i % ENTRIES};
+        struct jump_entry *entries[ENTRIES];
+        struct static_key *its = static_key_new("its", 0);
+        for (int j = 0; j < ENTRIES; j++) {
+            sync_fails_at = mixed && j & 1;
+            entries[j] = jump_entry_new(its, "test", __FILE__, TRAMPOLINE_SWITCH,
+                                        (struct trampoline_target){identity, off_value},
+                                        (struct trampoline_target){identity, on_value});
+            EXPECT((entries[j]->site == SITE_PLAIN) == (mixed && j & 1));
+        }
+        jump_entry_retire(entries[gone[0]]);
+        toggle(its, true); /* buries it */
+        if (gone[0] != gone[1])
+            jump_entry_retire(entries[gone[1]]);
+        for (int on = 0; on < 2; on++) {
+            toggle(its, on);
+            for (int j = 0; j < ENTRIES; j++) {
+                if (j == gone[0] || j == gone[1])
+                    continue;
+                EXPECT(entries[j]->site == SITE_PLAIN ? entries[j]->enabled == on
+                                                      : call(entries[j]) == (on ? on_value : off_value));
+            }
+        }
+        EXPECT(its->n_entries == (gone[0] == gone[1] ? ENTRIES - 1 : ENTRIES - 2));
+        EXPECT(mixed || its->native.n == its->n_entries);
+        for (int j = 0; j < ENTRIES; j++)
+            if (j != gone[0] && j != gone[1])
+                jump_entry_retire(entries[j]);
+        static_key_drop(its);
+    }
+}
+
 /* ---- failures ---- */
 
 static void expect_site(struct jump_entry *which, const char *bytes, uint32_t displacement)
@@ -304,6 +346,7 @@ int main(int argc, char **argv)
         TEST(previous_during_another),
         TEST(old_trap_of_a_site_patched_since),
         TEST(stale),
+        TEST(those_who_stay_follow),
         TEST(stale_during_another),
         TEST(old_trap_of_a_site_armed_again),
         TEST(retired_while_patched),

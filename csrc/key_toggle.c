@@ -1,0 +1,65 @@
+#define PY_SSIZE_T_CLEAN
+#include <Python.h>
+
+#include "key_toggle.h"
+#include "blocked.h"
+#include "jump_label.h"
+
+#include <errno.h>
+
+/*
+ * Longer than others wait for the GIL before they ask for it, 5 ms: nobody can ask us. A site takes some 20 ns, a thread
+ * up to 20 µs. Read without the mutex, so what was made just now may be missed.
+ */
+#define MANY_SITES 100000
+#define MANY_THREADS 100
+
+static bool takes_long(const struct static_key *key)
+{
+    return __atomic_load_n(&key->n_entries, __ATOMIC_RELAXED) > MANY_SITES || blocked_asked() > MANY_THREADS;
+}
+
+/*
+ * Nobody who holds the text mutex waits for the GIL (code_object.h), so to wait for the one with the other is sound. It
+ * is not, while threads must answer a signal: one that blocks it may need the GIL to go on. Nor may others wait for us
+ * where we wait: the mutex is not fair, and who takes it without pause may have it for long. And in a sub-interpreter
+ * PyGILState_Ensure() (settle()) would wait for ourselves: it wants the GIL for the state that the thread had first.
+ */
+static bool may_keep_gil(const struct static_key *key)
+{
+    return sync_core_method() != SYNC_SIGNAL && !text_is_held() && !takes_long(key) &&
+           PyGILState_GetThisThreadState() == PyThreadState_Get();
+}
+
+static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
+{
+    (void)self;
+    if (n != 2)
+        return PyErr_Format(PyExc_TypeError, "toggle() takes 2 arguments, not %zd", n);
+    struct static_key *key = PyLong_AsVoidPtr(args[0]);
+    long operation = PyLong_AsLong(args[1]);
+    if (PyErr_Occurred())
+        return NULL;
+    bool kept = may_keep_gil(key);
+    int error = kept ? static_key_toggle(key, operation) : 0;
+    /* It has changed nothing. That a signal was needed after all is found out within. */
+    if (!kept || error == -EDEADLK) {
+        Py_BEGIN_ALLOW_THREADS
+        error = static_key_toggle(key, operation);
+        Py_END_ALLOW_THREADS
+    }
+    return PyLong_FromLong(error);
+}
+
+static PyMethodDef function = {"toggle", (PyCFunction)(void *)toggle, METH_FASTCALL, NULL};
+
+int key_toggle_function(uintptr_t list)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    PyObject *made = PyCFunction_New(&function, NULL);
+    int result = made ? PyList_Append((PyObject *)list, made) : -1;
+    Py_XDECREF(made);
+    PyErr_Clear(); /* the caller raises */
+    PyGILState_Release(gil);
+    return result;
+}

@@ -1,0 +1,23 @@
+/*
+ * A toggle as Python calls it: without cffi, which takes as long as a system call, and where that is safe without
+ * letting go of the GIL, which takes several times as long as the whole patch when other threads want it.
+ *
+ * Above the keys (jump_label.h); includes Python.h.
+ */
+#ifndef JUMPLABEL_KEY_TOGGLE_H
+#define JUMPLABEL_KEY_TOGGLE_H
+
+#include <stdint.h>
+
+/*
+ * Append a function to the list at this address (a Python object's id()): cffi cannot return an object.
+ * Returns 0, or -1 and then nothing was appended.
+ *
+ *     toggle(key_address, operation) -> error
+ *
+ * static_key_toggle() of a key that the caller keeps alive. Raises TypeError, OverflowError for what are no integers of
+ * such a size, and nothing else.
+ */
+int key_toggle_function(uintptr_t list);
+
+#endif
