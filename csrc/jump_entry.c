@@ -29,6 +29,12 @@ static void put(struct jump_entry *entry, size_t index)
     entry->index = index;
 }
 
+static void put_code(struct static_key *key, size_t index, struct code_place place)
+{
+    key->code[index] = place;
+    place.entry->code_index = index;
+}
+
 /* Its place is taken by the last one of its part of key->entries, and the place of that by the last of all. */
 static void leave(struct jump_entry *entry)
 {
@@ -42,6 +48,8 @@ static void leave(struct jump_entry *entry)
     }
     if (hole != --key->n_entries)
         put(key->entries[key->n_entries], hole);
+    if (entry->site == SITE_BYTECODE)
+        put_code(key, entry->code_index, key->code[--key->n_code]);
 }
 
 static void bury(struct jump_entry *entry)
@@ -130,6 +138,24 @@ static bool join_native(struct jump_entry *entry)
     put(key->entries[native->n], entry->index);
     put(entry, native->n);
     native->slots[native->n++] = entry->slot;
+    return true;
+}
+
+/* The entry has this site from now on. */
+static bool join_code(struct jump_entry *entry, const struct code_site *site)
+{
+    struct static_key *key = entry->key;
+    if (key->n_code == key->code_room) {
+        size_t room = key->code_room + key->code_room / 4 + 4; /* not twice: of a million, that is much */
+        struct code_place *code = realloc(key->code, room * sizeof(*code));
+        if (!code)
+            return false;
+        key->code = code;
+        key->code_room = room;
+    }
+    entry->site = SITE_BYTECODE;
+    entry->code = *site;
+    put_code(key, key->n_code++, (struct code_place){*site, entry});
     return true;
 }
 
@@ -284,9 +310,12 @@ struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner
     struct jump_entry *entry = enter(key, "branch", owner);
     if (!entry)
         return NULL;
-    entry->site = SITE_BYTECODE;
-    entry->code = *site;
-    code_poke(&entry->code, key->enabled);
+    if (join_code(entry, site)) {
+        code_poke(&entry->code, key->enabled);
+    } else {
+        bury(entry);
+        entry = NULL;
+    }
     text_unlock();
     return entry;
 }

@@ -30,6 +30,7 @@ void static_key_free_if_unused(struct static_key *key)
     }
     free(key->entries);
     free(key->native.slots);
+    free(key->code);
     free(key->name);
     free(key);
 }
@@ -128,12 +129,15 @@ struct static_key *static_key_touch(struct static_key *key, struct static_key *t
     return key;
 }
 
+/* Whether some are neither key->native's nor key->code's: of calls, or plain branches. Mostly none is. */
+static bool has_others(const struct static_key *key) { return key->native.n + key->n_code < key->n_entries; }
+
 /* Calls are queued when all keys are known. */
 static struct static_call *queue_entries(struct static_key *key, struct static_call *calls)
 {
     if (key->native.n)
         text_poke_queue(&key->native, key->next_enabled);
-    for (size_t i = key->native.n; i < key->n_entries; i++) {
+    for (size_t i = key->native.n; has_others(key) && i < key->n_entries; i++) {
         struct jump_entry *entry = key->entries[i];
         if (entry->call) {
             calls = static_call_touch(entry->call, calls);
@@ -144,27 +148,29 @@ static struct static_call *queue_entries(struct static_key *key, struct static_c
 }
 
 /*
- * The entries that key->native does not stand for: all stores, one barrier (see code_poke.h), and then a look for those
- * who have the old argument in hand.
+ * All stores, one barrier (see code_poke.h), and then a look for those who have the old argument in hand; of so many
+ * sites at a time as a cache holds. They stand side by side as a toggle of very many takes as long as their bytes.
  */
-static void turn_others(struct static_key *key)
+#define TOGETHER 512
+
+static void turn_code(struct static_key *key)
 {
-    const struct poked_code *last = NULL;
-    for (size_t i = key->native.n; i < key->n_entries; i++) {
-        struct jump_entry *entry = key->entries[i];
-        if (entry->site == SITE_PLAIN)
-            atomic_store_explicit(&entry->enabled, key->next_enabled, memory_order_release);
-        else if (entry->site == SITE_BYTECODE)
-            code_poke(&entry->code, key->next_enabled);
+    for (struct code_place *from = key->code, *end = from + key->n_code, *to; from < end; from = to) {
+        to = end - from > TOGETHER ? from + TOGETHER : end;
+        for (struct code_place *place = from; place < to; place++)
+            code_poke(&place->site, key->next_enabled);
+        atomic_thread_fence(memory_order_seq_cst);
+        for (struct code_place *place = from; place < to; place++)
+            if (place == from || place->site.code != place[-1].site.code)
+                code_poke_look(place->site.code);
     }
-    atomic_thread_fence(memory_order_seq_cst);
-    for (size_t i = key->native.n; i < key->n_entries; i++) {
-        struct jump_entry *entry = key->entries[i];
-        if (entry->site == SITE_BYTECODE && entry->code.code != last) {
-            last = entry->code.code;
-            code_poke_look(entry->code.code);
-        }
-    }
+}
+
+static void turn_plain(struct static_key *key)
+{
+    for (size_t i = key->native.n; i < key->n_entries; i++)
+        if (key->entries[i]->site == SITE_PLAIN)
+            atomic_store_explicit(&key->entries[i]->enabled, key->next_enabled, memory_order_release);
 }
 
 /*
@@ -185,8 +191,9 @@ static void commit(struct static_key *key, struct key_report *report)
         set_until(key);
     if (key->next_enabled == key->enabled)
         return;
-    if (key->native.n < key->n_entries)
-        turn_others(key);
+    turn_code(key);
+    if (has_others(key))
+        turn_plain(key);
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
     if (report)
         report->changes[report->n++] = (struct key_change){key, key->enabled, key->n_entries};

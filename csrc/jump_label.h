@@ -36,6 +36,8 @@ struct static_key {
     size_t n_entries, room;
     struct text_poke_group native; /* the sites of the first of them, which have one of their own */
     size_t native_room;
+    struct code_place *code; /* the sites of those in bytecode, once more, side by side: see turn_code() */
+    size_t n_code, code_room;
     bool dropped; /* the owner is done with it; it goes with its last entry */
     struct static_key *next, **link;
 
@@ -50,6 +52,11 @@ enum site {
     SITE_PLAIN,
     SITE_NATIVE,
     SITE_BYTECODE,
+};
+
+struct code_place {
+    struct code_site site;
+    struct jump_entry *entry;
 };
 
 struct jump_entry {
@@ -67,7 +74,8 @@ struct jump_entry {
         struct code_site code;
     };
     struct static_key *key;
-    size_t index; /* in key->entries */
+    size_t index;      /* in key->entries */
+    size_t code_index; /* in key->code, of a site in bytecode */
     struct jump_entry *next_retired;
 };
 

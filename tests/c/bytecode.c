@@ -212,6 +212,73 @@ static void table_and_counts(void)
     EXPECT(!info.native && !info.batches && !info.arena_bytes);
 }
 
+/* ---- many ---- */
+
+enum { MANY = 1200, EACH = 100, CODES = MANY / EACH };
+static uint8_t units[MANY][CODE_UNIT];
+static struct poked_code codes[CODES];
+static int looks;
+
+static bool look(const struct poked_code *which)
+{
+    (void)which;
+    looks++;
+    return false;
+}
+
+/* A site's argument is 1 + its number's last bits when off, and 129 more of them when on. */
+static struct jump_entry *new_one_of_many(struct static_key *of, int i)
+{
+    struct code_site site = {units[i], {1 + i % 100, 129 + i % 100}, false, &codes[i / EACH]};
+    struct jump_entry *entry = jump_entry_new_code(of, "owner", &site);
+    EXPECT(entry);
+    return entry;
+}
+
+static void code_is_looked_at_once_however_many_sites_it_has(void)
+{
+    code_poke_set_interpreter(look, settle);
+    key = static_key_new("key", 0);
+    for (int i = 0; i < MANY; i++)
+        new_one_of_many(key, i);
+    EXPECT(!static_key_toggle(key, KEY_ENABLE));
+    EXPECT(looks >= CODES && looks < 2 * CODES); /* and again where it is taken up again */
+    for (int i = 0; i < MANY; i++)
+        EXPECT(units[i][1] == 129 + i % 100);
+}
+
+/* In whatever order they go, a toggle turns those that are left, all of them, and no other. */
+static void many_come_and_go(void)
+{
+    static struct jump_entry *living[MANY];
+    struct static_key *keys[2] = {static_key_new("even", 0), static_key_new("odd", 1)};
+    unsigned random = 1;
+    code_poke_set_interpreter(look, settle);
+    for (int round = 0; round < 6; round++) {
+        for (int n = 0; n < MANY; n++) {
+            int i = (int)((random = random * 1103515245 + 12345) >> 8) % MANY;
+            if (living[i])
+                jump_entries_remove(&living[i], 1, &codes[i / EACH]);
+            living[i] = living[i] ? NULL : new_one_of_many(keys[i & 1], i);
+        }
+        for (int i = 0; i < MANY; i++)
+            units[i][1] = living[i] ? units[i][1] : 0;
+        struct static_key *turned = keys[round % 3 > 0];
+        EXPECT(!static_key_toggle(turned, turned->enabled ? KEY_DISABLE : KEY_ENABLE));
+        size_t n[2] = {0, 0};
+        for (int i = 0; i < MANY; i++) {
+            EXPECT(units[i][1] == (living[i] ? (keys[i & 1]->enabled ? 129 : 1) + i % 100 : 0));
+            n[i & 1] += !!living[i];
+        }
+        EXPECT(keys[0]->n_entries == n[0] && keys[0]->n_code == n[0] && keys[1]->n_code == n[1]);
+    }
+    for (int i = 0; i < MANY; i++)
+        if (living[i])
+            jump_entries_remove(&living[i], 1, &codes[i / EACH]);
+    static_key_drop(keys[0]);
+    static_key_drop(keys[1]);
+}
+
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -224,6 +291,8 @@ int main(int argc, char **argv)
         TEST(what_is_gone_is_neither_stored_to_nor_settled),
         TEST(failed_patch_stores_nothing),
         TEST(table_and_counts),
+        TEST(code_is_looked_at_once_however_many_sites_it_has),
+        TEST(many_come_and_go),
         {0},
     };
     return run_named(tests, argc, argv);
