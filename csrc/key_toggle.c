@@ -8,8 +8,8 @@
 #include <errno.h>
 
 /*
- * Longer than others wait for the GIL before they ask for it, 5 ms: nobody can ask us. A site takes some 20 ns, a thread
- * up to 20 µs. Read without the mutex, so what was made just now may be missed.
+ * Longer than others wait for the GIL before they ask for it, 5 ms: nobody can ask us. A site takes up to 20 ns, a
+ * thread up to 20 µs. Read without the mutex, so what was made just now may be missed.
  */
 #define MANY_SITES 100000
 #define MANY_THREADS 100
