@@ -22,10 +22,9 @@ nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
 nox.options.error_on_missing_interpreters = False
 
-# pyenv's commands answer for the versions that are chosen: here for all of them.
-if "PYENV_VERSION" not in os.environ:
-    pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
-    os.environ["PYENV_VERSION"] = ":".join([*sorted(path.name for path in pyenv.glob("3.1[1-9]*")), "system"])
+# pyenv's commands answer for the versions that are chosen (one, if nox itself is such a command): here for all of them.
+pyenv = Path(os.environ.get("PYENV_ROOT", Path.home() / ".pyenv"), "versions")
+os.environ["PYENV_VERSION"] = ":".join([*sorted(path.name for path in pyenv.glob("3.1[1-9]*")), "system"])
 
 OLDEST, NEWEST = "3.11", "3.15"
 PYTHONS = ["3.11", "3.12", "3.13", "3.14", "3.15"]
@@ -66,8 +65,9 @@ OF_THE_PACKAGE = ["keys", "branches", "functions", "startup", "table"]
 
 
 def pinned(*names):
-    """As the extra `dev` has them."""
-    requirements = {re.split(r"[\[=<>]", each)[0]: each for each in PROJECT["optional-dependencies"]["dev"]}
+    """As the extras have them."""
+    extras = PROJECT["optional-dependencies"].values()
+    requirements = {re.split(r"[\[=<>]", each)[0]: each for extra in extras for each in extra}
     return [requirements[name] for name in names]
 
 
@@ -116,7 +116,7 @@ def lint(session):
 @nox.session
 def types(session):
     """The package under mypy; the example of typed use, and its mistakes, under mypy and pyright."""
-    session.install(*pinned("mypy", "pyright"), "bytecode", "cffi", "pytest", "setuptools")
+    session.install(*pinned("mypy", "pyright", "matplotlib", "pytest"), *PROJECT["dependencies"], "setuptools")
     a_copy(session)
     session.run("mypy", "--no-incremental")
     session.run("mypy", "--no-incremental", "tests/test_typed_use.py")
