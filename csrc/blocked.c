@@ -130,7 +130,7 @@ static struct seen {
 /* Without CONFIG_SCHED_INFO they are all 0. */
 static bool read_schedstat(pid_t tid, char schedstat[64])
 {
-    return !read_of(tid, "schedstat", schedstat, 64) && !strstr(schedstat, " 0\n");
+    return !read_of(tid, "schedstat", schedstat, 64) && schedstat[0] && !strstr(schedstat, " 0\n");
 }
 
 static int will_block_since(pid_t tid, ino_t inode, int signal_number)

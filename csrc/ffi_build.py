@@ -101,7 +101,6 @@ ffi.cdef("""
 
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
-    _Bool text_is_held(void);
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);

@@ -69,9 +69,8 @@ static void bury(struct jump_entry *entry)
     static_key_free_if_unused(key);
 }
 
-void jump_label_lock(void)
+static void bury_retired(void)
 {
-    text_lock();
     /* An exchange is a barrier, and there is rarely anything. */
     struct jump_entry *entry = atomic_load(&retired) ? atomic_exchange(&retired, NULL) : NULL;
     while (entry) {
@@ -85,6 +84,20 @@ void jump_label_lock(void)
         call_target_free(target);
         target = next;
     }
+}
+
+void jump_label_lock(void)
+{
+    text_lock();
+    bury_retired();
+}
+
+bool jump_label_trylock(void)
+{
+    bool taken = text_trylock();
+    if (taken)
+        bury_retired();
+    return taken;
 }
 
 /* ---- entries ---- */

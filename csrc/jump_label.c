@@ -226,12 +226,12 @@ int static_keys_update(struct static_key *touched, struct static_call *calls, bo
     return error;
 }
 
-int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report)
+/* The caller holds the mutex, and no more when this returns. */
+static int apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report)
 {
     struct static_key *touched = NULL;
     int error = 0;
     size_t i;
-    jump_label_lock();
     for (i = 0; i < n; i++) {
         touched = static_key_touch(steps[i].key, touched);
         if ((error = take_step(steps[i].key, steps[i].operation)))
@@ -244,11 +244,24 @@ int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, str
     return error ? error : patch_error;
 }
 
+int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report)
+{
+    jump_label_lock();
+    return apply(steps, n, failed, report);
+}
+
 int static_key_toggle(struct static_key *key, enum key_operation operation)
 {
     struct key_step step = {key, operation};
     size_t failed;
     return static_key_apply(&step, 1, &failed, NULL);
+}
+
+int static_key_try_toggle(struct static_key *key, enum key_operation operation)
+{
+    struct key_step step = {key, operation};
+    size_t failed;
+    return jump_label_trylock() ? apply(&step, 1, &failed, NULL) : -EBUSY;
 }
 
 int static_key_override(struct static_key *key, int enabled, struct key_override **override, struct key_report *report)

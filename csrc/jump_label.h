@@ -143,6 +143,9 @@ int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, str
 /* The same for one step, of which nobody asks. */
 int static_key_toggle(struct static_key *key, enum key_operation operation);
 
+/* The same, but where it would wait for another patch, or a fork, it changes nothing and returns -EBUSY. */
+int static_key_try_toggle(struct static_key *key, enum key_operation operation);
+
 /*
  * Hold the key on or off, over its count, until the override is lifted; the newest one counts. Returns 0, or -errno
  * with the sites as they were: *override is set only where it is in force. One that is lifted is gone in any case;

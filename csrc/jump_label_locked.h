@@ -1,7 +1,7 @@
 /*
  * What the three files behind jump_label.h share: jump_label.c (keys, and the transactions that change them),
  * jump_entry.c (entries and static calls, their beginning and end) and jump_table.c (what there is, and what the
- * process can do). But for the first function, the caller holds the text mutex.
+ * process can do). But for the first two functions, the caller holds the text mutex.
  */
 #ifndef JUMPLABEL_JUMP_LABEL_LOCKED_H
 #define JUMPLABEL_JUMP_LABEL_LOCKED_H
@@ -10,6 +10,9 @@
 
 /* Take the text mutex, and bury what has been retired. text_unlock() is its end. */
 void jump_label_lock(void);
+
+/* False, and nothing is taken, where somebody holds it. */
+bool jump_label_trylock(void);
 
 extern struct static_key *static_keys; /* all of them */
 

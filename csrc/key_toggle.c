@@ -20,14 +20,12 @@ static bool takes_long(const struct static_key *key)
 }
 
 /*
- * Nobody who holds the text mutex waits for the GIL (code_object.h), so to wait for the one with the other is sound. It
- * is not, while threads must answer a signal: one that blocks it may need the GIL to go on. Nor may others wait for us
- * where we wait: the mutex is not fair, and who takes it without pause may have it for long. And in a sub-interpreter
+ * Not while threads must answer a signal: one that blocks it may need the GIL to go on. And in a sub-interpreter
  * PyGILState_Ensure() (settle()) would wait for ourselves: it wants the GIL for the state that the thread had first.
  */
 static bool may_keep_gil(const struct static_key *key)
 {
-    return sync_core_method() != SYNC_SIGNAL && !text_is_held() && !takes_long(key) &&
+    return sync_core_method() != SYNC_SIGNAL && !takes_long(key) &&
            PyGILState_GetThisThreadState() == PyThreadState_Get();
 }
 
@@ -41,9 +39,12 @@ static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
     if (PyErr_Occurred())
         return NULL;
     bool kept = may_keep_gil(key);
-    int error = kept ? static_key_toggle(key, operation) : 0;
-    /* It has changed nothing. That a signal was needed after all is found out within. */
-    if (!kept || error == -EDEADLK) {
+    int error = kept ? static_key_try_toggle(key, operation) : 0;
+    /*
+     * It has changed nothing. That a signal was needed after all is found out within. And the mutex is not waited for:
+     * it is not fair, and a fork that holds it may be in others' handlers, which want the GIL (pthread_atfork(3)).
+     */
+    if (!kept || error == -EDEADLK || error == -EBUSY) {
         Py_BEGIN_ALLOW_THREADS
         error = static_key_toggle(key, operation);
         Py_END_ALLOW_THREADS

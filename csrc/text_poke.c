@@ -16,7 +16,6 @@
 static const uint8_t nop5[SITE_SIZE - 1] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static bool is_held;
 static sigset_t postponed;    /* signals that wait while the mutex is held */
 static sigset_t holders_mask; /* of the thread that holds it, before */
 static int holders_cancel;    /* whether it could be cancelled, before: open(2), nanosleep(2) would, with the mutex */
@@ -25,29 +24,34 @@ static int syncs = 2;
 static struct text_poke_group *queue;
 static struct text_poke_counts counts;
 
-void text_lock(void)
+static bool lock(int (*how)(pthread_mutex_t *))
 {
     sigset_t mask;
     pthread_sigmask(SIG_BLOCK, &postponed, &mask);
     int cancel;
     pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    pthread_mutex_lock(&mutex);
-    __atomic_store_n(&is_held, true, __ATOMIC_RELAXED);
-    holders_mask = mask;
-    holders_cancel = cancel;
+    bool taken = !how(&mutex);
+    if (taken) {
+        holders_mask = mask;
+        holders_cancel = cancel;
+    } else {
+        pthread_sigmask(SIG_SETMASK, &mask, NULL);
+        pthread_setcancelstate(cancel, NULL);
+    }
+    return taken;
 }
+
+void text_lock(void) { lock(pthread_mutex_lock); }
+bool text_trylock(void) { return lock(pthread_mutex_trylock); }
 
 void text_unlock(void)
 {
     sigset_t mask = holders_mask;
     int cancel = holders_cancel;
-    __atomic_store_n(&is_held, false, __ATOMIC_RELAXED);
     pthread_mutex_unlock(&mutex);
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
     pthread_setcancelstate(cancel, NULL);
 }
-
-bool text_is_held(void) { return __atomic_load_n(&is_held, __ATOMIC_RELAXED); }
 
 /* All that an instruction does not raise itself, but for the real-time ones. */
 __attribute__((constructor)) static void choose_postponed(void)

@@ -28,8 +28,8 @@ int text_init(void);
 void text_lock(void);
 void text_unlock(void);
 
-/* Whether somebody holds it just now. By the time that the caller knows, that may have changed. */
-bool text_is_held(void);
+/* False, and nothing is taken, where somebody holds it. */
+bool text_trylock(void);
 
 enum text_poke_way {
     POKE_AUTO, /* int3, but words while a thread blocks SIGTRAP (blocked.h) */

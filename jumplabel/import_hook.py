@@ -91,8 +91,6 @@ def install(
     Raises PatternError.
     """
     hook = Hook(Patterns(patterns), Options(logging, asserts, keys, only_pure))
-    import bytecode  # noqa: F401  # by which code is read: before there is a hook that would have to read its own
-
     sys.meta_path.insert(0, hook)
     return hook
 

@@ -14,6 +14,8 @@ from opcode import EXTENDED_ARG, opname
 from types import CodeType
 from typing import NamedTuple
 
+from bytecode import ConcreteInstr
+
 Path = tuple[str, ...]
 """Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes."""
 
@@ -124,8 +126,6 @@ class _Kind(NamedTuple):
 @cache
 def _kind(opcode: int) -> _Kind | None:
     """None: no compiler makes instructions of it."""
-    from bytecode import ConcreteInstr  # here: many programs that import us never come to it
-
     name = opname[opcode]
     if name == "CACHE" or name.startswith("<"):
         return None
@@ -162,8 +162,6 @@ def _instructions(code: CodeType) -> list[Instruction]:
 
 def _check_extended(name: str, arg: int) -> None:
     """Raises ValueError where no such instruction has an argument that large, or one at all."""
-    from bytecode import ConcreteInstr
-
     try:
         ConcreteInstr(name, arg)
     except ValueError as error:

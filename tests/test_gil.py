@@ -37,9 +37,9 @@ blocked = threading.Event()
 """
 
 
-def run(script, *arguments, **environment):
+def run(script, *arguments, first="", **environment):
     done = subprocess.run(
-        [sys.executable, "-c", PREAMBLE + script, *arguments],
+        [sys.executable, "-c", first + PREAMBLE + script, *arguments],
         capture_output=True,
         text=True,
         timeout=120,
@@ -76,14 +76,42 @@ n = int(10_000 * 0.5 / (time.monotonic() - began))
 threading.Thread(target=tick, daemon=True).start()
 patching = threading.Thread(target=lib.jump_label_sync, args=(n,))
 patching.start()
-while not lib.text_is_held():
-    time.sleep(0)
-before = ticks
-key.enable()
-assert ticks > before + 10
+waited = False
+while patching.is_alive() and not waited:
+    before = ticks
+    key.enable()
+    key.disable()
+    waited = ticks > before + 10
+assert waited
 ended = True
-assert gate() == 1
+assert gate() is None
 """
+    )
+
+
+def test_a_fork_that_waits_for_the_gil_is_not_waited_for_with_it():
+    """It has the mutex: the engine's handler, which was registered later, came first. Somebody else's wants the GIL."""
+    run(
+        """
+forking = threading.Thread(target=libc.fork)
+forking.start()
+wanted.wait()
+key.enable()
+forking.join()
+assert gate() == 1
+""",
+        first="""
+import ctypes, threading, time
+libc = ctypes.CDLL(None)
+wanted = threading.Event()
+
+@ctypes.CFUNCTYPE(None)
+def prepare():
+    wanted.set()
+    time.sleep(0.2)
+
+libc.__register_atfork(prepare, None, libc._exit, None)  # as pthread_atfork() does; the child ends at once
+""",
     )
 
 
