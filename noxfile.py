@@ -52,8 +52,8 @@ NOT_AGAIN = [
 NOT_BETWEEN = [
     f"tests/test_{name}.py"
     for name in (
-        *("displaced", "endurance", "forks", "hooked_stdlib", "native_branch_calls", "package_tests", "pytest_plugin"),
-        *("refusals", "remote", "serving", "serving_processes", "state_machine", "storms", "toggles", "under_fire"),
+        *("displaced", "endurance", "forks", "native_branch_calls", "package_tests", "pytest_plugin", "refusals"),
+        *("remote", "serving", "serving_processes", "state_machine", "storms", "toggles", "under_fire"),
     )
 ]
 # What the JIT has a part in.

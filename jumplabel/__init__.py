@@ -10,8 +10,6 @@ other native site maps executable memory and takes SIGTRAP.
 assertions, and warn where it finds the package imported before it begins.)
 """
 
-from typing import TYPE_CHECKING
-
 try:
     from jumplabel._engine import lib as _lib  # noqa: F401
 except ModuleNotFoundError as error:
@@ -43,36 +41,18 @@ from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
+from jumplabel.serving import Server, serve
+from jumplabel.serving import serve_if_asked as _serve_if_asked
 from jumplabel.settings import configure as _configure
-from jumplabel.settings import folder_to_serve as _folder_to_serve
 from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
-if TYPE_CHECKING:
-    from jumplabel.serving import Server, serve
-else:
-
-    def __getattr__(name):
-        """What few programs use, with all the modules that it takes: sockets, JSON."""
-        if name not in ("Server", "serve"):
-            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        from jumplabel import serving
-
-        return getattr(serving, name)
-
-    def __dir__():
-        return [*globals(), "Server", "serve"]
-
-
 _configure()
 _start()
-if _folder_to_serve() is not None:
-    from jumplabel.serving import serve_if_asked as _serve_if_asked
-
-    _serve_if_asked()
+_serve_if_asked()
 
 __all__ = [
     "CallbackError",

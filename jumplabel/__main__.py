@@ -94,7 +94,7 @@ def main() -> int:
     if others and arguments.run is not _bench:
         parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
-    arguments.command = ours
+    arguments.command_line = ours
     return int(arguments.run(arguments))
 
 

@@ -131,7 +131,7 @@ def _measure(pyperf: Any, arguments: argparse.Namespace) -> Any:
         curves=curves,
         curve_options=["--fast"] if arguments.fast else [],  # they end earlier
     )
-    facts = bench_facts.collect(arguments.command)
+    facts = bench_facts.collect(arguments.command_line)
     suite = bench_measure.measure(pyperf, scripts_folder(), plan, None if arguments.quiet else sys.stderr)
     for row in suite:
         row.update_metadata(facts)
