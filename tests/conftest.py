@@ -5,6 +5,7 @@ import gc
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,8 @@ settings.register_profile("deep", _common, max_examples=int(os.environ.get("JUMP
 settings.load_profile("usual")
 
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of a thousand processes none is to compile the package anew
+if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, where all that is started ignores it
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 sys.setswitchinterval(1e-4)  # threads come by more often, and who waits for the GIL waits less
 
 
