@@ -155,14 +155,14 @@ static struct static_call *queue_entries(struct static_key *key, struct static_c
 
 static void turn_code(struct static_key *key)
 {
-    for (struct code_place *from = key->code, *end = from + key->n_code, *to; from < end; from = to) {
-        to = end - from > TOGETHER ? from + TOGETHER : end;
-        for (struct code_place *place = from; place < to; place++)
-            code_poke(&place->site, key->next_enabled);
+    for (size_t from = 0, to; from < key->n_code; from = to) {
+        to = key->n_code - from > TOGETHER ? from + TOGETHER : key->n_code;
+        for (size_t i = from; i < to; i++)
+            code_poke(&key->code[i].site, key->next_enabled);
         atomic_thread_fence(memory_order_seq_cst);
-        for (struct code_place *place = from; place < to; place++)
-            if (place == from || place->site.code != place[-1].site.code)
-                code_poke_look(place->site.code);
+        for (size_t i = from; i < to; i++)
+            if (i == from || key->code[i].site.code != key->code[i - 1].site.code)
+                code_poke_look(key->code[i].site.code);
     }
 }
 
