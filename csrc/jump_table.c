@@ -121,9 +121,8 @@ int jump_label_bare_toggles(struct static_key *key, size_t n)
     int error = jump_label_ready();
     while (n-- && !error) {
         error = text_poke_bare(&key->native);
-        for (size_t i = key->native.n; i < key->n_entries; i++)
-            if (key->entries[i]->site == SITE_BYTECODE)
-                code_poke(&key->entries[i]->code, key->enabled);
+        for (size_t i = 0; i < key->n_code; i++)
+            code_poke(&key->code[i].site, key->enabled);
     }
     text_unlock();
     return error;
