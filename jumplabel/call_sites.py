@@ -1,21 +1,13 @@
 """The callables that are made in C (callable.c, call_site.c), and how a call site is led to a target."""
 
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jumplabel._engine import ffi, lib
 from jumplabel.keys import patch_error
+from jumplabel.published import published
 from jumplabel.toggles import callbacks, new_report, tell
 
 T = TypeVar("T", bound=type)
-
-
-def published(publish: Callable[[int], int]) -> list[Any]:
-    """The types that a function of the engine appends to a list: cffi cannot return objects."""
-    types: list[Any] = []
-    if publish(id(types)):
-        raise MemoryError
-    return types
 
 
 StaticCallable: Any

@@ -8,8 +8,9 @@ from types import MethodType
 from typing import Any, cast
 
 from jumplabel._engine import lib
-from jumplabel.call_sites import CallSite, StaticCallable, published
+from jumplabel.call_sites import CallSite, StaticCallable
 from jumplabel.errors import DecorationError
+from jumplabel.published import published
 
 _Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.empty_types)
 

@@ -19,21 +19,15 @@ from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
 from jumplabel.patterns import Patterns
+from jumplabel.published import published
 from jumplabel.table import JumpEntry, read_entries
 from jumplabel.toggles import callbacks, new_report, tell
 
 # Each look into ``lib`` is a call.
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
 
-
-def _function() -> Callable[[int, int], int]:
-    made: list[Callable[[int, int], int]] = []
-    if lib.key_toggle_function(id(made)):
-        raise MemoryError
-    return made[0]
-
-
-_toggle = _function()
+_toggle: Callable[[int, int], int]
+(_toggle,) = published(lib.key_toggle_function)
 
 
 class StaticKey:
