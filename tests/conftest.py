@@ -13,12 +13,16 @@ from pathlib import Path
 import pytest
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import just
-from loggers import module, nothing_of_ours_is_left
-from packages import Packages
-from tools import FORMS, pair
 
-import jumplabel
-from jumplabel import StaticKey, Tracepoint, static_gate, static_switch
+# Or what they assert fails without a word of why.
+pytest.register_assert_rewrite(*(file.stem for file in Path(__file__).parent.glob("*.py")))
+
+from loggers import module, nothing_of_ours_is_left  # noqa: E402
+from packages import Packages  # noqa: E402
+from tools import FORMS, pair  # noqa: E402
+
+import jumplabel  # noqa: E402
+from jumplabel import StaticKey, Tracepoint, static_gate, static_switch  # noqa: E402
 
 # The same examples every time, and few; "deep" are new ones, and many: --hypothesis-profile=deep
 _common = settings(

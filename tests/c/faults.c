@@ -495,9 +495,13 @@ static void fork_apart(void)
 
 static int stop;
 
-/* Not in one long call: ThreadSanitizer may keep a signal until it returns. */
+/*
+ * Not in one long call: ThreadSanitizer may keep a signal until it returns. And in none for the first time: it loses a
+ * signal that comes while it makes room for those of the thread.
+ */
 static void *wait_for_the_end(void *unused)
 {
+    usleep(1);
     __atomic_store_n(&other_thread, (pid_t)__real_syscall(SYS_gettid), __ATOMIC_SEQ_CST);
     while (!__atomic_load_n(&stop, __ATOMIC_SEQ_CST))
         usleep(1000);
