@@ -1,11 +1,16 @@
-"""How does the time of a toggle grow with the number of its sites?"""
+"""How does the time of a toggle grow with the number of its sites? And that of what it cannot do without?
 
+Its two synchronizations and its stores take longer for each site, too, once there are more than the caches hold.
+"""
+
+import functools
 import time
 
-from curves import CurveRows, TimeFunction
-from many_sites import MAKERS, PLACES, number_of
+from curves import SYNCS, CurveRows, TimeFunction
+from many_sites import MAKERS, PLACES, Functions, number_of
 
 from jumplabel import StaticKey
+from jumplabel._engine import lib
 from jumplabel.table import info
 
 TOGGLES = 2  # in a loop
@@ -13,7 +18,8 @@ VALUE_SITES = 1_000_000  # to be rewritten in one value, or so
 FAST = 100_000
 
 
-def toggling(kind: str, sites: int) -> TimeFunction:
+def key_with(kind: str, sites: int) -> tuple[StaticKey, Functions]:
+    """And the functions that the sites are in."""
     key = StaticKey(f"benchmarks.{kind}.{sites}")
     before = number_of(kind)
     made = MAKERS[kind](key, sites)
@@ -23,6 +29,11 @@ def toggling(kind: str, sites: int) -> TimeFunction:
             raise AssertionError(f"{key.name}: not all sites followed")
     if number_of(kind) - before != sites:
         raise AssertionError(f"{sites} {kind} sites were wanted: {info()}")
+    return key, made
+
+
+def toggling(kind: str, sites: int) -> TimeFunction:
+    key, made = key_with(kind, sites)
 
     def time_toggles(loops: int, made: object = made) -> float:
         enable, disable = key.enable, key.disable
@@ -35,12 +46,28 @@ def toggling(kind: str, sites: int) -> TimeFunction:
     return time_toggles
 
 
+def storing(kind: str, sites: int) -> TimeFunction:
+    key, made = key_with(kind, sites)
+
+    def time_stores(loops: int, made: object = made) -> float:
+        began = time.thread_time()
+        error = lib.jump_label_bare_toggles(key._key, TOGGLES * loops)
+        ended = time.thread_time()
+        if error:
+            raise OSError(-error, "the engine could not synchronize")
+        return ended - began
+
+    return time_stores
+
+
 if __name__ == "__main__":
     rows = CurveRows(PLACES, FAST)
     for kind in MAKERS:
-        rows.curve(
-            f"toggle, {kind} sites",
-            lambda sites, kind=kind: toggling(kind, sites),  # type: ignore[misc]
-            loops=lambda sites: max(VALUE_SITES // (sites + 100), 3),
-            inner_loops=TOGGLES,
-        )
+        for what, make, syncs in (("toggle", toggling, SYNCS), ("syncs and stores", storing, SYNCS[:1])):
+            rows.curve(
+                f"{what}, {kind} sites",
+                functools.partial(make, kind),
+                loops=lambda sites: max(VALUE_SITES // (sites + 100), 3),
+                inner_loops=TOGGLES,
+                syncs=syncs,
+            )

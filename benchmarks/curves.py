@@ -47,6 +47,7 @@ class CurveRows(Rows):
         inner_loops: int = 1,
         poke: str = "",
         once: bool = False,
+        syncs: tuple[int, ...] = SYNCS,
     ) -> None:
         """Rows of one name, from place to place.
 
@@ -56,13 +57,14 @@ class CurveRows(Rows):
         inner_loops  of a loop
         poke         JUMPLABEL_POKE
         once         these are bytes, which are the same each time
+        syncs        of a batch: a curve for each
         """
-        for syncs in SYNCS:
+        for n in syncs:
             for place in self.places:
-                row = f"{name}: {place}, {syncs} syncs"
+                row = f"{name}: {place}, {n} syncs"
                 if self.wants(row):
-                    os.environ.update(JUMPLABEL_SYNCS=str(syncs), JUMPLABEL_POKE=poke)
-                    self._row(row, self._of(make, place, syncs, poke), loops(place), inner_loops, once)
+                    os.environ.update(JUMPLABEL_SYNCS=str(n), JUMPLABEL_POKE=poke)
+                    self._row(row, self._of(make, place, n, poke), loops(place), inner_loops, once)
 
     def _of(self, make: Callable[[int], TimeFunction], place: int, syncs: int, poke: str) -> TimeFunction:
         @functools.cache

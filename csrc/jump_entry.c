@@ -102,17 +102,16 @@ bool jump_label_trylock(void)
 
 /* ---- entries ---- */
 
-static bool make_room(struct static_key *key)
+/* The array with room for one more than n, which is moved then; NULL, and nothing has changed, where there is none. */
+static void *with_room(void *array, size_t n, size_t *room, size_t size)
 {
-    if (key->n_entries < key->room)
-        return true;
-    size_t room = key->room ? 2 * key->room : 4;
-    struct jump_entry **entries = realloc(key->entries, room * sizeof(*entries));
-    if (!entries)
-        return false;
-    key->entries = entries;
-    key->room = room;
-    return true;
+    if (n < *room)
+        return array;
+    size_t more = *room + *room / 4 + 4; /* not twice: of a million, that is much */
+    void *moved = realloc(array, more * size);
+    if (moved)
+        *room = more;
+    return moved;
 }
 
 /* A new entry in the key's state, with the lock taken; or NULL, without. */
@@ -121,7 +120,10 @@ static struct jump_entry *enter(struct static_key *key, const char *kind, const 
     struct jump_entry *entry = calloc(1, sizeof(*entry));
     char *copy = strdup(owner);
     jump_label_lock();
-    if (!entry || !copy || !make_room(key)) {
+    struct jump_entry **entries = with_room(key->entries, key->n_entries, &key->room, sizeof(*entries));
+    if (entries)
+        key->entries = entries;
+    if (!entry || !copy || !entries) {
         text_unlock();
         free(entry);
         free(copy);
@@ -140,14 +142,10 @@ static bool join_native(struct jump_entry *entry)
 {
     struct static_key *key = entry->key;
     struct text_poke_group *native = &key->native;
-    if (native->n == key->native_room) {
-        size_t room = key->native_room ? 2 * key->native_room : 4;
-        struct slot **slots = realloc(native->slots, room * sizeof(*slots));
-        if (!slots)
-            return false;
-        native->slots = slots;
-        key->native_room = room;
-    }
+    struct slot **slots = with_room(native->slots, native->n, &key->native_room, sizeof(*slots));
+    if (!slots)
+        return false;
+    native->slots = slots;
     put(key->entries[native->n], entry->index);
     put(entry, native->n);
     native->slots[native->n++] = entry->slot;
@@ -158,14 +156,10 @@ static bool join_native(struct jump_entry *entry)
 static bool join_code(struct jump_entry *entry, const struct code_site *site)
 {
     struct static_key *key = entry->key;
-    if (key->n_code == key->code_room) {
-        size_t room = key->code_room + key->code_room / 4 + 4; /* not twice: of a million, that is much */
-        struct code_place *code = realloc(key->code, room * sizeof(*code));
-        if (!code)
-            return false;
-        key->code = code;
-        key->code_room = room;
-    }
+    struct code_place *code = with_room(key->code, key->n_code, &key->code_room, sizeof(*code));
+    if (!code)
+        return false;
+    key->code = code;
     entry->site = SITE_BYTECODE;
     entry->code = *site;
     put_code(key, key->n_code++, (struct code_place){*site, entry});

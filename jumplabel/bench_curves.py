@@ -37,7 +37,7 @@ class Check(NamedTuple):
     spread: float
     """The most that one costs, over the least, from place to place."""
     each: tuple[float, float]
-    """The least and the most."""
+    """The least and the most, of one; or the ratios to something else."""
     places: tuple[float, float]
 
     @property
@@ -60,6 +60,8 @@ class Kind(NamedTuple):
     """Whether the cost for each must be flat from there on."""
     of_nothing: bool = False
     """Whether what is told is a speed, as a share of that at 0, and what grows is the time that is lost."""
+    at_least: Mapping[str, str] = {}
+    """By row, the row of what it cannot do without: that grows by itself, and beside it the cost should be flat."""
 
 
 KINDS = (
@@ -68,9 +70,15 @@ KINDS = (
         "sites of the key",
         "seconds",
         "ns",
-        {"toggle, native sites": "native", "toggle, bytecode sites": "bytecode"},
+        {
+            "toggle, native sites": "native",
+            "toggle, bytecode sites": "bytecode",
+            "syncs and stores, native sites": "native, its syncs and stores alone",
+            "syncs and stores, bytecode sites": "bytecode, its syncs and stores alone",
+        },
         1000,
         checked=True,
+        at_least={f"toggle, {kind} sites": f"syncs and stores, {kind} sites" for kind in ("native", "bytecode")},
     ),
     Kind(
         "Memory, by sites",
@@ -121,7 +129,10 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Curve:
-    """One question's series, by name; of each, what fits it and whether it may be so (None: that cannot be told)."""
+    """One question's series, by name; of each, what fits it and whether it may be so (None: that cannot be told).
+
+    beside  the same of a series over what it takes at least, place by place; of those for which that is known
+    """
 
     title: str
     x_label: str
@@ -129,6 +140,7 @@ class Curve:
     series: dict[str, Points]
     fits: dict[str, Fit | None]
     checks: dict[str, Check | None]
+    beside: dict[str, Check]
     kind: Kind
 
 
@@ -164,19 +176,27 @@ def check(points: Points) -> Check | None:
     return Check(max(each) / min(each), (min(each), max(each)), _ends(points))
 
 
+def beside(points: Points, least: Points) -> Check | None:
+    """Of how many times the least it is, where both are known."""
+    known = dict(least)
+    return check([(place, cost / known[place] * place) for place, cost in points if place in known])
+
+
 def markdown(curves: list[Curve]) -> Iterator[str]:
     """The lines of a table of all series, and the check in words."""
     yield "| | series | first | last | exponent | from, to | for each |"
     yield "|---|---|---|---|---|---|---|"
     for curve in curves:
         for name, points in curve.series.items():
-            made, checked = curve.fits[name], curve.checks[name]
+            made, checked, beside = curve.fits[name], curve.checks[name], curve.beside.get(name)
             cells = [
                 *(curve.title, name, _at(points[0], curve.kind), _at(points[-1], curve.kind)),
                 str(made) if made else "",
                 " to ".join(f"{place:,.0f}" for place in made.places) if made else "",
                 _told(checked, curve.kind) if checked else "not measured" if curve.kind.checked else "",
             ]
+            if beside:
+                cells[-1] += f"; {beside.each[0]:.2f} to {beside.each[1]:.2f} of its syncs and stores, {_flat(beside)}"
             yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
@@ -209,7 +229,13 @@ def _curve(kind: Kind, medians: Mapping[str, float]) -> Curve:
     costs = {name: [point for point in points if point[0] >= kind.fitted_from] for name, points in costs.items()}
     checks = {name: check(points) if kind.checked else None for name, points in costs.items()}
     fits = {name: fit(points) for name, points in costs.items()}
-    return Curve(kind.title, kind.x_label, kind.y_label, series, fits, checks, kind)
+    besides = {}
+    for row, least in kind.at_least.items():
+        for syncs in ("2", "3"):
+            name, reference = (f"{kind.rows[one]}, {syncs} syncs" for one in (row, least))
+            if name in costs and reference in costs and (made := beside(costs[name], costs[reference])):
+                besides[name] = made
+    return Curve(kind.title, kind.x_label, kind.y_label, series, fits, checks, besides, kind)
 
 
 def _ends(points: Points) -> tuple[float, float]:
@@ -224,7 +250,11 @@ def _at(point: tuple[float, float], kind: Kind) -> str:
 
 def _told(checked: Check, kind: Kind) -> str:
     least, most = (_value(each, kind.unit) for each in checked.each)
-    return f"{least} to {most}, {'flat' if checked.passed else 'NOT FLAT'} ({checked.spread:.2f})"
+    return f"{least} to {most}, {_flat(checked)}"
+
+
+def _flat(checked: Check) -> str:
+    return f"{'flat' if checked.passed else 'NOT FLAT'} ({checked.spread:.2f})"
 
 
 def _value(value: float, unit: str) -> str:

@@ -19,6 +19,9 @@ from jumplabel.socket_folder import address, effective_user, lock_folder, peer, 
 
 _LONGEST_FOLDER = 80  # sun_path, unix(7), has room for 107 bytes
 
+_ASK_AGAIN = 1.0
+"""Seconds. What is asked of a process that has just been forked gets lost, if it has yet to tidy up after that."""
+
 _SCRIPT = """\
 import _thread, posix, sys
 
@@ -76,14 +79,20 @@ def connect(pid: int, timeout: float) -> socket.socket:
             "it sees other files than we do, in a container perhaps; run this command there, where it sees what it sees"
         )
     with _one_at_a_time(pid, timeout), _Folder(effective_user(pid)) as folder:
-        answered = False
+        end, asked, connection = time.monotonic() + timeout, 0, None
         try:
-            _run(pid, folder.script)
-            connection = folder.wait(pid, timeout)
-            answered = True
+            while not connection:
+                if asked and time.monotonic() > end:
+                    raise RemoteError(
+                        f"its main thread has not come by for {timeout:g} s: it waits in C, for a lock, a connection "
+                        "or a signal; try again with a longer --timeout, or have it serve a socket"
+                    )
+                _run(pid, folder.script)
+                asked += 1
+                connection = folder.wait(pid, min(time.monotonic() + _ASK_AGAIN, end))
             return connection
         finally:
-            if not answered:
+            if asked > 1 or not connection:
                 with suppress(OSError, RuntimeError):
                     _remote_exec(pid, os.devnull)  # in place of the script, which is not there any more
 
@@ -186,8 +195,8 @@ class _Folder:
         with suppress(OSError):
             os.rmdir(self._path)
 
-    def wait(self, pid: int, timeout: float) -> socket.socket:
-        end = time.monotonic() + timeout
+    def wait(self, pid: int, end: float) -> socket.socket | None:
+        """The process's connection; None: there was none by then (of time.monotonic())."""
         self._listener.settimeout(0.02)
         while True:
             with suppress(TimeoutError):
@@ -200,10 +209,7 @@ class _Folder:
             if not os.path.exists(f"/proc/{pid}"):
                 raise RemoteError("it has ended")
             if time.monotonic() > end:
-                raise RemoteError(
-                    f"its main thread has not come by for {timeout:g} s: it waits in C, for a lock, a connection or a "
-                    "signal; try again with a longer --timeout, or have it serve a socket"
-                )
+                return None
 
     def _refusal(self) -> str:
         flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -94,6 +94,22 @@ def test_what_is_paid_once_counts_only_below_a_thousand_sites(row):
     assert [made.passed for made in curve.checks.values()] == [False, False]
 
 
+def test_what_a_toggle_takes_at_least_may_grow():
+    """And the toggle with it: beside that it is flat."""
+    stores = rows("syncs and stores, native sites", lambda sites: 1e-9 * sites**1.3, syncs=[2])
+    for factor, flat in ((lambda sites: 1.1, True), (lambda sites: sites**0.2, False)):
+        toggles = rows("toggle, native sites", lambda sites, by=factor: by(sites) * 1e-9 * sites**1.3)
+        (curve,) = curves(toggles | stores)
+        assert not any(made.passed for made in curve.checks.values())
+        made = curve.beside["native, 2 syncs"]
+        assert list(curve.beside) == ["native, 2 syncs"] and made.passed == flat
+        assert made.each == (pytest.approx(factor(1000)), pytest.approx(factor(1_000_000)))
+        says = line(markdown([curve]), "native, 2 syncs")[-1]
+        assert says.endswith("1.10 to 1.10 of its syncs and stores, flat (1.00)" if flat else "NOT FLAT (3.98)")
+    (curve,) = curves(rows("toggle, native sites", lambda sites: sites, syncs=[2]) | {next(iter(stores)): 1.0})
+    assert curve.beside == {}
+
+
 # ---- curves ----
 
 
@@ -178,7 +194,9 @@ def rows_of(monkeypatch):
                 assert name not in found
                 found[name] = self.places, make
 
-        monkeypatch.setitem(sys.modules, "curves", SimpleNamespace(CurveRows=CurveRows, TimeFunction=None))
+        monkeypatch.setitem(
+            sys.modules, "curves", SimpleNamespace(CurveRows=CurveRows, SYNCS=(2, 3), TimeFunction=None)
+        )
         runpy.run_path(str(script), run_name="__main__")
         return found
 
@@ -249,7 +267,11 @@ def measured(folder, script, *options):
 def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
     """Those of three syncs refuse to be measured in a process of two."""
     rows, facts = measured(tmp_path, "sites", "--most", "1")
-    assert list(rows) == [f"toggle, {kind} sites: 1, {n} syncs" for kind in ("native", "bytecode") for n in (2, 3)]
+    assert list(rows) == [
+        f"{what}, {kind} sites: 1, {n} syncs"
+        for kind in ("native", "bytecode")
+        for what, n in (("toggle", 2), ("toggle", 3), ("syncs and stores", 2))
+    ]
     assert facts["unit"] == "second"
 
 

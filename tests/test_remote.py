@@ -479,6 +479,28 @@ def test_a_main_thread_that_does_not_come_by(start, run):
 
 
 @reaches_in
+@pytest.mark.parametrize("lost", [1, 0])
+def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
+    """As it is where a process has just been forked. One that came by late serves us once, and says nothing."""
+    asked, wait = [], remote_exec._Folder.wait
+
+    def ask(pid, script):
+        asked.append(script)
+        if len(asked) > lost:
+            sys.remote_exec(pid, script)
+        time.sleep(0.1)  # it comes by
+
+    monkeypatch.setattr(remote_exec, "_ASK_AGAIN", 0.1)
+    monkeypatch.setattr(remote_exec, "_remote_exec", ask)
+    monkeypatch.setattr(remote_exec._Folder, "wait", lambda *each: wait(*each) if len(asked) > 1 else None)
+    process = start("ready(); run(lambda: tracing); time.sleep(0.2); print(tracing.enabled)")
+    request = {"command": "enable", "patterns": ["*.tracing"]}
+    assert [answer["key"] for answer in remote.ask(process.pid, request, 10)] == ["shop.tracing"]
+    assert len(asked) == 3 and asked[0] == asked[1] and asked[2] == os.devnull
+    assert ends(process) == ("True\n", "")
+
+
+@reaches_in
 def test_a_process_that_lets_nobody_in(start, run):
     process = start(FOREVER, PYTHON_DISABLE_REMOTE_DEBUG="1")
     assert "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set in it" in run("keys", process.pid, status=1)
