@@ -2,8 +2,8 @@
 
 The one who toggles is a thread that needs no GIL (csrc/toggle_loop.c), on a processor of its own where there is one.
 The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
-without the GIL. Their time is what they have a processor for. JUMPLABEL_POKE=int3: nobody looks whether a thread blocks
-SIGTRAP, which takes longer than a toggle.
+without the GIL. Their time is what they have a processor for. At any rate the key is on for half of it, at 0 for the
+second half. JUMPLABEL_POKE=int3: nobody looks whether a thread blocks SIGTRAP, which takes longer than a toggle.
 """
 
 import threading
@@ -12,7 +12,7 @@ from collections.abc import Callable
 from itertools import repeat
 from typing import Any
 
-from curves import CurveRows, TimeFunction
+from curves import CurveRows, OutOfReach, TimeFunction
 
 from jumplabel import StaticKey, native_branch, static_branches, static_gate
 from jumplabel._engine import ffi, lib
@@ -83,6 +83,8 @@ def passing(make: Callable[[StaticKey], Loop], rate: int) -> TimeFunction:
         began = now = time.perf_counter()
         processor_began = time.thread_time()
         while now - began < SECONDS:
+            if not rate and now - began > SECONDS / 2:
+                key.enable()
             on += loop(PASSES)
             passes += PASSES
             now = time.perf_counter()
@@ -91,16 +93,16 @@ def passing(make: Callable[[StaticKey], Loop], rate: int) -> TimeFunction:
         state.stop = 1
         if rate:
             thread.join()
+        else:
+            key.disable()
         if any(errors) or key.enabled or loop(PASSES):
             raise AssertionError(f"{key!r}: {errors}")
-        if not 0 <= on <= passes or (on and not state.toggles):
+        if not 0 <= on <= passes or (on and rate and not state.toggles) or not (on or rate):
             raise AssertionError(f"{on} passes of {passes} found the key on, which was toggled {toggled} times")
         if toggled >= rate * (now - began) / 2 - MANY:
             return seconds / passes
         if not attempts:
-            raise AssertionError(
-                f"{toggled} toggles in {now - began:.3f} s: this machine has no time for {rate} a second"
-            )
+            raise OutOfReach(f"{toggled} toggles in {now - began:.3f} s: this machine has no time for {rate} a second")
         return one_value(attempts - 1)
 
     return lambda values: sum(one_value() for _ in range(values))

@@ -8,6 +8,7 @@ earlier, and so does ``--fast``.
 import argparse
 import functools
 import os
+import sys
 from collections.abc import Callable, Iterable
 
 from rows import Rows
@@ -15,8 +16,17 @@ from rows import Rows
 from jumplabel.table import info
 
 SYNCS = (2, 3)
+_OUT_OF_REACH = 77
 TimeFunction = Callable[[int], float]
 """So many loops; the seconds (or the bytes) that they took. Processor time, where nothing is to be waited for."""
+
+
+class OutOfReach(SystemExit):
+    """Ends the process that measures a row: there is no such place for this machine. The row is left out."""
+
+    def __init__(self, why: str) -> None:
+        super().__init__(_OUT_OF_REACH)
+        print(f"left out: {why}", file=sys.stderr)
 
 
 class CurveRows(Rows):
@@ -82,5 +92,10 @@ class CurveRows(Rows):
         if once:
             args.loops, args.values, args.warmups = 1, 1, 0
         unit = {"unit": "byte"} if once else None
-        self.runner.bench_time_func(name, time, inner_loops=inner_loops, metadata=unit)
+        try:
+            self.runner.bench_time_func(name, time, inner_loops=inner_loops, metadata=unit)
+        except RuntimeError as error:
+            if not str(error).endswith(f" exit code {_OUT_OF_REACH}"):
+                raise
+            self.runner._worker_task += 1  # by which it tells the next process its row; it has not come to that
         args.loops, args.values, args.warmups = kept

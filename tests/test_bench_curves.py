@@ -246,7 +246,7 @@ def measured(folder, script, *options):
     """The rows by name, and the facts of all."""
     done = subprocess.run(
         [
-            *(sys.executable, bench.scripts_folder() / f"curve_{script}.py", "-o", folder / "out.json", "--quiet"),
+            *(sys.executable, script, "-o", folder / "out.json", "--quiet"),
             *("--values", "1", "--warmups", "0", "--loops", "1", *options),
         ],
         env={**os.environ, "JUMPLABEL_SYNCS": "2"},
@@ -266,7 +266,7 @@ def measured(folder, script, *options):
 @needs_extra
 def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
     """Those of three syncs refuse to be measured in a process of two."""
-    rows, facts = measured(tmp_path, "sites", "--most", "1")
+    rows, facts = measured(tmp_path, bench.scripts_folder() / "curve_sites.py", "--most", "1")
     assert list(rows) == [
         f"{what}, {kind} sites: 1, {n} syncs"
         for kind in ("native", "bytecode")
@@ -276,11 +276,30 @@ def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
 
 
 @needs_extra
+def test_what_a_machine_has_no_time_for_is_left_out(tmp_path):
+    """And each of the others is measured where it is."""
+    (tmp_path / "script.py").write_text(
+        f"import sys; sys.path.insert(0, {str(bench.scripts_folder())!r})\n"
+        "from curves import CurveRows, OutOfReach\n"
+        "def make(place):\n"
+        "    def seconds(loops):\n"
+        "        if place == 10:\n"
+        "            raise OutOfReach('too much')\n"
+        "        return place * loops\n"
+        "    return seconds\n"
+        "CurveRows([1, 10, 100], fast=1).curve('work', make)\n"
+    )
+    rows, _ = measured(tmp_path, tmp_path / "script.py")
+    values = {name: [run["values"] for run in row["runs"] if "values" in run] for name, row in rows.items()}
+    assert values == {f"work: {place}, {syncs} syncs": [[place]] for syncs in (2, 3) for place in (1, 100)}
+
+
+@needs_extra
 @pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded builds have one allocator")
 def test_memory_is_in_bytes_and_none_is_overlooked(tmp_path):
     """A gate is an object with a dictionary of its own, which are the interpreter's to allocate."""
     name = "memory, native sites: 10, 3 syncs"
-    rows, facts = measured(tmp_path, "memory", "--only", name)
+    rows, facts = measured(tmp_path, bench.scripts_folder() / "curve_memory.py", "--only", name)
     (values,) = [run["values"] for run in rows[name]["runs"] if "values" in run]
     assert facts["unit"] == "byte" and 500 < values[0] / 10 < 1200
 
