@@ -188,15 +188,15 @@ def markdown(curves: list[Curve]) -> Iterator[str]:
     yield "|---|---|---|---|---|---|---|"
     for curve in curves:
         for name, points in curve.series.items():
-            made, checked, beside = curve.fits[name], curve.checks[name], curve.beside.get(name)
+            made, checked, ratio = curve.fits[name], curve.checks[name], curve.beside.get(name)
             cells = [
                 *(curve.title, name, _at(points[0], curve.kind), _at(points[-1], curve.kind)),
                 str(made) if made else "",
                 " to ".join(f"{place:,.0f}" for place in made.places) if made else "",
                 _told(checked, curve.kind) if checked else "not measured" if curve.kind.checked else "",
             ]
-            if beside:
-                cells[-1] += f"; {beside.each[0]:.2f} to {beside.each[1]:.2f} of its syncs and stores, {_flat(beside)}"
+            if ratio:
+                cells[-1] += f"; {ratio.each[0]:.2f} to {ratio.each[1]:.2f} of its syncs and stores, {_flat(ratio)}"
             yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
