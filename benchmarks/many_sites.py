@@ -1,4 +1,4 @@
-"""Keys with any number of sites; for the curves over it."""
+"""Keys with any number of sites: for toggles, and for the curves over that number."""
 
 from collections.abc import Callable
 from types import FunctionType

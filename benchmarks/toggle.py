@@ -12,9 +12,10 @@ from collections.abc import Callable, Iterable
 from types import SimpleNamespace
 from typing import Any, NamedTuple
 
+from many_sites import Functions, gates, tests
 from rows import Rows
 
-from jumplabel import StaticKey, static_branches, static_gate
+from jumplabel import StaticKey, static_gate
 from jumplabel._engine import lib
 
 SITES = (1, 100, 10_000)
@@ -37,25 +38,7 @@ def bare(do: Callable[[], int]) -> Callable[[int], float]:
     return time_it
 
 
-def gates(key: StaticKey, sites: int) -> list[Callable[[], Any]]:
-    return [static_gate(key)(lambda: 1) for _ in range(sites)]
-
-
-def functions(key: StaticKey, sites: int) -> list[Callable[[], Any]]:
-    """Functions of up to 100 tests; each returns how many of them are on."""
-    tests = min(sites, 100)
-    source = "def count():\n    n = 0\n" + "    if key: n += 1\n" * tests + "    return n\n"
-    made = []
-    for _ in range(sites // tests):
-        names: dict[str, Any] = {"key": key}
-        exec(source, names)
-        made.append(static_branches(names["count"]))
-    return made
-
-
-def toggles(
-    rows: Rows, name: str, counts: Iterable[int], make: Callable[[StaticKey, int], list[Callable[[], Any]]]
-) -> None:
+def toggles(rows: Rows, name: str, counts: Iterable[int], make: Callable[[StaticKey, int], Functions]) -> None:
     """Rows for keys with so many sites, in functions that say how many are on.
 
     And one each for the syncs and stores of such a key alone: of the same code in the same memory, where it is.
@@ -188,7 +171,7 @@ if __name__ == "__main__":
         do = functools.partial(lib.jump_label_sync, 2 * PAIRS)
         rows.runner.bench_time_func("two bare syncs", bare(do), inner_loops=PAIRS)
     toggles(rows, "sites", SITES, gates)
-    toggles(rows, "bytecode sites", BYTECODE_SITES, functions)
+    toggles(rows, "bytecode sites", BYTECODE_SITES, tests)
     uses(rows, "inc, dec", deferred=0)
     uses(rows, "inc, dec of a deferred key", deferred=1)
     others(rows)

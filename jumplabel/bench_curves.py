@@ -170,16 +170,13 @@ def fit(points: Points) -> Fit | None:
 
 def check(points: Points) -> Check | None:
     """None for less than two points."""
-    if len(points) < 2:
-        return None
-    each = [cost / place for place, cost in points]
-    return Check(max(each) / min(each), (min(each), max(each)), _ends(points))
+    return _spread([(place, cost / place) for place, cost in points])
 
 
 def beside(points: Points, least: Points) -> Check | None:
     """Of how many times the least it is, where both are known."""
     known = dict(least)
-    return check([(place, cost / known[place] * place) for place, cost in points if place in known])
+    return _spread([(place, cost / known[place]) for place, cost in points if place in known])
 
 
 def markdown(curves: list[Curve]) -> Iterator[str]:
@@ -236,6 +233,13 @@ def _curve(kind: Kind, medians: Mapping[str, float]) -> Curve:
             if name in costs and reference in costs and (made := beside(costs[name], costs[reference])):
                 besides[name] = made
     return Curve(kind.title, kind.x_label, kind.y_label, series, fits, checks, besides, kind)
+
+
+def _spread(points: Points) -> Check | None:
+    if len(points) < 2:
+        return None
+    each = [value for _, value in points]
+    return Check(max(each) / min(each), (min(each), max(each)), _ends(points))
 
 
 def _ends(points: Points) -> tuple[float, float]:
