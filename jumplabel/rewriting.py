@@ -159,8 +159,8 @@ class Rewriting:
         """Whether tracers report the target's line also without the test's jump to it, as they do with it.
 
         From 3.12 on they look where each jump leads, run or not, before they begin: CPython's
-        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment. What lies behind
-        a second test of the value has that test's jump, or its last instruction, before it: both are on the test's line.
+        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment. They find what
+        lies behind a second test of the value by that one's instructions, which are on the line and stay.
         """
         if sys.version_info < (3, 12) or target != test.jump.target:
             return True
