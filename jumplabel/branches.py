@@ -31,7 +31,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
               static methods, and the classes in it; or what stands for a function: a property, a gate or switch, a
               ``functools.partial``, the implementations of a ``singledispatch``, anything with ``__wrapped__``, such as
               what the decorators of wrapt make
-    strict    refuse what has a test that is, or might be, one of a key and cannot become a site
+    strict    refuse what has a test that is, or might be, one of a key and cannot become a site; see below
     snapshot  within one call every key keeps the value that it had when the call began; see below
 
     Returns the same object; its functions have new code. ``if``, ``elif``, ``while``, conditional expressions, ``and``,
@@ -39,9 +39,20 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     closure variable, an attribute of a module or a class, or in a StaticKeyArray that is found so. Tests of keys found
     elsewhere (``self.key``) and every other use of a key work as before, and so does a call that is running already.
 
-    With ``strict``, the test of a name that cannot be found now is refused, whatever it may turn out to be:
-    ``self.key``, a global that is not defined yet; only a plain local variable is not. This is asked of the code of the
-    decorated thing's own module, not of what other modules have put into a class or around a function.
+    With ``strict``, a test that stays an ordinary one is refused where it is a key's, or may be. The message says what
+    to write instead. The rule:
+
+    - The test of a name, or of what follows a name by dots, is refused unless the value can be looked up now and is no
+      key: ``self.key``, a global that is not defined yet, an object's property. Only a plain local variable is taken to
+      be no key.
+    - What asks a key about itself is refused: ``if key.enabled:``, ``key.count > 0``, ``bool(key)``, and so is ``not
+      key`` as a value. Write ``if key:``.
+    - Items of a StaticKeyArray are tests of its keys: ``features["search"]`` is ``features.search``. The item of a
+      dictionary is refused where it is a key now.
+    - Any other subscript, call or comparison is an ordinary test, and accepted.
+
+    This is asked of the code of the decorated thing's own module, not of what other modules have put into a class or
+    around a function. To look runs no code of the program's: no property, ``__getattribute__`` or metaclass.
 
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
     code (``__code__.replace()``) are not toggled: they stay as they were made.
@@ -57,9 +68,10 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     annotations that the function then has, and the ``__code__`` that it had when decorated. The eight that were needed
     last are kept. As every test must go by the snapshot, a test of a key that is found and cannot become a site is
     refused, with or without ``strict``; and so are values that it says nothing of (``x = not key``, and ``x = key and
-    y``, which may be the key, unless it is returned), more than 64 keys, and what is no function (decorate the methods
-    of a class; put gates and switches over the snapshot, not under it). The test of a key that is not found now goes by
-    its present state; only ``strict`` refuses it. A function in which no key is found is returned itself.
+    y``, which may be the key, unless it is returned; ``x = key and y or z`` never is), more than 64 keys, and what is
+    no function (decorate the methods of a class; put gates and switches over the snapshot, not under it). The test of a
+    key that is not found now goes by its present state; only ``strict`` refuses it. A function in which no key is found
+    is returned itself.
     As under a gate, ``__init_subclass__`` and ``__class_getitem__`` need their ``@classmethod`` written.
 
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for

@@ -11,13 +11,9 @@ from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDe
 from typing import Any
 
 from jumplabel.snapshots import Snapshot
+from jumplabel.type_getters import MISSING, dict_of, in_mro, instance_dict, module_of_class, name_of, qualname_of
 
-_MISSING = object()
 _GETTERS = (GetSetDescriptorType, MemberDescriptorType)
-_mro_of = vars(type)["__mro__"].__get__
-_dict_of = vars(type)["__dict__"].__get__
-_qualname_of = vars(type)["__qualname__"].__get__
-_name_of = vars(type)["__name__"].__get__
 
 # Attributes of the types themselves, which a subclass may hide, and which hold a function or a wrapper.
 _HELD: list[tuple[type, list[Any]]] = [
@@ -46,7 +42,7 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
         return
     above = (*above, target)
     if issubclass(kind, type):
-        for value in list(_dict_of(target).values()):
+        for value in list(dict_of(target).values()):
             if not issubclass(type(value), type) or _is_defined_in(target, value):
                 yield from functions_in(value, above)
     elif kind is FunctionType:
@@ -63,18 +59,13 @@ def module_of(target: Any) -> Any:
     """The module that says that a class or function is its own; None for anything else."""
     kind = type(target)
     if issubclass(kind, type):
-        return _module_of_class(target)
+        return module_of_class(target)
     return target.__module__ if kind is FunctionType else None
 
 
-def _module_of_class(kind: type) -> str | None:
-    module = _dict_of(kind).get("__module__")
-    return module if type(module) is str else None
-
-
 def _is_defined_in(outer: type, inner: type) -> bool:
-    name = f"{_qualname_of(outer)}.{_name_of(inner)}"
-    return bool(_module_of_class(inner) == _module_of_class(outer) and _qualname_of(inner) == name)
+    name = f"{qualname_of(outer)}.{name_of(inner)}"
+    return bool(module_of_class(inner) == module_of_class(outer) and qualname_of(inner) == name)
 
 
 def _registered(function: FunctionType) -> list[Any]:
@@ -93,34 +84,13 @@ def _held(target: Any, kind: type) -> list[Any]:
             return [getter.__get__(target) for getter in getters]
     for base, name in _NAMED:
         if issubclass(kind, base):
-            return [_instance_dict(target, kind).get(name)]
-    if _in_mro(kind, _LAZY) is not _MISSING:
+            return [instance_dict(target, kind).get(name)]
+    if in_mro(kind, _LAZY) is not MISSING:
         return []
-    getter = _in_mro(kind, "__wrapped__")
+    getter = in_mro(kind, "__wrapped__")
     if type(getter) in _GETTERS:  # wrapt's proxies in C, or a slot
         try:
             return [getter.__get__(target)]
         except Exception:  # there is nothing in it yet: AttributeError, or what the type makes of it
             return []
-    return [_instance_dict(target, kind).get("__wrapped__")]
-
-
-def _in_mro(kind: type, name: str) -> Any:
-    for base in _mro_of(kind):
-        found = _dict_of(base).get(name, _MISSING)
-        if found is not _MISSING:
-            return found
-    return _MISSING
-
-
-def _instance_dict(target: Any, kind: type) -> dict[str, Any]:
-    """Empty where there is none."""
-    for base in _mro_of(kind):
-        getter = _dict_of(base).get("__dict__")
-        if type(getter) is GetSetDescriptorType:  # a property of that name may be above it
-            try:
-                found = getter.__get__(target)
-            except Exception:  # of a C type, for objects that have none
-                return {}
-            return found if type(found) is dict else {}
-    return {}
+    return [instance_dict(target, kind).get("__wrapped__")]
