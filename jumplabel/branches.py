@@ -10,6 +10,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
+from jumplabel import replaced_code  # noqa: F401  # which watches from the first site on
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
@@ -55,7 +56,9 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     around a function. To look runs no code of the program's: no property, ``__getattribute__`` or metaclass.
 
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
-    code (``__code__.replace()``) are not toggled: they stay as they were made.
+    code (``__code__.replace()``) are not toggled: they stay as they were made. A function that another tool has given
+    such a copy (a profiler, a debugger) is told of by a ReplacedCodeWarning when its key is toggled, and by
+    ``key.entries``.
 
     With ``snapshot`` they do. It decorates a function, under ``classmethod`` or ``staticmethod`` too, and returns a
     callable that stands for it, as a gate does; ``__wrapped__`` is the function, as it was. Of all keys, those toggled
