@@ -7,7 +7,15 @@ type, or from the instance's dictionary: a property, a ``__getattribute__`` or a
 import gc
 from collections.abc import Iterator
 from functools import cached_property, partial, partialmethod, singledispatchmethod
-from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType, MethodType
+from types import (
+    CellType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
 from typing import Any
 
 from jumplabel.snapshots import Snapshot
@@ -42,9 +50,10 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
         return
     above = (*above, target)
     if issubclass(kind, type):
-        for value in list(dict_of(target).values()):
+        for name, value in list(dict_of(target).items()):
             if not issubclass(type(value), type) or _is_defined_in(target, value):
                 yield from functions_in(value, above)
+                yield from _hidden(target, name, value)
     elif kind is FunctionType:
         yield target
         yield from functions_in(getattr(target, "__wrapped__", None), above)
@@ -66,6 +75,45 @@ def module_of(target: Any) -> Any:
 def _is_defined_in(outer: type, inner: type) -> bool:
     name = f"{qualname_of(outer)}.{name_of(inner)}"
     return bool(module_of_class(inner) == module_of_class(outer) and qualname_of(inner) == name)
+
+
+_DEEP = 4
+_MANY = 100
+"""As far as a wrapper is searched that does not say what it wraps: so many steps, through what holds no more."""
+
+
+def _hidden(owner: type, name: str, value: Any) -> Iterator[FunctionType]:
+    """The method by this name, where a wrapper without ``__wrapped__`` has it in a closure or an attribute.
+
+    It is known by its module and its full name. The collector knows what refers to what, and asks no object.
+    """
+    module, qualname = module_of_class(owner), f"{qualname_of(owner)}.{name}"
+
+    def is_the_method(one: Any) -> bool:
+        return type(one) is FunctionType and one.__module__ == module and one.__qualname__ == qualname
+
+    if is_the_method(value) or not _may_wrap(value):
+        return
+    around, seen = [value], {id(value)}
+    for _ in range(_DEEP):
+        held = [one for each in around for one in gc.get_referents(*_parts(each))]
+        yield from filter(is_the_method, held)
+        around = [one for one in {id(one): one for one in held if id(one) not in seen}.values() if _may_wrap(one)]
+        seen.update(map(id, around))
+
+
+def _may_wrap(one: Any) -> bool:
+    kind = type(one)
+    if kind is tuple or kind is dict:
+        return len(one) <= _MANY
+    if issubclass(kind, type | ModuleType):
+        return False
+    return kind is CellType or callable(one) or in_mro(kind, "__get__") is not MISSING
+
+
+def _parts(one: Any) -> list[Any]:
+    """Of a function what it was made with, but not the variables of its module."""
+    return [one.__closure__, one.__defaults__, one.__kwdefaults__, vars(one)] if type(one) is FunctionType else [one]
 
 
 def _registered(function: FunctionType) -> list[Any]:

@@ -30,7 +30,7 @@ class Pushed(Enum):
     NOTHING = "nothing"
     KEY = "key"
     STATE = "state"
-    """A bool in the key's place: only its truth is asked for."""
+    """Something of the same truth in the key's place: no more is asked for."""
 
 
 class Lead(NamedTuple):
@@ -44,8 +44,8 @@ def lead_of(reading: Reading, test: Test) -> Lead:
     """Follow the value of a test, as far as its truth decides where the interpreter goes.
 
     Instructions of another line are not left out: a tracer would miss the line. There the jump leads to the first of
-    them. If all that follows asks only for the truth, a bool stands for the key, so that no code of the key's class
-    runs.
+    them. If all that follows asks only for the truth, something else of that truth stands for the key, so that no code
+    of the key's class runs.
     """
     target = test.jump.target
     assert target is not None

@@ -27,8 +27,10 @@ MOST = 255  # units that a site can jump
 TWIN = sys.version_info >= (3, 12)
 N_JUMPS = 1 + TWIN
 
-STATES: dict[Path, bool] = {("state", "off"): False, ("state", "on"): True}
-"""What stands for a key whose truth is all that is asked for."""
+_STANDS_FOR = {False: ("BUILD_TUPLE", 0), True: ("LOAD_ASSERTION_ERROR", 0)}
+"""What has the truth of a key, and needs no constant: an empty tuple, a class."""
+if "LOAD_SMALL_INT" in opmap:  # 3.14
+    _STANDS_FOR = {state: ("LOAD_SMALL_INT", int(state)) for state in (False, True)}
 
 _UNIT = 2
 _KEPT = [
@@ -54,7 +56,7 @@ class Plan(NamedTuple):
     sites: list[tuple[Site, Path, int | None]]
     """With the line of the test."""
     constants: list[Path]
-    """The keys to be had behind the other constants, or a state that stands for one, see STATES."""
+    """The keys to be had behind the other constants."""
     within: "dict[int, Plan]"
     """For code objects in co_consts, by their place there."""
     snapshot: bool
@@ -62,8 +64,7 @@ class Plan(NamedTuple):
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """The new code of the code that this is the plan of."""
-        found = [STATES[path] if path in STATES else keys[path] for path in self.constants]
-        constants = [*code.co_consts, *found]
+        constants = [*code.co_consts, *(keys[path] for path in self.constants)]
         for i, inner in within.items():
             constants[i] = inner
         return code.replace(co_code=self.units, co_consts=tuple(constants))
@@ -117,10 +118,12 @@ class Rewriting:
         target, pushes = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
             raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
-        constants = self.constants
-        if pushes is not Pushed.NOTHING:
-            pushed = test.path if pushes is Pushed.KEY else ("state", "on" if test.jumps_if else "off")
-            constants = list(dict.fromkeys([*constants, pushed]))
+        constants, pushed = self.constants, b""
+        if pushes is Pushed.KEY:
+            constants = list(dict.fromkeys([*constants, test.path]))
+            pushed = _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
+        elif pushes is Pushed.STATE:
+            pushed = _instruction(*_STANDS_FOR[test.jumps_if])
         first = test.start + N_JUMPS
         if target < test.start:
             # The jump itself, without its condition, is the relay.
@@ -131,10 +134,9 @@ class Rewriting:
         else:
             room = bytearray()
             taken = target
-            if pushes is not Pushed.NOTHING or target - test.start - 1 > MOST:
+            if pushed or target - test.start - 1 > MOST:
                 taken = first
-                if pushes is not Pushed.NOTHING:
-                    room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(pushed))
+                room += pushed
                 room += _jump(first + len(room) // _UNIT, target)
             end = _end(test, first + len(room) // _UNIT)
             if taken == target and end > test.jump.start and not self._starts_its_line(test, target):

@@ -208,6 +208,90 @@ def test_strict_asks_what_is_below_a_wrapper_in_a_class(key):
         static_branches(strict=True)(Cart)
 
 
+def bare(function):
+    return lambda *args: function(*args)
+
+
+def with_a_default(function):
+    return lambda *args, _function=function: _function(*args)
+
+
+class Held:
+    """A decorator that keeps the function under a name of its own."""
+
+    def __init__(self, function):
+        self.function = function
+
+    def __get__(self, instance, owner):
+        return types.MethodType(self.function, instance)
+
+
+class HeldInSlot(Held):
+    __slots__ = ("function",)
+
+    def __call__(self, *args):
+        return self.function(*args)
+
+
+class Lazy(Held):
+    def __getattribute__(self, name):
+        if sys._getframe(1).f_globals["__name__"].startswith("jumplabel"):
+            pytest.fail(f"{name} was asked for")
+        return object.__getattribute__(self, name)
+
+
+NO_HINT = {
+    "closure": bare,
+    "closure in a closure": lambda function: bare(bare(function)),
+    "default": with_a_default,
+    "attribute": Held,
+    "slot": HeldInSlot,
+    "attribute that code decides about": Lazy,
+    "closure over attribute": lambda function: bare(HeldInSlot(function)),
+    "memory": lambda function: functools.lru_cache(bare(function)),
+    "static": lambda function: staticmethod(bare(function)),
+}
+
+
+@pytest.mark.parametrize("how", NO_HINT)
+def test_a_method_in_a_wrapper_that_does_not_say_what_it_wraps(how, key):
+    wrap = NO_HINT[how]
+
+    class Cart:
+        def sell(self=None):
+            return "on" if key else "off"
+
+        sell = wrap(sell)
+        table = dict.fromkeys(range(1000), 1)
+
+    static_branches(strict=True)(Cart)
+    assert len(key.entries) == 1
+    if how != "memory":
+        for enabled in off_on_off(key):
+            assert Cart().sell() == ("on" if enabled else "off")
+
+    class Refused:
+        def sell(self):
+            return 1 if self.key else 2
+
+        sell = wrap(sell)
+
+    with pytest.raises(DecorationError, match=r"Refused\.sell.*self\.key"):
+        static_branches(strict=True)(Refused)
+
+
+def test_other_functions_in_a_closure_are_left_alone(key):
+    def elsewhere():
+        return 1 if key else 2
+
+    @static_branches
+    class Cart:
+        sell = bare(elsewhere)
+        handler = Held(elsewhere)
+
+    assert not key.entries
+
+
 def test_implementations_of_a_single_dispatch(key):
     @functools.singledispatch
     def kind(x):
