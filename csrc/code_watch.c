@@ -24,20 +24,46 @@ static PyObject *dies(PyObject *self, PyObject *weak)
     return drop(weak) ? Py_NewRef(Py_None) : NULL;
 }
 
+/* Whether a code object is another one, or within it. */
+static bool is_within(PyObject *code, PyObject *other)
+{
+    if (code == other)
+        return true;
+    PyObject *constants = PyCode_Check(other) ? ((PyCodeObject *)other)->co_consts : NULL;
+    for (Py_ssize_t i = 0; constants && i < PyTuple_GET_SIZE(constants); i++)
+        if (PyCode_Check(PyTuple_GET_ITEM(constants, i)) && is_within(code, PyTuple_GET_ITEM(constants, i)))
+            return true;
+    return false;
+}
+
+/* Whether some code with sites, in what a function had, is not in what it has now. */
+static bool leaves_sites(PyObject *old, PyObject *now)
+{
+    if (code_has_sites(old) && !is_within(old, now))
+        return true;
+    PyObject *constants = ((PyCodeObject *)old)->co_consts;
+    for (Py_ssize_t i = 0; i < PyTuple_GET_SIZE(constants); i++)
+        if (PyCode_Check(PyTuple_GET_ITEM(constants, i)) && leaves_sites(PyTuple_GET_ITEM(constants, i), now))
+            return true;
+    return false;
+}
+
+/* The one that it had first is kept: a tool may replace its own copy. */
 static bool remember(PyObject *function, PyObject *code)
 {
     PyObject *weak = PyWeakref_NewRef(function, forget);
-    bool done = weak && !PyDict_SetItem(replaced, weak, code) && !PyDict_SetItem(callbacks, callback, Py_None);
+    bool done = weak && PyDict_SetDefault(replaced, weak, code) && !PyDict_SetItem(callbacks, callback, Py_None);
     Py_XDECREF(weak);
     return done;
 }
 
-static bool is_back(PyObject *function)
+static bool forget_if_back(PyObject *function, PyObject *now)
 {
     PyObject *weak = PyDict_GET_SIZE(replaced) ? PyWeakref_NewRef(function, NULL) : NULL;
     if (!weak)
         return !PyErr_Occurred();
-    bool done = drop(weak);
+    PyObject *had = PyDict_GetItemWithError(replaced, weak);
+    bool done = had ? leaves_sites(had, now) || drop(weak) : !PyErr_Occurred();
     Py_DECREF(weak);
     return done;
 }
@@ -47,12 +73,8 @@ static int set_watched(PyObject *function, PyObject *code, void *closure)
     PyObject *old = Py_NewRef(((PyFunctionObject *)function)->func_code);
     int result = original(function, code, closure);
     if (!result && old != code && PyInterpreterState_Get() == home) {
-        bool noticed = true;
-        if (code_has_sites(code))
-            noticed = is_back(function);
-        else if (code_has_sites(old))
-            noticed = remember(function, old);
-        if (!noticed)
+        bool done = leaves_sites(old, code) ? remember(function, old) : forget_if_back(function, code);
+        if (!done)
             PyErr_WriteUnraisable(function);
     }
     Py_DECREF(old);

@@ -19,7 +19,7 @@
  *     watch_code(replaced, callbacks, callback)
  *
  * replaced: a dict, {weak reference to a function: the code with sites that it had}, which holds from now on what has
- * been replaced, until the function has code with sites again, or dies. callbacks: another dict, which is given the
+ * been replaced, until the function has that code again, or dies. callbacks: another dict, which is given the
  * callback as a key when there is something in the first one. Both are changed in the middle of the program's own
  * statement: no Python code runs.
  *

@@ -32,23 +32,31 @@ _told: list[ref[FunctionType]] = []
 
 
 def _copies() -> Iterator[tuple[ref[FunctionType], FunctionType, CodeType]]:
+    """With the code that has sites and is left behind: the function's own, or of what is defined in it."""
     for reference, code in list(_replaced.items()):
         function = reference()
         if function is None:
             continue
-        if _is_copy(function.__code__, code):
-            yield reference, function, code
-        else:
+        now = list(_codes(function.__code__))
+        left = [one for one in _codes(code) if branches_of(one) and not any(one is other for other in now)]
+        copied = [one for one in left if any(_is_copy(other, one) for other in now)]
+        if not copied:
             _replaced.pop(reference, None)
+        for one in copied:
+            yield reference, function, one
+
+
+def _codes(code: CodeType) -> Iterator[CodeType]:
+    yield code
+    for constant in code.co_consts:
+        if isinstance(constant, CodeType):
+            yield from _codes(constant)
 
 
 def _is_copy(code: CodeType, of: CodeType) -> bool:
     """A tool may have added instructions, but it leaves the jumps of the sites."""
-    return _place(code) == _place(of) and _jumps(code) >= _jumps(of) and not branches_of(code)
-
-
-def _place(code: CodeType) -> tuple[str, str, int]:
-    return code.co_filename, code.co_qualname, code.co_firstlineno
+    is_in_its_place = (code.co_filename, code.co_firstlineno) == (of.co_filename, of.co_firstlineno)
+    return is_in_its_place and _jumps(code) >= _jumps(of) and not branches_of(code)
 
 
 def _jumps(code: CodeType) -> int:
@@ -82,7 +90,7 @@ def _warn(function: FunctionType, toggle: Toggle) -> None:
         "a copy, in which the sites stay as they were when it was made. Let that tool give the function its own code "
         "back (a profiler may do so when it is disabled), or let it begin before the function is decorated"
     )
-    module = function.__module__ if isinstance(function.__module__, str) else None
+    module = function.__module__ if isinstance(function.__module__, str) else "<unknown>"  # of None nothing is shown
     warnings.warn_explicit(message, ReplacedCodeWarning, code.co_filename, code.co_firstlineno, module)
 
 

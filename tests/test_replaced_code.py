@@ -87,6 +87,15 @@ def test_a_copy_is_told_of_when_the_key_is_toggled(how, key):
     assert function() == "off" and not callbacks
 
 
+def test_a_function_of_no_module_is_told_of(key):
+    space = {"key": key}
+    exec("def f(): return 1 if key else 2", space)
+    function = static_branches(space["f"])
+    function.__code__ = function.__code__.replace()
+    with pytest.warns(ReplacedCodeWarning, match=r"\.f does not follow the key"):
+        key.enable()
+
+
 def test_what_is_replaced_again_is_told_of_again(key):
     function = static_branches(make(key))
     ours = function.__code__
@@ -175,6 +184,39 @@ def test_methods_generators_and_what_is_wrapped(key):
     assert replaced(key) == [False] * 5
     with warned():
         key.disable()
+
+
+def copy_all(code):
+    """As tools do that instrument what is defined in a function, too."""
+    constants = [copy_all(one) if isinstance(one, types.CodeType) else one for one in code.co_consts]
+    return code.replace(co_consts=tuple(constants))
+
+
+@pytest.mark.parametrize("has_own", [True, False])
+def test_copies_of_what_is_defined_in_a_function(has_own, key):
+    space = {"key": key, "__name__": "made"}
+    own = "1 if key else 2" if has_own else "0"
+    exec(
+        f"def f():\n    def inner(): return 1 if key else 2\n    return inner(), (lambda: key and 3 or 4)(), {own}",
+        space,
+    )
+    function = static_branches(space["f"])
+    ours = function.__code__
+    function.__code__ = copy_all(ours)
+    assert replaced(key) == [True] * (2 + has_own)
+    with warned(function):
+        key.enable()
+    assert function()[:2] == (2, 4)
+    function.__code__ = function.__code__.replace()
+    assert replaced(key) == [True] * (2 + has_own)
+    function.__code__ = ours.replace()  # what is defined within has its sites
+    assert sorted(replaced(key)) == [False, False, True][: 2 + has_own]
+    assert function()[:2] == (1, 3)
+    function.__code__ = ours
+    assert not any(replaced(key)) and not replaced_code._replaced
+    with warned():
+        key.disable()
+    assert function()[:2] == (2, 4)
 
 
 # ---- what is no copy ----
