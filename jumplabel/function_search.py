@@ -106,19 +106,22 @@ def _may_wrap(one: Any) -> bool:
     kind = type(one)
     if kind is tuple or kind is dict:
         return len(one) <= _MANY
-    if issubclass(kind, type | ModuleType):
+    if issubclass(kind, type | ModuleType | Snapshot):
         return False
     return kind is CellType or callable(one) or in_mro(kind, "__get__") is not MISSING
 
 
 def _parts(one: Any) -> list[Any]:
-    """Of a function what it was made with, but not the variables of its module."""
-    return [one.__closure__, one.__defaults__, one.__kwdefaults__, vars(one)] if type(one) is FunctionType else [one]
+    """Of a function what it was made with and its attributes, but not the variables of its module."""
+    if type(one) is not FunctionType:
+        return [one]
+    parts = [part for part in gc.get_referents(one) if type(part) in (tuple, dict)]
+    return [part for part in parts if part is not one.__globals__ and part is not one.__builtins__]
 
 
 def _registered(function: FunctionType) -> list[Any]:
     """The implementations behind a function that ``singledispatch`` has made."""
-    registry = vars(function).get("registry")
+    registry = getattr(function, "registry", None)  # vars() would give every function a dictionary
     # A view of a dictionary of the program's own class would run its code.
     if type(registry) is MappingProxyType and [type(one) for one in gc.get_referents(registry)] == [dict]:
         return list(registry.values())

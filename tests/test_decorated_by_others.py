@@ -3,6 +3,7 @@
 import contextlib
 import dataclasses
 import functools
+import gc
 import os
 import subprocess
 import sys
@@ -216,6 +217,14 @@ def with_a_default(function):
     return lambda *args, _function=function: _function(*args)
 
 
+def by_attribute(function):
+    def wrapper(*args):
+        return wrapper.original(*args)
+
+    wrapper.original = function
+    return wrapper
+
+
 class Held:
     """A decorator that keeps the function under a name of its own."""
 
@@ -244,6 +253,7 @@ NO_HINT = {
     "closure": bare,
     "closure in a closure": lambda function: bare(bare(function)),
     "default": with_a_default,
+    "attribute of a function": by_attribute,
     "attribute": Held,
     "slot": HeldInSlot,
     "attribute that code decides about": Lazy,
@@ -278,6 +288,19 @@ def test_a_method_in_a_wrapper_that_does_not_say_what_it_wraps(how, key):
 
     with pytest.raises(DecorationError, match=r"Refused\.sell.*self\.key"):
         static_branches(strict=True)(Refused)
+
+
+def test_looking_gives_functions_no_dictionary(key):
+    def function():
+        return 1 if key else 2
+
+    class Cart:
+        sell = bare(function)
+        buy = function
+
+    static_branches(Cart)
+    for one in (function, Cart.sell):
+        assert not [part for part in gc.get_referents(one) if part == {}]
 
 
 def test_other_functions_in_a_closure_are_left_alone(key):
