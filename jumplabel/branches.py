@@ -10,12 +10,13 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
-from jumplabel import replaced_code  # noqa: F401  # which watches from the first site on
+from jumplabel import replaced_code
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
 from jumplabel.function_search import functions_in, module_of
 from jumplabel.new_code import rewritten
+from jumplabel.planning import refusal
 from jumplabel.snapshots import snapshot_of
 
 T = TypeVar("T")
@@ -31,7 +32,8 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     target    a function or method, with all that is defined in it; a class: its functions, properties, class methods,
               static methods, and the classes in it; or what stands for a function: a property, a gate or switch, a
               ``functools.partial``, the implementations of a ``singledispatch``, anything with ``__wrapped__``, such as
-              what the decorators of wrapt make
+              what the decorators of wrapt make. In a class, a method is also found in a wrapper that does not say what
+              it wraps, if it is in a closure or an attribute
     strict    refuse what has a test that is, or might be, one of a key and cannot become a site; see below
     snapshot  within one call every key keeps the value that it had when the call began; see below
 
@@ -90,6 +92,10 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     if not functions and not issubclass(type(target), type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
     module = module_of(target)
+    for function in functions if strict else ():
+        if replaced_code.runs_a_copy(function):
+            why = "another tool has replaced its code by a copy, in which the sites stay as they are; let it end first"
+            raise refusal(function.__code__, function.__code__.co_firstlineno, why)
     old = {function: function.__code__ for function in functions}
     new = {function: rewritten(function, strict and _is_of(function, module)) for function in functions}
     try:

@@ -284,7 +284,7 @@ class _Reader:
                 stack[:] = stack[2:]
                 i += 1
                 break
-        return Loaded(stack[0], hint, i) if len(stack) == 1 and stack[0] and stack[0][0] != _CONSTANT else None
+        return Loaded(stack[0], hint, i) if len(stack) == 1 and stack[0] else None
 
     def test_at(self, first: int) -> Test | None:
         loaded = self.loaded_at(first)

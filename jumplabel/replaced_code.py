@@ -31,6 +31,10 @@ _told: list[ref[FunctionType]] = []
 """Those keys of _replaced, themselves and not their equals, that a warning was about."""
 
 
+def runs_a_copy(function: FunctionType) -> bool:
+    return any(one is function for _, one, _ in _copies())
+
+
 def _copies() -> Iterator[tuple[ref[FunctionType], FunctionType, CodeType]]:
     """With the code that has sites and is left behind: the function's own, or of what is defined in it."""
     for reference, code in list(_replaced.items()):
@@ -38,8 +42,7 @@ def _copies() -> Iterator[tuple[ref[FunctionType], FunctionType, CodeType]]:
         if function is None:
             continue
         now = list(_codes(function.__code__))
-        left = [one for one in _codes(code) if branches_of(one) and not any(one is other for other in now)]
-        copied = [one for one in left if any(_is_copy(other, one) for other in now)]
+        copied = [one for one in _codes(code) if branches_of(one) and any(_is_copy(other, one) for other in now)]
         if not copied:
             _replaced.pop(reference, None)
         for one in copied:

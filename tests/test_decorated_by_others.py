@@ -307,9 +307,16 @@ def test_other_functions_in_a_closure_are_left_alone(key):
     def elsewhere():
         return 1 if key else 2
 
+    def namesake():
+        return 1 if key else 2
+
+    namesake.__module__ = "elsewhere"
+    namesake.__qualname__ = "test_other_functions_in_a_closure_are_left_alone.<locals>.Cart.buy"
+
     @static_branches
     class Cart:
         sell = bare(elsewhere)
+        buy = bare(namesake)
         handler = Held(elsewhere)
 
     assert not key.entries

@@ -11,10 +11,10 @@ from opcode import opmap
 
 import bytecode
 import pytest
-from sites import make, off_on_off
+from sites import make, nothing_made, off_on_off
 
 import jumplabel
-from jumplabel import ReplacedCodeWarning, StaticKey, instrument, replaced_code, static_branches
+from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, instrument, replaced_code, static_branches
 from jumplabel.toggles import callbacks
 
 
@@ -84,7 +84,7 @@ def test_a_copy_is_told_of_when_the_key_is_toggled(how, key):
     assert replaced(key) == [False]
     with warned():
         key.disable()
-    assert function() == "off" and not callbacks
+    assert function() == "off" and not callbacks and not replaced_code._told
 
 
 def test_a_function_of_no_module_is_told_of(key):
@@ -219,6 +219,17 @@ def test_copies_of_what_is_defined_in_a_function(has_own, key):
     assert function()[:2] == (2, 4)
 
 
+def test_strict_refuses_a_function_that_runs_a_copy(key):
+    function = static_branches(make(key))
+    ours = function.__code__
+    function.__code__ = ours.replace()
+    assert static_branches(function) is function
+    with nothing_made(), pytest.raises(DecorationError, match=r"sites\.py:\d+: another tool has replaced its code"):
+        static_branches(function, strict=True)
+    function.__code__ = ours
+    assert static_branches(function, strict=True).__code__ is ours
+
+
 # ---- what is no copy ----
 
 
@@ -244,6 +255,13 @@ def test_the_original_is_no_copy(key):
 def test_other_code_is_no_copy(key, other_key):
     function = static_branches(make(key))
     function.__code__ = (lambda x=None: [x for x in key.name if x]).__code__.replace(co_freevars=("key",))
+    with warned():
+        key.enable()
+    function = static_branches(make(key))
+    jumps = " ".join("1 if key else" for _ in range(30))
+    space = {}
+    exec(f"def outer(key):\n    def function(): return {jumps} 2\n    return function", space)
+    function.__code__ = static_branches(space["outer"](key)).__code__.replace()
     with warned():
         key.enable()
     function = static_branches(make(key))

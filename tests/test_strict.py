@@ -273,7 +273,9 @@ def test_an_item_that_no_array_has(key):
             code = f.__code__
             assert static_branches(f, strict=True).__code__ is code
     f = build('return 1 if array["search"] else 2', key, array=array)
-    assert static_branches(f)() == 2 and not key.entries
+    assert static_branches(f)() == 2 and not key.entries and not array.search.entries
+    key.enable()
+    assert f() == 1
 
 
 def test_closures_of_one_code_are_asked_each(key):
