@@ -65,11 +65,18 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
 
 
 def module_of(target: Any) -> Any:
-    """The module that says that a class or function is its own; None for anything else."""
-    kind = type(target)
-    if issubclass(kind, type):
-        return module_of_class(target)
-    return target.__module__ if kind is FunctionType else None
+    """The module that a class or function says that it is of, or what is wrapped; None where nothing says so."""
+    for _ in range(_MANY):  # wrappers may wrap each other
+        kind = type(target)
+        if issubclass(kind, type):
+            return module_of_class(target)
+        if kind is FunctionType:
+            return target.__module__
+        held = [one for one in _held(target, kind) if one is not None]
+        if not held:
+            break
+        target = held[0]
+    return None
 
 
 def _is_defined_in(outer: type, inner: type) -> bool:

@@ -8,6 +8,7 @@ import os
 import subprocess
 import sys
 import types
+import typing
 
 import attrs
 import pytest
@@ -207,6 +208,33 @@ def test_strict_asks_what_is_below_a_wrapper_in_a_class(key):
 
     with nothing_made(), pytest.raises(DecorationError, match=r"Cart\.sell.*self\.key"):
         static_branches(strict=True)(Cart)
+
+
+def test_strict_asks_the_own_code_of_a_wrapped_class(key):
+    @static_branches(strict=True)
+    @passes
+    class Shown(typing.Protocol):  # which has functions of typing's
+        def shown(self):
+            return "on" if key else "off"
+
+    assert len(key.entries) == 1
+    for enabled in off_on_off(key):
+        assert Shown.shown(None) == ("on" if enabled else "off")
+
+    @passes
+    class Refused(typing.Protocol):
+        def shown(self):
+            return 1 if self.key else 2
+
+    with pytest.raises(DecorationError, match=r"Refused\.shown.*self\.key"):
+        static_branches(strict=True)(Refused)
+
+
+def test_wrappers_that_wrap_each_other_end(key):
+    one, other = Slotted(None), Slotted(None)
+    one.__wrapped__, other.__wrapped__ = other, one
+    with nothing_made(), pytest.raises(DecorationError, match="decorates a Python function or a class, not"):
+        static_branches(one, strict=True)
 
 
 def bare(function):
