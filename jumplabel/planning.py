@@ -145,7 +145,7 @@ class _Planner:
             outside = [self.find((where, *test.path[1:]), scope) for where in (CLOSURE, GLOBAL)]
             return any(map(is_key, outside)), "a class's body may find another one by that name"
         if self.rebinds.intersection((*test.path[1:], *(test.hint or ())[1:])):
-            return is_key(found), "the function itself binds that name"
+            return is_key(found), "the function itself binds that name; let it use another one"
         if found is NOT_FOUND and (scope.knows(test.path) or len(test.path) > 2 or test.path[0] == NAME):
             return False, doubt(test.path, scope) if self.strict else ""
         if not is_key(found):

@@ -117,7 +117,7 @@ class Rewriting:
         """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
         target, pushes = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
-            raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
+            raise CannotRewriteError("it is on several lines, and a tracer would miss some of them; write it on one")
         constants, pushed = self.constants, b""
         if pushes is Pushed.KEY:
             constants = list(dict.fromkeys([*constants, test.path]))
@@ -140,13 +140,15 @@ class Rewriting:
                 room += _jump(first + len(room) // _UNIT, target)
             end = _end(test, first + len(room) // _UNIT)
             if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
-                raise CannotRewriteError("it has no room for what tells tracers where it leads")
+                raise CannotRewriteError(
+                    "it has no room for what tells tracers where it leads; let the key be a global"
+                )
         if self.reading.targets.intersection(range(test.start + 1, end)):
-            raise CannotRewriteError("another branch leads into the middle of it")
+            raise CannotRewriteError("another branch leads into the middle of it; test the key in an `if` of its own")
         off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
         site = Site(test.start, off - test.start - 1, on - test.start - 1, TWIN)
         if max(site.off, site.on) > MOST:
-            raise CannotRewriteError("it is too long")
+            raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
         room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
         self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
@@ -176,7 +178,7 @@ def _end(test: Test, needed: int) -> int:
     for instruction in test.instructions[test.loads - 1 :]:
         if instruction.end >= needed:
             return instruction.end
-    raise CannotRewriteError("it has no room for a site")
+    raise CannotRewriteError("it has no room for a site; let the key be a global, or write `if` and `else`")
 
 
 def _instruction(name: str, arg: int) -> bytes:
