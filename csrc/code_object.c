@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include "code_object.h"
+#include "code_watch.h"
 #include "compiled.h"
 #include "jump_label.h"
 #include "parked.h"
@@ -126,6 +127,8 @@ static PyObject *make_branches(PyObject *self, PyObject *args)
             code_dies(record);
     }
     free(branches);
+    if (made)
+        code_watch_install();
     return made ? Py_NewRef(Py_None) : NULL;
 }
 
@@ -232,6 +235,13 @@ static struct code_record *record_of(PyCodeObject *code)
     return index < 0 || PyUnstable_Code_GetExtra((PyObject *)code, index, (void **)&record) ? NULL : record;
 }
 
+bool code_has_sites(PyObject *code)
+{
+    const struct code_record *record = PyCode_Check(code) ? record_of((PyCodeObject *)code) : NULL;
+    PyErr_Clear();
+    return record && record->n;
+}
+
 static const struct code_site *site_at(PyCodeObject *code, int offset)
 {
     const struct code_record *record = record_of(code);
@@ -282,7 +292,7 @@ static PyObject *set_code(PyObject *self, PyObject *args)
     PyFunctionObject *f = (PyFunctionObject *)function;
     bool as_made = f->func_version == ((PyCodeObject *)f->func_code)->co_version;
 #endif
-    if (PyObject_SetAttrString(function, "__code__", code))
+    if (code_watch_set(function, code))
         return NULL;
 #if PY_VERSION_HEX >= 0x030d0000
     if (as_made)

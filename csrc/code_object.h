@@ -7,6 +7,8 @@
 #ifndef JUMPLABEL_CODE_OBJECT_H
 #define JUMPLABEL_CODE_OBJECT_H
 
+#include <Python.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -33,5 +35,8 @@
  * Returns 0; -1 for no memory, with less or nothing appended; 1 where compiled code could not be told of a store.
  */
 int code_object_start(uintptr_t list, bool jit);
+
+/* Whether a code object has sites. No error is set. */
+bool code_has_sites(PyObject *code);
 
 #endif

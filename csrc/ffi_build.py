@@ -11,6 +11,7 @@ HEADERS = (
     "callable",
     "code_object",
     "code_poke",
+    "code_watch",
     "dict_watch",
     "empty",
     "jump_label",
@@ -107,6 +108,7 @@ ffi.cdef("""
     int empty_types(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
+    int code_watch_start(uintptr_t list);
     void code_poke_settle(void);
 
     enum turn_result { TURN_STALE, ... };

@@ -45,3 +45,11 @@ class RemoteError(JumpLabelError):
 
 class SettingError(JumpLabelError, ValueError):
     """An environment variable of jumplabel's has a value that it does not know."""
+
+
+class ReplacedCodeWarning(RuntimeWarning):
+    """A key was toggled, and a function does not follow it: another tool has replaced its code by a copy.
+
+    ``key.entries`` says of which sites this is so. The warning is given once for each function, until it has its own
+    code back.
+    """

@@ -17,9 +17,27 @@ from typing import NamedTuple
 from bytecode import ConcreteInstr
 
 Path = tuple[str, ...]
-"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes."""
+"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes and items, see item()."""
 
 GLOBAL, CLOSURE, LOCAL, NAME = "global", "closure", "local", "name"
+
+_CONSTANT = "constant"
+
+
+def item(key: str) -> str:
+    """The step of a path that ``["key"]`` makes. No attribute has this name."""
+    return f"[{key}]"
+
+
+def is_item(step: str) -> bool:
+    return step.startswith("[")
+
+
+def shown(path: Path) -> str:
+    """As it stands in the source."""
+    steps = [f'["{step[1:-1]}"]' if is_item(step) else f".{step}" for step in path[2:]]
+    return path[1] + "".join(steps)
+
 
 _NULL: Path = ()  # what the interpreter pushes beside a callable
 
@@ -89,6 +107,14 @@ class Reading:
     """The units that a jump or an exception leads to."""
     rebinds: set[str]
     """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
+
+    def comparisons(self) -> list[tuple[Path, int | None]]:
+        """What a test compares with a constant, and on which line."""
+        return list(_Reader(self.code, self.instructions).comparisons())
+
+    def kept_tests(self) -> list[tuple[Path, int | None]]:
+        """What a test also puts into a variable: ``if x := name:``."""
+        return list(_Reader(self.code, self.instructions).kept_tests())
 
     def is_dropped_at(self, unit: int | None) -> bool:
         """Whether a value on the stack is not used from here on, or is what the function returns."""
@@ -200,7 +226,7 @@ class _Reader:
 
     def tests(self) -> Iterator[Test]:
         for i, name in enumerate(self.names):
-            if name in _JUMPS:
+            if name in JUMPS:
                 yield from filter(None, map(self.test_at, self.firsts_before(i)))
 
     def negations(self) -> Iterator[tuple[Path, int | None]]:
@@ -209,6 +235,28 @@ class _Reader:
                 loaded = self.loaded_at(first)
                 if loaded and loaded.next + (self.names[loaded.next] == "TO_BOOL") == i:
                     yield loaded.path, self.instructions[first].line
+
+    def comparisons(self) -> Iterator[tuple[Path, int | None]]:
+        for i, name in enumerate(self.names):
+            if name in ("IS_OP", "COMPARE_OP") and self.names[i - 1] in _CONSTANTS and self.is_tested(i + 1):
+                yield from self.loads_before(i - 1)
+
+    def kept_tests(self) -> Iterator[tuple[Path, int | None]]:
+        for i, name in enumerate(self.names):
+            if name == "COPY" and self.names[i + 1].startswith("STORE_") and self.is_tested(i + 2):
+                yield from self.loads_before(i)
+
+    def is_tested(self, i: int) -> bool:
+        while self.names[i] in ("COPY", "TO_BOOL", "UNARY_NOT"):
+            i += 1
+        return self.names[i] in JUMPS
+
+    def loads_before(self, i: int) -> Iterator[tuple[Path, int | None]]:
+        """What the instructions up to this one have loaded, a single value."""
+        for first in self.firsts_before(i):
+            loaded = self.loaded_at(first)
+            if loaded and loaded.next == i:
+                yield loaded.path, self.instructions[first].line
 
     def firsts_before(self, i: int) -> Iterator[int]:
         """Where the loads of what an instruction uses may begin: a hint, what is pushed beside it, or its argument."""
@@ -247,9 +295,9 @@ class _Reader:
         i += copied
         i += self.names[i] == "TO_BOOL"
         jump = self.instructions[i]
-        if jump.name not in _JUMPS:
+        if jump.name not in JUMPS:
             return None
-        jumps_if, keeps = _JUMPS[jump.name]
+        jumps_if, keeps = JUMPS[jump.name]
         i += 1
         i += self.names[i] == "NOT_TAKEN"
         if copied:
@@ -273,6 +321,13 @@ class _Reader:
                 _push_callable(stack, (*stack.pop(), self.code.co_names[arg >> 1]), with_null=bool(arg & 1))
         elif name == "LOAD_METHOD" and stack and stack[-1]:
             _push_callable(stack, (*stack.pop(), self.code.co_names[arg]), with_null=True)
+        elif name == "LOAD_CONST" and stack and type(self.code.co_consts[arg]) is str:
+            stack.append((_CONSTANT, self.code.co_consts[arg]))
+        elif name == "BINARY_SUBSCR" or (name == "BINARY_OP" and arg == _SUBSCRIPT):
+            if len(stack) < 2 or not stack[-2] or stack[-1][:1] != (_CONSTANT,):
+                return False
+            key = stack.pop()[1]
+            stack.append((*stack.pop(), item(key)))
         elif name == "PUSH_NULL":
             stack.append(_NULL)
         elif name in ("LOAD_NAME", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"):
@@ -308,10 +363,15 @@ _FIRST = {
     "LOAD_FROM_DICT_OR_DEREF",
 }
 
+_SUBSCRIPT = 26  # NB_SUBSCR, what BINARY_OP does from 3.14 on
+
 _BEHIND_FIRST = {"LOAD_ATTR", "LOAD_METHOD", "PRECALL", "CALL", "COPY", "TO_BOOL"}
+_BEHIND_FIRST |= {"LOAD_CONST", "BINARY_SUBSCR", "BINARY_OP"}
+
+_CONSTANTS = {"LOAD_CONST", "LOAD_SMALL_INT", "LOAD_COMMON_CONSTANT"}
 
 # Every conditional jump of 3.11 to 3.15: taken if, and whether the value stays on the stack then.
-_JUMPS = {
+JUMPS = {
     "POP_JUMP_IF_FALSE": (False, False),
     "POP_JUMP_IF_TRUE": (True, False),
     "POP_JUMP_FORWARD_IF_FALSE": (False, False),

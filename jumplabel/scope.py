@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey
-from jumplabel.reading import CLOSURE, GLOBAL, Path
+from jumplabel.reading import CLOSURE, GLOBAL, Path, is_item
 from jumplabel.tracepoint import Tracepoint
 
 NOT_FOUND = object()
@@ -88,6 +88,8 @@ def is_key(value: Any) -> bool:
 def _attribute(holder: Any, name: str) -> Any:
     """An attribute of a module or class, a key of an array or tracepoint; else NOT_FOUND, as where code decides."""
     kind: Any = type(holder)
+    if is_item(name):
+        return vars(holder)["_keys"].get(name[1:-1], NOT_FOUND) if kind is StaticKeyArray else NOT_FOUND
     if kind is StaticKeyArray:
         return vars(holder).get(name, NOT_FOUND)
     if kind is Tracepoint:

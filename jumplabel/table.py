@@ -2,6 +2,7 @@
 
 import errno
 import os
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +25,8 @@ class JumpEntry:
     """Whether the site shows the key as on."""
     owner: str
     """``module.qualname:line``; without a line for what has no Python code. A native branch's: where it was made."""
+    replaced: bool = False
+    """Whether a function runs a copy of this site's code instead, made by another tool: it does not follow the key."""
 
     @property
     def what(self) -> str:
@@ -32,7 +35,9 @@ class JumpEntry:
         return f"plain {self.kind.removeprefix('native_')}" if plain else self.kind
 
     def __str__(self) -> str:
-        return f"{self.address:#018x}  {self.what:<16}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
+        state = "on" if self.state else "off"
+        note = "  (code replaced)" if self.replaced else ""
+        return f"{self.address:#018x}  {self.what:<16}  {state:<3}  {self.key}  {self.owner}{note}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,25 +79,32 @@ class Info:
     """SIGTRAPs that were not ours, handed to whoever held the signal before."""
 
 
+left_behind: Callable[[], Collection[int]] = frozenset
+"""The addresses of sites whose code a function has left for a copy. Set by replaced_code.py."""
+
+
 def read_entries(key: Any) -> tuple[JumpEntry, ...]:
     """The entries of a key of the engine's, or of all keys for NULL, sorted by key and address."""
     table = lib.jump_table_read(key)
     if not table:
         raise MemoryError
     try:
-        return tuple(sorted(map(_entry, ffi.unpack(table.rows, table.n) if table.n else [])))
+        left = left_behind()
+        return tuple(sorted(_entry(row, left) for row in (ffi.unpack(table.rows, table.n) if table.n else [])))
     finally:
         lib.free(table)
 
 
-def _entry(row: Any) -> JumpEntry:
+def _entry(row: Any, left: Collection[int]) -> JumpEntry:
+    address = int(ffi.cast("uintptr_t", row.address))
     return JumpEntry(
         key=ffi.string(row.key).decode(),
-        address=int(ffi.cast("uintptr_t", row.address)),
+        address=address,
         kind=ffi.string(row.kind).decode(),
         native=row.site == lib.SITE_NATIVE,
         state=bool(row.enabled),
         owner=ffi.string(row.owner).decode(),
+        replaced=address in left,
     )
 
 
