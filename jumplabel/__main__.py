@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from jumplabel import remote_commands, startup
+from jumplabel.closed_pipe import ends_quietly, tell
 from jumplabel.errors import PatternError
 from jumplabel.table import info, jump_table, start
 
@@ -89,13 +90,17 @@ def main() -> int:
     command.set_defaults(run=_bench)
 
     ours, program = _split(sys.argv[1:])
-    arguments, others = parser.parse_known_args(ours)
+    with ends_quietly():
+        arguments, others = parser.parse_known_args(ours)
+        if others and arguments.run is not _bench:
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.program = program
-    if others and arguments.run is not _bench:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
     arguments.command_line = ours
-    return int(arguments.run(arguments))
+    if arguments.run is _run:  # a program, whose output and end are its own
+        return _run(arguments)
+    with ends_quietly():
+        return int(arguments.run(arguments))
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -111,7 +116,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"jumplabel: {message}", file=sys.stderr)
+    tell(f"jumplabel: {message}")
     raise SystemExit(2)
 
 
@@ -177,7 +182,7 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             run.run_script(program[0], program[1:])
     except run.NoProgramError as error:
-        print(f"jumplabel: {error}", file=sys.stderr)
+        tell(f"jumplabel: {error}")
         return error.status
     return 0
 
@@ -237,7 +242,7 @@ def _bench(arguments: argparse.Namespace) -> int:
             raise
         _fail(f"{error.name} is missing: pip install 'jumplabel[bench]' brings what bench needs")
     except ScriptError as error:
-        sys.stderr.write(error.output)
+        tell(error.output.rstrip())
         _fail(str(error))
     except (bench.UsageError, ResultsError, FileExistsError, NotADirectoryError) as error:
         _fail(str(error))
