@@ -23,16 +23,19 @@ def main() -> int:
     command.add_argument("modules", nargs="*", metavar="module", help="imported first, so that it makes its sites")
     command.set_defaults(run=_info)
 
-    command = commands.add_parser("run", help="a program, with its logging, assertions and keys instrumented")
+    command = commands.add_parser("run", help="a program, with its logging and keys instrumented, or its assertions")
     command.usage = f"{command.prog} [options] (script | -m module | -c code) [argument ...]"
     command.description = (
         "Run a Python program as python would, with the modules that it imports instrumented, and itself. Without any "
-        "of --logging, --asserts and --keys: all three. The Python processes that it starts are instrumented, too: "
-        "JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
+        "of --logging, --asserts, --asserts-off and --keys: logging and keys. The Python processes that it starts are "
+        "instrumented, too: JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
     )
     command.allow_abbrev = False
     command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
-    command.add_argument("--asserts", action="store_true", help="assertions: off, under the keys asserts.MODULE")
+    command.add_argument(
+        "--asserts", action="store_true", help="assertions, under the keys asserts.MODULE, which start on"
+    )
+    command.add_argument("--asserts-off", action="store_true", help="assertions, under keys that start off")
     command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
     command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
     command.add_argument(
