@@ -100,17 +100,18 @@ def test_where_stdout_is_closed_from_the_start_a_command_does_its_work(served):
     assert key.enabled
 
 
-def test_a_program_that_is_run_has_its_own_end():
-    script = """
+def test_a_program_that_is_run_has_its_own_end(tmp_path):
+    (tmp_path / "program.py").write_text("""
 import sys
 try:
     print(1, flush=True)
 except BrokenPipeError:
     sys.stderr.write("mine")
     raise
-"""
-    status, _, told = run("run", "-c", script, out=without_reader())
-    command, out = [sys.executable, "-c", script], without_reader()
+""")
+    script = str(tmp_path / "program.py")
+    status, _, told = run("run", script, out=without_reader())
+    command, out = [sys.executable, script], without_reader()
     plain = subprocess.run(command, env=ENVIRONMENT, stdout=out, stderr=subprocess.PIPE)
     os.close(out)
     assert (status, told) == (plain.returncode, plain.stderr) and told.startswith(b"mineTraceback")
