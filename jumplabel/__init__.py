@@ -19,6 +19,13 @@ except ModuleNotFoundError as error:
         f"the engine of jumplabel is not built in {__path__[0]}. If that is a source tree, build it there with "
         "'pip install -e .', or run the installed package from another directory"
     ) from error
+except ImportError as error:
+    if "subinterpreters" not in str(error):  # as CPython's Python/import.c has it
+        raise
+    raise ImportError(
+        "jumplabel cannot be imported in an isolated sub-interpreter: cffi, which its engine is made with, supports "
+        "none. Import it in the main interpreter, or in a process"
+    ) from error
 
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
@@ -32,6 +39,7 @@ from jumplabel.errors import (
     RemoteError,
     ReplacedCodeWarning,
     SettingError,
+    SettingWarning,
     StaticKeyError,
     TracepointError,
 )
@@ -44,14 +52,15 @@ from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
 from jumplabel.serving import Server, serve
 from jumplabel.serving import serve_if_asked as _serve_if_asked
-from jumplabel.settings import configure as _configure
+from jumplabel.settings import configure_if_asked as _configure_if_asked
 from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
 from jumplabel.table import Info, JumpEntry, info, jump_table
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
-_configure()
+# A wrong value in the environment is told by a SettingWarning, and left out: the import goes on.
+_configure_if_asked()
 _start()
 _serve_if_asked()
 
@@ -72,6 +81,7 @@ __all__ = [
     "ReplacedCodeWarning",
     "Server",
     "SettingError",
+    "SettingWarning",
     "StaticCall",
     "StaticKey",
     "StaticKeyArray",

@@ -7,6 +7,7 @@ from importlib import import_module
 from typing import Any, NoReturn
 
 from jumplabel import remote_commands, startup
+from jumplabel.closed_pipe import ends_quietly, tell
 from jumplabel.errors import PatternError
 from jumplabel.table import info, jump_table, start
 
@@ -22,16 +23,19 @@ def main() -> int:
     command.add_argument("modules", nargs="*", metavar="module", help="imported first, so that it makes its sites")
     command.set_defaults(run=_info)
 
-    command = commands.add_parser("run", help="a program, with its logging, assertions and keys instrumented")
+    command = commands.add_parser("run", help="a program, with its logging and keys instrumented, or its assertions")
     command.usage = f"{command.prog} [options] (script | -m module | -c code) [argument ...]"
     command.description = (
         "Run a Python program as python would, with the modules that it imports instrumented, and itself. Without any "
-        "of --logging, --asserts and --keys: all three. The Python processes that it starts are instrumented, too: "
-        "JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
+        "of --logging, --asserts, --asserts-off and --keys: logging and keys. The Python processes that it starts are "
+        "instrumented, too: JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
     )
     command.allow_abbrev = False
     command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
-    command.add_argument("--asserts", action="store_true", help="assertions: off, under the keys asserts.MODULE")
+    command.add_argument(
+        "--asserts", action="store_true", help="assertions, under the keys asserts.MODULE, which start on"
+    )
+    command.add_argument("--asserts-off", action="store_true", help="assertions, under keys that start off")
     command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
     command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
     command.add_argument(
@@ -89,13 +93,17 @@ def main() -> int:
     command.set_defaults(run=_bench)
 
     ours, program = _split(sys.argv[1:])
-    arguments, others = parser.parse_known_args(ours)
+    with ends_quietly():
+        arguments, others = parser.parse_known_args(ours)
+        if others and arguments.run is not _bench:
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.program = program
-    if others and arguments.run is not _bench:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
     arguments.command_line = ours
-    return int(arguments.run(arguments))
+    if arguments.run is _run:  # a program, whose output and end are its own
+        return _run(arguments)
+    with ends_quietly():
+        return int(arguments.run(arguments))
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -111,7 +119,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"jumplabel: {message}", file=sys.stderr)
+    tell(f"jumplabel: {message}")
     raise SystemExit(2)
 
 
@@ -177,7 +185,7 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             run.run_script(program[0], program[1:])
     except run.NoProgramError as error:
-        print(f"jumplabel: {error}", file=sys.stderr)
+        tell(f"jumplabel: {error}")
         return error.status
     return 0
 
@@ -237,7 +245,7 @@ def _bench(arguments: argparse.Namespace) -> int:
             raise
         _fail(f"{error.name} is missing: pip install 'jumplabel[bench]' brings what bench needs")
     except ScriptError as error:
-        sys.stderr.write(error.output)
+        tell(error.output.rstrip())
         _fail(str(error))
     except (bench.UsageError, ResultsError, FileExistsError, NotADirectoryError) as error:
         _fail(str(error))

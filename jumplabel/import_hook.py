@@ -13,10 +13,11 @@ from importlib.util import MAGIC_NUMBER, cache_from_source
 from types import CodeType, ModuleType
 from typing import Any
 
+from jumplabel.asserts_off import take_off
 from jumplabel.instrumented import Owner, Record, add, functions_of, records, restore
 from jumplabel.marked_code import Marked, compile_or_leave
-from jumplabel.marking import Options
 from jumplabel.name_watch import HEARS_ALL
+from jumplabel.options import Asserts, Options, checked
 from jumplabel.patterns import OURS, Patterns
 from jumplabel.planning import KNOWN
 
@@ -71,13 +72,15 @@ class Hook(Owner):
 
 
 def install(
-    *patterns: str, logging: bool = True, asserts: bool = True, keys: bool = True, only_pure: bool = False
+    *patterns: str, logging: bool = True, asserts: Asserts = False, keys: bool = True, only_pure: bool = False
 ) -> Hook:
     """Instrument modules as they are imported from now on.
 
     patterns   names of modules, such as ``"shop", "shop.*"``; see README, "Whole packages"
     logging    statements ``logger.debug(...)`` become sites that are on while the logger is enabled for their level
-    asserts    ``assert`` becomes a site under the key ``asserts.<module>``, which is off
+    asserts    True or ``"on"``: ``assert`` becomes a site under the key ``asserts.<module>``, which starts on, as the
+               source says. ``"off"``: the key starts off, as with ``python -O``; under a test runner stderr is told so.
+               A key that is there already keeps its state
     keys       tests of static keys become sites, as under ``static_branches``
     only_pure  leave the logging statements whose arguments call something, which would not be called while they are off
 
@@ -88,9 +91,11 @@ def install(
     The instrumented code is kept beside the interpreter's own, in ``__pycache__``, under the interpreter's rules
     (``sys.dont_write_bytecode``, ``sys.pycache_prefix``).
 
-    Raises PatternError.
+    Raises PatternError, and InstrumentError for an option that is none of these.
     """
-    hook = Hook(Patterns(patterns), Options(logging, asserts, keys, only_pure))
+    hook = Hook(Patterns(patterns), checked(logging, asserts, keys, only_pure))
+    if not hook.options.asserts_start_on:
+        take_off()
     sys.meta_path.insert(0, hook)
     return hook
 
@@ -190,7 +195,7 @@ _Loader.exec_module.__code__ = _Loader.exec_module.__code__.replace(
 
 def _cache_path(path: str, options: Options) -> str | None:
     """Beside the interpreter's own, as another degree of optimization: such files are thrown away with the others."""
-    given = zip("lap", (options.logging, options.asserts, options.only_pure), strict=True)
+    given = zip("lap", (options.logging, options.asserts, options.only_pure), strict=True)  # not how asserts start
     ours = "jumplabel" + "".join(letter for letter, is_given in given if is_given)
     try:
         return cache_from_source(path, optimization=f"{sys.flags.optimize or ''}{ours}")

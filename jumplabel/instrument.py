@@ -4,12 +4,13 @@ import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 
+from jumplabel.asserts_off import take_off
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
 from jumplabel.errors import InstrumentError
 from jumplabel.instrumented import Owner, Record, add, all_functions
 from jumplabel.marked_code import Marked, codes, compile_or_leave, within
-from jumplabel.marking import Options
+from jumplabel.options import Asserts, Options, checked
 from jumplabel.origins import origin
 from jumplabel.patterns import OURS
 from jumplabel.planning import KNOWN
@@ -31,7 +32,7 @@ class Instrumentation(Owner):
 
 
 def instrument(
-    target: ModuleType, *, logging: bool = True, asserts: bool = True, keys: bool = True, only_pure: bool = False
+    target: ModuleType, *, logging: bool = True, asserts: Asserts = False, keys: bool = True, only_pure: bool = False
 ) -> Instrumentation:
     """Instrument a module that is loaded already; of a package, every module in it that is.
 
@@ -44,12 +45,13 @@ def instrument(
     running, generators and coroutines go on in the code that they have. Functions are found by the garbage collector:
     not those of before ``gc.freeze()``.
 
-    Any thread may do so. Raises InstrumentError for what is no module, and for a module that has no source file and no
-    others in it; SyntaxError, with nothing changed, for a source that is none any more.
+    Any thread may do so. Raises InstrumentError for what is no module, for a module that has no source file and no
+    others in it, and for an option that is none of these; SyntaxError, with nothing changed, for a source that is none
+    any more.
     """
     if not isinstance(target, ModuleType):
         raise InstrumentError(f"instrument() takes a module, such as sys.modules['shop'], not {target!r}")
-    options = Options(logging, asserts, keys, only_pure)
+    options = checked(logging, asserts, keys, only_pure)
     done = Instrumentation()
     prepared = []
     if target.__name__ in OURS:
@@ -62,6 +64,8 @@ def instrument(
             prepared.append(_Prepared(module, path, options, done))
     if not prepared:
         raise InstrumentError(f"{target!r} has no source file: it cannot be instrumented")
+    if not options.asserts_start_on:
+        take_off()
     functions: dict[int, list[FunctionType]] = {}
     for function in all_functions():
         functions.setdefault(id(function.__globals__), []).append(function)

@@ -11,7 +11,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import NamedTuple, Self
 from weakref import WeakSet, ref
 
-from jumplabel import closures
+from jumplabel import asserts_off, closures
 from jumplabel._engine import lib
 from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
@@ -20,7 +20,8 @@ from jumplabel.function_search import functions_in
 from jumplabel.keys import StaticKey, apply, key, living
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes, within
-from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
+from jumplabel.marking import ASSERTS, Statement, is_of_a_closure
+from jumplabel.options import Options
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.scope import Scope
 
@@ -121,16 +122,22 @@ class Record:
         return made
 
     def _assertions(self) -> StaticKey:
-        """The module's own key by that name, if it has one."""
+        """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
         name = f"asserts.{self.name}"
         while True:
-            for find in key, StaticKey:
+            for find in key, self._new_assertions:
                 try:
                     found = find(name)
-                except StaticKeyError:  # there is none; and then, somebody was faster
+                except StaticKeyError:  # there is none; and then, another thread was faster
                     continue
                 self.assertions = ref(found)
                 return found
+
+    def _new_assertions(self, name: str) -> StaticKey:
+        made = StaticKey(name, default=self.options.asserts_start_on)
+        if not self.options.asserts_start_on:
+            asserts_off.has_started_off(made)
+        return made
 
     def runs(self) -> None:
         """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""

@@ -316,6 +316,11 @@ class Starting:
 _starting: list[Starting] = []
 
 
+def starts_on(name: str) -> bool:
+    """Whether a key of this name, made now with ``default=False``, starts on by a ``Starting``."""
+    return any(name in starting._patterns for starting in _starting)
+
+
 def _starts_on(key: StaticKey, name: str) -> bool:
     # All of them are asked, for each knows what it was used for.
     return any([starting.matches(key, name) for starting in _starting])

@@ -14,7 +14,8 @@ from jumplabel.code_objects import keep, make_branches
 from jumplabel.errors import DecorationError
 from jumplabel.functions import printable
 from jumplabel.keys import StaticKey, address
-from jumplabel.marking import Options, is_mark, mark
+from jumplabel.marking import is_mark, mark
+from jumplabel.options import Options
 from jumplabel.planning import plan
 from jumplabel.scope import Scope
 

@@ -13,6 +13,7 @@ from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 from jumplabel.name_watch import HEARS_ALL
+from jumplabel.options import Options
 
 PREFIX = "jumplabel: "
 
@@ -24,15 +25,6 @@ READY = ("jumplabel.import_hook", "main_is_ready")
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
-
-
-class Options(NamedTuple):
-    """What of a module is instrumented; the words are those of install()."""
-
-    logging: bool = True
-    asserts: bool = True
-    keys: bool = True
-    only_pure: bool = False
 
 
 class Statement(NamedTuple):

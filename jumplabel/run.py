@@ -20,7 +20,7 @@ from typing import Any
 from jumplabel.import_hook import main_code
 from jumplabel.keys import Starting
 from jumplabel.patterns import Patterns
-from jumplabel.startup import Group, for_children
+from jumplabel.startup import Group, for_children, refuse_switches
 
 Attributes = dict[str, Any]
 
@@ -43,7 +43,9 @@ def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) 
     """
     group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
-        starting = Starting(Patterns(enable))
+        patterns = Patterns(enable)
+        refuse_switches(patterns)
+        starting = Starting(patterns)
         atexit.register(_tell_unused, starting, os.getpid())
     group.install()
     for_children([group], enable)
