@@ -54,5 +54,6 @@ class ReplacedCodeWarning(RuntimeWarning):
     code back.
     """
 
+
 class SettingWarning(UserWarning):
     """A setting is left out, as its value is wrong or cannot be had; or it makes tests pass that should fail."""
