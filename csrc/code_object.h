@@ -34,4 +34,9 @@
  */
 int code_object_start(uintptr_t list, bool jit);
 
+#ifdef Py_PYTHON_H
+/* As set_code(): 0; -1 with an exception set, and the function as it was. */
+int function_set_code(PyObject *function, PyObject *code);
+#endif
+
 #endif

@@ -13,11 +13,13 @@ HEADERS = (
     "code_poke",
     "dict_watch",
     "empty",
+    "follow",
     "jump_label",
     "key_toggle",
     "site_watch",
     "storm",
     "toggle_loop",
+    "unseen",
 )
 
 ffi = FFI()
@@ -105,6 +107,9 @@ ffi.cdef("""
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);
     int empty_types(uintptr_t list);
+    int unseen_types(uintptr_t list);
+    int unseen_is_shown;
+    int follow_type(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
     void code_poke_settle(void);

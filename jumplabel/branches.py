@@ -11,6 +11,7 @@ from functools import cached_property, partialmethod
 from types import FunctionType, MethodType
 from typing import Any, TypeVar, overload
 
+from jumplabel import looks
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
@@ -71,9 +72,9 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
         if made is not target:
             return made
     functions = dict.fromkeys(functions_in(target))
-    if not functions and not isinstance(target, type):
+    if not functions and not issubclass(type(target), type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
-    module = getattr(target, "__module__", None) if isinstance(target, type | FunctionType) else None
+    module = looks.module_of(target) or None
     old = {function: function.__code__ for function in functions}
     new = {function: rewritten(function, strict and _is_of(function, module)) for function in functions}
     try:
@@ -95,34 +96,31 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
         return
     above = (*above, target)
     if issubclass(kind, type):
-        for value in list(vars(target).values()):
+        for value in list(looks.space(target).values()):
             if not issubclass(type(value), type) or _is_defined_in(target, value):
                 yield from functions_in(value, above)
     elif issubclass(kind, property):
-        for accessor in (target.fget, target.fset, target.fdel):
-            yield from functions_in(accessor, above)
+        for accessor in ("fget", "fset", "fdel"):
+            yield from functions_in(looks.space(property)[accessor].__get__(target), above)
     elif issubclass(kind, classmethod | staticmethod | MethodType):
-        yield from functions_in(target.__func__, above)
+        base = next(base for base in (classmethod, staticmethod, MethodType) if issubclass(kind, base))
+        yield from functions_in(looks.space(base)["__func__"].__get__(target), above)
     elif issubclass(kind, cached_property | partialmethod):
-        yield from functions_in(target.func, above)
-    elif kind is FunctionType:
-        yield target
-        yield from functions_in(getattr(target, "__wrapped__", None), above)
+        yield from functions_in(looks.attributes(target).get("func"), above)
     else:
-        try:
-            below = object.__getattribute__(target, "__dict__").get("__wrapped__")
-        except Exception:  # whatever this is, it shows no function
-            return
-        yield from functions_in(below, above)
+        if kind is FunctionType:
+            yield target
+        yield from functions_in(looks.attributes(target).get("__wrapped__"), above)
 
 
 def _is_defined_in(outer: type, inner: type) -> bool:
-    return inner.__module__ == outer.__module__ and inner.__qualname__ == f"{outer.__qualname__}.{inner.__name__}"
+    name = f"{looks.qualname_of(outer)}.{looks.name_of(inner)}"
+    return looks.module_of(inner) == looks.module_of(outer) and looks.qualname_of(inner) == name
 
 
 def _is_of(function: FunctionType, module: str | None) -> bool:
     """Whether its code is the user's own: a class has functions from elsewhere, and so has a decorated function."""
-    return module in (None, function.__globals__.get("__name__"))
+    return module in (None, looks.text(dict.get(function.__globals__, "__name__")))
 
 
 # A process may be forked by one thread while another is between its store and what it has to tell the interpreter.

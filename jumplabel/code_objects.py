@@ -8,6 +8,7 @@ from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.keys import StaticKey
+from jumplabel.unseen import Unseen
 
 T = TypeVar("T")
 
@@ -33,7 +34,7 @@ class OfCode(Generic[T]):
 
     def __setitem__(self, code: CodeType, known: T) -> None:
         number = id(code)
-        self._found[number] = ref(code, lambda _: self._found.pop(number, None)), known
+        self._found[number] = ref(code, Unseen(lambda _: self._found.pop(number, None))), known
 
     def get(self, code: CodeType) -> T | None:
         of, known = self._found.get(id(code), (None, None))

@@ -230,6 +230,8 @@ def _nanoseconds(name: str, deferred: float) -> int:
     )
 
 
+finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
+
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
 _registry_lock = threading.RLock()
 

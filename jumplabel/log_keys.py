@@ -23,13 +23,16 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
 
-from jumplabel import log_hooks, log_others, name_watch  # noqa: F401
+from jumplabel import log_hooks, log_others, looks, name_watch  # noqa: F401
 from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
 from jumplabel.keys import FollowingKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
-from jumplabel.name_watch import NOT_FOUND, Watch
+from jumplabel.looks import NOT_FOUND
+from jumplabel.name_watch import Watch
+from jumplabel.printing import printable
 from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
+from jumplabel.unseen import Unseen
 
 R = TypeVar("R")
 Level = int | tuple[str, ...] | None
@@ -74,14 +77,15 @@ class LogKey(FollowingKey):
         It is on until ``bind``. It does not keep the logger alive. Raises StaticKeyError for a method or level that is
         none, and for what no weak reference can be made to.
         """
-        what = f"LogKey.of({logger!r})"
+        what = "LogKey.of"  # nothing is asked of the logger, whose class may be the program's
         _check_method(what, method, level)
         if isinstance(level, tuple):
             raise StaticKeyError(f"{what}: level is a number, not {level!r}")
         try:
             place = ref(logger)
         except TypeError as error:
-            raise StaticKeyError(f"{what}: no logger that can be followed") from error
+            kind = looks.name_of(type(logger))
+            raise StaticKeyError(f"{what}: this {kind} is no logger that can be followed") from error
 
         def shared(made: LogKey | None) -> LogKey | None:
             key = _shared.get((id(logger), method, level))
@@ -95,15 +99,16 @@ class LogKey(FollowingKey):
         if key is None:  # made without the lock: to name it takes another one, whose owner may just want to log
             made = cls.__new__(cls)
             of_level = "" if level is None else f":{level}"
-            made._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
+            name = printable(looks.text(looks.attributes(logger).get("name")))
+            made._make(f"logging.({name}).{method}{of_level}", place, (), method, level)
             key = _exclusively(shared, made)
         assert key is not None
         return key
 
     def _refuse(self) -> NoReturn:
         logger = self._follows.found()
-        name = getattr(logger, "name", None)
-        if isinstance(logger, logging.Logger | logging.LoggerAdapter) and isinstance(name, str):
+        name = looks.text(looks.attributes(logger).get("name"))
+        if issubclass(type(logger), logging.Logger) and name:
             raise StaticKeyError(
                 f"{self!r} follows logger {name!r}; call logging.getLogger({name!r}).setLevel(...) instead"
             )
@@ -140,7 +145,7 @@ class _Follows:
     def __init__(self, key: LogKey, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
         self.address = address(key)
         self.engine_key = key._key
-        self.key = ref(key, partial(_key_is_gone, self.address))
+        self.key = ref(key, Unseen(partial(_key_is_gone, self.address)))
         self.place = place  # the module; with no path, the logger
         self.path = path
         self.method = method
@@ -191,8 +196,8 @@ class _Follows:
         if found is None:
             return True, ()
         module = self.place()
-        name = vars(module).get("__name__") if self.path and module is not None else None
-        return look.may_act(found, self.method, self.number, name if type(name) is str else None)
+        name = looks.name_of(module) if self.path and module is not None else ""
+        return look.may_act(found, self.method, self.number, name or None)
 
 
 def _nothing() -> None:
@@ -450,7 +455,7 @@ def _through(changed: object, attributes: dict[str, Any] | None, change: Callabl
         done = False
         try:
             change()
-            done = attributes is not None and _are_the_same(vars(changed), attributes)
+            done = attributes is not None and _are_the_same(looks.attributes(changed), attributes)
         finally:
             now = _affected(changed)  # another thread, or a signal handler, may have had a name stand for it meanwhile
             if not done or now != affected or _turn_if(expected, [], off):

@@ -9,18 +9,16 @@ import ast
 import symtable
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jumplabel.definitions import FOLLOW, READY
 from jumplabel.name_watch import HEARS_ALL
 
 PREFIX = "jumplabel: "
 
 ASSERTS = f"{PREFIX}asserts"
-
-FOLLOW = ("jumplabel.closures", "follow")
-"""The decorator of functions whose logger is in a closure."""
-READY = ("jumplabel.import_hook", "main_is_ready")
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
@@ -57,6 +55,10 @@ class Statement(NamedTuple):
         return cls(tuple(logger.split(".")), method, _level(level[0]) if level else None, kind == "closure")
 
 
+Place = tuple[int, int | None]
+"""Line and column; no column where the interpreter keeps none."""
+
+
 class Left(NamedTuple):
     """A statement that looked like one for a site, and why it is none."""
 
@@ -79,18 +81,24 @@ def is_of_a_closure(mark: str) -> bool:
 
 
 def mark(
-    source: bytes, filename: str, options: Options, without: Iterable[tuple[int, str]] = (), main: bool = False
+    source: bytes,
+    filename: str,
+    options: Options,
+    without: Iterable[tuple[int, str]] = (),
+    main: bool = False,
+    starts: Mapping[Place, int] = MappingProxyType({}),
 ) -> Marked:
     """The marked tree of a source. Raises what compile() does for it.
 
     without  (line, why) of statements that have to stay as they are
     main     it is a program, which says READY before it comes to its own `if __name__ == "__main__":`
+    starts   of assertions and functions whose first instruction is on another line than they are: that line
     """
     tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has just been said, of the tree
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
-    marker = _Marker(options, top, dict(without))
+    marker = _Marker(options, top, dict(without), starts)
     if main:
         ready = [_is_of_the_name(statement) for statement in tree.body]
         for statement in tree.body[ready.index(True) :] if any(ready) else ():
@@ -109,9 +117,12 @@ class _Scope(NamedTuple):
 
 
 class _Marker(ast.NodeTransformer):
-    def __init__(self, options: Options, top: symtable.SymbolTable, without: dict[int, str]) -> None:
+    def __init__(
+        self, options: Options, top: symtable.SymbolTable, without: dict[int, str], starts: Mapping[Place, int]
+    ) -> None:
         self.options = options
         self.without = without
+        self.starts = starts
         self.marks = 0
         self.left: list[Left] = []
         self.tables: dict[tuple[str, int], list[symtable.SymbolTable]] = {}
@@ -135,7 +146,8 @@ class _Marker(ast.NodeTransformer):
         self.follows.append(False)
         self._enter(node, _Scope(node, tables[0]) if len(tables) == 1 else None, is_function=True)
         if self.follows.pop():
-            node.decorator_list.append(_imported(FOLLOW, node))
+            start = self.starts.get(_place(node, self.starts), node.lineno)
+            node.decorator_list.append(_following(node, start))
         return node
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
@@ -159,6 +171,10 @@ class _Marker(ast.NodeTransformer):
         if not self.options.asserts or sys.flags.optimize or self._has_to_stay(node):
             return node
         marked = self._marked(node, ASSERTS)
+        line = self.starts.get(_place(node, self.starts))
+        if line is not None:
+            marked.lineno = marked.test.lineno = marked.test.end_lineno = line
+            marked.col_offset = 0
         if self.declared[-1]:
             return marked
         self.declared[-1] = True
@@ -366,19 +382,33 @@ def _is_of_the_name(statement: ast.stmt) -> bool:
 def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
     if not (isinstance(statement, ast.If) and _is_of_the_name(statement)):
         return [statement]
-    test = statement.test
-    call = ast.copy_location(ast.Call(_imported(READY, statement), [], []), test)
-    return [ast.copy_location(ast.Expr(call), test), statement]
+    ready, nothing = (ast.copy_location(_constant(value), statement.test) for value in (READY, None))
+    compare = ast.copy_location(ast.Compare(ready, [ast.Lt()], [nothing]), statement.test)
+    return [ast.copy_location(ast.Expr(compare), statement.test), statement]
 
 
-def _imported(what: tuple[str, str], where: ast.stmt) -> ast.expr:
-    """What another module has, by `__import__(module, fromlist=[name]).name`, which binds no name; on this line."""
-    module, name = what
-    expression = ast.parse(f"__import__({module!r}, None, None, [{name!r}]).{name}", mode="eval").body
-    for node in ast.walk(expression):
-        if isinstance(node, ast.expr):
-            _placed(node, where)
-    return expression
+def _following(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> ast.expr:
+    """The decorator FOLLOW, on a line.
+
+    The line of a function's first decorator is the function's, and has to stay. So it is a string with nothing but the
+    constant in it, which takes no instruction. Under other decorators it has no line: the compiler gives it the one of
+    what comes before it.
+    """
+    constant = _placed(_constant(FOLLOW), function)
+    constant.lineno = constant.end_lineno = line
+    string = _placed(ast.JoinedStr([constant]), function)
+    if function.decorator_list:
+        string.lineno = string.end_lineno = string.col_offset = string.end_col_offset = -1
+    return string
+
+
+def _constant(value: Any) -> ast.Constant:
+    return ast.Constant(value)
+
+
+def _place(node: ast.stmt, known: Mapping[Place, int]) -> Place:
+    exact = node.lineno, node.col_offset
+    return exact if exact in known else (node.lineno, None)
 
 
 def _placed(node: ast.expr, where: ast.stmt | ast.expr) -> ast.expr:

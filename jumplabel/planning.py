@@ -12,9 +12,10 @@ from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
 from jumplabel.keys import address, keys
 from jumplabel.log_keys import LogKey
+from jumplabel.looks import NOT_FOUND
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
-from jumplabel.scope import NOT_FOUND, Scope, is_key
+from jumplabel.scope import Scope, is_key
 
 KNOWN = (3, 11) <= sys.version_info < (3, 16) and code_objects.TOLD
 """Whether we know what this interpreter's instructions do, and can tell its JIT; if not, every test stays as it is."""
