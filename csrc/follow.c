@@ -9,15 +9,6 @@ typedef struct {
     PyObject *codes, *logger_class, *make;
 } Follow;
 
-static bool is_ending(void)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    return Py_IsFinalizing();
-#else
-    return _Py_IsFinalizing();
-#endif
-}
-
 /* What a variable of the closure holds, borrowed from the cell; NULL: nothing yet. */
 static PyObject *held(PyObject *closure, PyObject *variable)
 {
@@ -106,7 +97,7 @@ static PyObject *compare(PyObject *object, PyObject *function, int operation)
 {
     if (operation != Py_LT)
         Py_RETURN_NOTIMPLEMENTED;
-    if (!PyFunction_Check(function) || !PyFunction_GET_CLOSURE(function) || is_ending())
+    if (!PyFunction_Check(function) || !PyFunction_GET_CLOSURE(function) || unseen_is_ending())
         return Py_NewRef(function);
     Follow *self = (Follow *)object;
     PyObject *number = PyLong_FromVoidPtr(PyFunction_GET_CODE(function));

@@ -37,23 +37,47 @@ static PyObject *seen(PyObject *self, PyObject *const *args, Py_ssize_t n)
     return result;
 }
 
+typedef struct {
+    FunctionLike function;
+    PyObject *at_end;
+} Unseen;
+
+bool unseen_is_ending(void)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    return Py_IsFinalizing();
+#else
+    return _Py_IsFinalizing();
+#endif
+}
+
 static PyObject *call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    return unseen_call(((FunctionLike *)self)->wrapped, args, nargsf, kwnames);
+    PyObject *at_end = ((Unseen *)self)->at_end;
+    if (!unseen_is_ending())
+        return unseen_call(((FunctionLike *)self)->wrapped, args, nargsf, kwnames);
+    return at_end == Py_None ? Py_NewRef(Py_None) : PyObject_Vectorcall(at_end, args, nargsf, kwnames);
 }
 
 static PyObject *unseen_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"function", NULL};
-    PyObject *function;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O:Unseen", names, &function))
+    static char *names[] = {"function", "at_end", NULL};
+    PyObject *function, *at_end = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Unseen", names, &function, &at_end))
         return NULL;
-    FunctionLike *self = (FunctionLike *)type->tp_alloc(type, 0);
+    Unseen *self = (Unseen *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
-    self->vectorcall = call;
-    self->wrapped = Py_NewRef(function);
+    self->function.vectorcall = call;
+    self->function.wrapped = Py_NewRef(function);
+    self->at_end = Py_NewRef(at_end);
     return (PyObject *)self;
+}
+
+static int unseen_traverse(PyObject *self, visitproc visit, void *arg)
+{
+    Py_VISIT(((Unseen *)self)->at_end);
+    return function_like_traverse(self, visit, arg);
 }
 
 static void unseen_dealloc(PyObject *self)
@@ -61,6 +85,7 @@ static void unseen_dealloc(PyObject *self)
     PyObject_GC_UnTrack(self);
     if (((FunctionLike *)self)->weakrefs)
         PyObject_ClearWeakRefs(self);
+    Py_XDECREF(((Unseen *)self)->at_end);
     function_like_free(self);
 }
 
@@ -73,7 +98,7 @@ static PyMemberDef members[] = {
 static PyType_Slot slots[] = {
     {Py_tp_new, unseen_new},
     {Py_tp_dealloc, unseen_dealloc},
-    {Py_tp_traverse, function_like_traverse},
+    {Py_tp_traverse, unseen_traverse},
     {Py_tp_clear, function_like_clear},
     {Py_tp_call, PyVectorcall_Call},
     {Py_tp_descr_get, function_like_get},
@@ -84,7 +109,7 @@ static PyType_Slot slots[] = {
 
 static PyType_Spec spec = {
     .name = "jumplabel.Unseen",
-    .basicsize = sizeof(FunctionLike),
+    .basicsize = sizeof(Unseen),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_HAVE_VECTORCALL | Py_TPFLAGS_METHOD_DESCRIPTOR |
              Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,

@@ -14,9 +14,10 @@
 /*
  * Appends to the list at this address (a Python object's id()):
  *
- *     Unseen(function)
+ *     Unseen(function, at_end=None)
  *
- * A callable. A call of it calls the function, unseen. In a class it binds to instances as a function does.
+ * A callable. A call of it calls the function, unseen. In a class it binds to instances as a function does. While the
+ * interpreter ends, which empties the library's modules, a call calls `at_end` instead; None: it does nothing.
  *
  *     seen(callable, *args)
  *
@@ -30,6 +31,9 @@ int unseen_types(uintptr_t list);
 extern int unseen_is_shown;
 
 #ifdef Py_PYTHON_H
+#include <stdbool.h>
+
+bool unseen_is_ending(void);
 PyObject *unseen_call(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames);
 #endif
 

@@ -13,6 +13,7 @@ from jumplabel.log_keys import LogKey, bind
 from jumplabel.marked_code import Site
 from jumplabel.marking import Statement
 from jumplabel.origins import origin, remember
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.printing import printable
 from jumplabel.published import published
 from jumplabel.reading import CLOSURE, GLOBAL

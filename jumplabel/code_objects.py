@@ -8,6 +8,7 @@ from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.keys import StaticKey
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.unseen import Unseen
 
 T = TypeVar("T")

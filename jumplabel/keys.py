@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary, finalize
 from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.patterns import Patterns
 from jumplabel.published import published
 from jumplabel.table import JumpEntry, read_entries

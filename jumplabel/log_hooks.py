@@ -15,6 +15,7 @@ from typing import Any
 from weakref import ref
 
 from jumplabel.looks import NOT_FOUND, attributes, first
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.unseen import Unseen, seen
 
 Change = Callable[[], None]
@@ -53,7 +54,7 @@ def hook(kind: type, past_lock: bool = False) -> bool:
         made = {"__setattr__": _setattr(kind, past_lock), "__delattr__": _delattr(kind, past_lock)}
         for name, function in made.items():
             function.__qualname__ = f"{kind.__qualname__}.{name}"
-            hidden = Unseen(function)
+            hidden = Unseen(function, getattr(kind, name))
             _hooked[kind][name] = hidden, vars(kind).get(name, _MISSING)
             setattr(kind, name, hidden)
     return all(vars(kind).get(name) is function for name, (function, _) in _hooked[kind].items())
@@ -140,7 +141,7 @@ def _clear_cache(cache: Cache) -> None:
         raise
 
 
-Cache.clear = Unseen(_clear_cache)  # type: ignore[method-assign]
+Cache.clear = Unseen(_clear_cache, dict.clear)  # type: ignore[method-assign]
 _CLEAR = logging.Manager._clear_cache.__code__  # type: ignore[attr-defined]
 _caches: list[ref[Any]] = []
 """The loggers that have one of ours: roots."""

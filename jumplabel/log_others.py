@@ -21,6 +21,7 @@ from typing import Any
 from jumplabel import log_hooks, looks
 from jumplabel.log_state import LEVELS, METHODS, Answer, Look, others
 from jumplabel.looks import NOT_FOUND, first_is, mro
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LOGURU = ("0.7.2", "0.7.3")
 """The versions that we know."""

@@ -11,6 +11,7 @@ from typing import Any
 
 from jumplabel import log_hooks, looks
 from jumplabel.looks import first_is, mro
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
     **{"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR"},

@@ -7,12 +7,14 @@ the interpreter's own getters are applied to the object. Names are only taken wh
 from types import FunctionType, GetSetDescriptorType, MappingProxyType, MemberDescriptorType, ModuleType
 from typing import Any
 
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+
 NOT_FOUND: Any = object()
 
 _OF_TYPES: Any = type.__dict__
 _mro, _dict, _flags = (_OF_TYPES[name].__get__ for name in ("__mro__", "__dict__", "__flags__"))
 _module, _qualname, _name = (_OF_TYPES[name].__get__ for name in ("__module__", "__qualname__", "__name__"))
-_OF_MODULES: Any = type.__dict__["__dict__"].__get__(ModuleType)
+_OF_MODULES: Any = vars(ModuleType)
 _variables = _OF_MODULES["__dict__"].__get__
 
 

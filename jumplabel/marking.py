@@ -13,8 +13,10 @@ from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple
 
+from jumplabel.bindings import is_bound_once, names, set_through_globals
 from jumplabel.definitions import FOLLOW, READY
 from jumplabel.name_watch import HEARS_ALL
+from jumplabel.receivers import Receivers, is_call_of_a_method
 
 PREFIX = "jumplabel: "
 
@@ -98,11 +100,11 @@ def mark(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has just been said, of the tree
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
-    marker = _Marker(options, top, dict(without), starts)
+    marker = _Marker(options, tree, top, dict(without), starts)
     if main:
         ready = [_is_of_the_name(statement) for statement in tree.body]
         for statement in tree.body[ready.index(True) :] if any(ready) else ():
-            marker.rebound.update(*(_names(node) for node in ast.walk(statement) if not _is_load(node)))
+            marker.rebound.update(*(names(node) for node in ast.walk(statement) if not _is_load(node)))
         marker.visit(tree)
         tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
     else:
@@ -118,16 +120,25 @@ class _Scope(NamedTuple):
 
 class _Marker(ast.NodeTransformer):
     def __init__(
-        self, options: Options, top: symtable.SymbolTable, without: dict[int, str], starts: Mapping[Place, int]
+        self,
+        options: Options,
+        tree: ast.Module,
+        top: symtable.SymbolTable,
+        without: dict[int, str],
+        starts: Mapping[Place, int],
     ) -> None:
         self.options = options
         self.without = without
         self.starts = starts
         self.marks = 0
         self.left: list[Left] = []
+        self.receivers = Receivers(tree)
         self.tables: dict[tuple[str, int], list[symtable.SymbolTable]] = {}
-        self.rebound: set[str] = set()
-        """Globals whose next value may not be heard of, where no dict is watched."""
+        self.rebound: set[str | None] = set()
+        """Globals whose next value may not be heard of, where no dict is watched; None: any may be."""
+        for node in ast.walk(tree) if not HEARS_ALL else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                self.rebound.update(set_through_globals(node))
         for table in _tables(top):
             self.tables.setdefault((table.get_name(), table.get_lineno()), []).append(table)
             for symbol in table.get_symbols() if table.get_type() != "module" else ():
@@ -188,7 +199,8 @@ class _Marker(ast.NodeTransformer):
             return node
         why = _why_evaluated([*node.value.args, *node.value.keywords], self.options.only_pure)
         if why:
-            self.left.append(Left(node.lineno, why))
+            if not self.receivers.is_something_else(found.logger):
+                self.left.append(Left(node.lineno, why))
             return node
         return self._marked(node, self._used(found).mark)
 
@@ -235,6 +247,8 @@ class _Marker(ast.NodeTransformer):
         *logger, method = path
         if method != GUARD if guard else method not in METHODS and method != "log":
             return None
+        if not guard and not is_call_of_a_method(method, call):
+            return None
         level: int | tuple[str, ...] | None = None
         if method in ("log", GUARD):
             level = self._level(call)
@@ -262,13 +276,16 @@ class _Marker(ast.NodeTransformer):
             return None
         symbol = scope.table.lookup(name)
         if symbol.is_global():
-            return "global" if HEARS_ALL or name not in self.rebound else None
+            return "global" if HEARS_ALL or self.rebound.isdisjoint((name, None)) else None
         if symbol.is_free():
             outer = next((one for one in self.scopes[-2::-1] if one and _is_local_of(one.table, name)), None)
-            return "free" if outer and _is_bound_once(outer, name) else None
+            return "free" if outer and is_bound_once(outer.node, name) else None
         return None
 
     def _leave(self, call: ast.Call, why: str) -> None:
+        *logger, method = _path(call.func) or ("", "")
+        if not self.receivers.may_be_a_logger(tuple(logger), method, call):
+            return
         if call.lineno not in [left.line for left in self.left]:
             self.left.append(Left(call.lineno, why))
 
@@ -281,48 +298,6 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 def _is_local_of(table: symtable.SymbolTable, name: str) -> bool:
     return name in table.get_identifiers() and table.lookup(name).is_local()
-
-
-def _is_bound_once(outer: _Scope, name: str) -> bool:
-    """Whether a variable, once an inner function has been made, stays what it is: a parameter, or one assignment."""
-    bound = list(_bindings(outer.node, name))
-    arguments = outer.node.args
-    parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    if any(one is not None and one.arg == name for one in parameters):
-        return not bound
-    return len(bound) == 1 and not bound[0][1] and isinstance(bound[0][0], ast.Assign | ast.AnnAssign)
-
-
-def _bindings(node: ast.AST, name: str, in_loop: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Whatever binds or deletes a name, in any scope within, and whether it does so in a loop."""
-    for child in ast.iter_child_nodes(node):
-        loop = in_loop or isinstance(child, ast.For | ast.AsyncFor | ast.While)
-        if isinstance(child, ast.Assign | ast.AnnAssign):
-            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
-            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                yield child, in_loop
-                targets = [target for target in targets if not isinstance(target, ast.Name)]
-            for part in (*targets, child.value):
-                if part is not None:
-                    yield from _bindings(ast.Expr(part), name, in_loop)
-        elif (isinstance(child, ast.Name) and child.id == name and not isinstance(child.ctx, ast.Load)) or (
-            # An import, a def or class, an except clause, a pattern, a nonlocal statement: by any other node.
-            not isinstance(child, ast.Name | ast.arg | ast.Attribute | ast.keyword) and name in _names(child)
-        ):
-            yield child, in_loop
-            yield from _bindings(child, name, loop)
-        else:
-            yield from _bindings(child, name, loop)
-
-
-def _names(node: ast.AST) -> list[str]:
-    """The strings in the fields of a node: all that may be a name."""
-    values = [value for _, value in ast.iter_fields(node)]
-    if isinstance(node, ast.Constant):
-        return []
-    if isinstance(node, ast.alias):
-        return [node.asname or node.name.partition(".")[0]]
-    return [one for value in values for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
 def _why_evaluated(arguments: list[Any], only_pure: bool) -> str | None:

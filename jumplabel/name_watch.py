@@ -17,6 +17,7 @@ from jumplabel import looks
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import JumpLabelError
 from jumplabel.looks import NOT_FOUND
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.unseen import Unseen, seen
 
 STALE = lib.TURN_STALE
@@ -160,8 +161,8 @@ def _delete(module: Any, name: str) -> None:
     _change(module, name, partial(seen, super(_Module, module).__delattr__, name))
 
 
-_Module.__setattr__ = Unseen(_set)  # type: ignore[method-assign]
-_Module.__delattr__ = Unseen(_delete)  # type: ignore[method-assign]
+_Module.__setattr__ = Unseen(_set, ModuleType.__setattr__)  # type: ignore[method-assign]
+_Module.__delattr__ = Unseen(_delete, ModuleType.__delattr__)  # type: ignore[method-assign]
 
 
 _Module.__name__ = _Module.__qualname__ = "module"

@@ -8,6 +8,7 @@ from jumplabel.code_objects import keep, kept, make_branches
 from jumplabel.hints import HINTS
 from jumplabel.keys import StaticKey, address
 from jumplabel.looks import NOT_FOUND, module_of
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.planning import plan, refusal
 from jumplabel.printing import printable
 from jumplabel.reading import Path

@@ -19,6 +19,7 @@ from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
 
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.reading import Path, Reading, Test
 
 MOST = 255  # units that a site can jump

@@ -8,6 +8,7 @@ from jumplabel import looks
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey
 from jumplabel.looks import NOT_FOUND
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.reading import CLOSURE, GLOBAL, Path
 from jumplabel.tracepoint import Tracepoint
 

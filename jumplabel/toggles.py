@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import CallbackError
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.unseen import seen
 
 if TYPE_CHECKING:
