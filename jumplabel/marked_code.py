@@ -14,7 +14,7 @@ from jumplabel.code_objects import keep, make_branches
 from jumplabel.definitions import compared, loads_of_follow
 from jumplabel.errors import DecorationError
 from jumplabel.keys import StaticKey, address
-from jumplabel.marking import ASSERTS, Options, Place, is_mark, mark
+from jumplabel.marking import NO_LINE, Options, is_mark, mark
 from jumplabel.planning import plan
 from jumplabel.printing import printable
 from jumplabel.scope import Scope
@@ -45,17 +45,16 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
     line of the first instruction of a statement, on which what stands before it has to be.
     """
     without: dict[int, str] = {}
-    starts: dict[Place, int] = {}
+    starts: dict[int, int] | None = None
     while True:
         marked = mark(source, filename, options, without.items(), main, starts)
         sites: dict[Way, list[Site]] = {}
         code = _with_sites(compile(marked.tree, filename, "exec", dont_inherit=True), (), sites)
-        later = {place: line for place, line in _starts(code, sites) if place not in starts}
-        if later:
-            starts |= later
+        if starts is None and marked.longer:
+            starts = _starts(code, sites)
             continue
-        lines = {line: place[0] for place, line in starts.items()}
-        tests = {lines.get(line, line): "its bytecode has no room for a site" for line in _tests_left(code)}
+        later = {line: marked.longer[place] for place, line in (starts or {}).items()}
+        tests = {later.get(line, line): "its bytecode has no room for a site" for line in _tests_left(code)}
         if not tests:
             return Marked(code, sites, [(line, why) for line, why in marked.left], source_hash(source))
         if tests.keys() <= without.keys():
@@ -125,17 +124,17 @@ def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeT
     )
 
 
-def _starts(code: CodeType, sites: dict[Way, list[Site]]) -> Iterator[tuple[Place, int]]:
-    """Where what we have put before a statement is on another line than what comes then, and that line."""
+def _starts(code: CodeType, sites: dict[Way, list[Site]]) -> dict[int, int]:
+    """The lines of what comes behind that which is on no line of the source."""
+    starts: dict[int, int] = {}
     for way, one in codes(code):
-        pairs = [(unit, unit + 1 + on) for unit, _, on, _, name, _ in sites.get(way, ()) if name == ASSERTS]
-        pairs += loads_of_follow(one)
-        positions = list(one.co_positions()) if pairs else []
+        pairs = [(unit, unit + 1 + on) for unit, _, on, *_ in sites.get(way, ())] + loads_of_follow(one)
+        lines = [line for line, *_ in one.co_positions()] if pairs else []
         for unit, then in pairs:
-            line, _, column, _ = positions[unit]
-            first = positions[then][0]
-            if line is not None and first is not None and first != line:
-                yield (line, column), first
+            line, first = lines[unit], lines[then]
+            if line is not None and line >= NO_LINE and first is not None:
+                starts[line - NO_LINE] = first
+    return starts
 
 
 def _tests_left(code: CodeType) -> Iterator[int]:

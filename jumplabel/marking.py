@@ -10,7 +10,6 @@ import symtable
 import sys
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from types import MappingProxyType
 from typing import Any, NamedTuple
 
 from jumplabel.bindings import is_bound_once, names, set_through_globals
@@ -57,10 +56,6 @@ class Statement(NamedTuple):
         return cls(tuple(logger.split(".")), method, _level(level[0]) if level else None, kind == "closure")
 
 
-Place = tuple[int, int | None]
-"""Line and column; no column where the interpreter keeps none."""
-
-
 class Left(NamedTuple):
     """A statement that looked like one for a site, and why it is none."""
 
@@ -72,6 +67,12 @@ class Marked(NamedTuple):
     tree: ast.Module
     marks: int
     left: list[Left]
+    longer: list[int]
+    """The lines of statements that may have their first instruction on another one."""
+
+
+NO_LINE = 1 << 28
+"""Behind all lines of a source."""
 
 
 def is_mark(name: str) -> bool:
@@ -88,13 +89,14 @@ def mark(
     options: Options,
     without: Iterable[tuple[int, str]] = (),
     main: bool = False,
-    starts: Mapping[Place, int] = MappingProxyType({}),
+    starts: Mapping[int, int] | None = None,
 ) -> Marked:
     """The marked tree of a source. Raises what compile() does for it.
 
     without  (line, why) of statements that have to stay as they are
     main     it is a program, which says READY before it comes to its own `if __name__ == "__main__":`
-    starts   of assertions and functions whose first instruction is on another line than they are: that line
+    starts   by their places in `longer`, the lines of statements' first instructions. None: that is to be found out,
+             and what stands before such a statement is on a line of its own, which is no line of the source
     """
     tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
     with warnings.catch_warnings():
@@ -109,7 +111,7 @@ def mark(
         tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
     else:
         marker.visit(tree)
-    return Marked(tree, marker.marks, marker.left)
+    return Marked(tree, marker.marks, marker.left, marker.longer)
 
 
 class _Scope(NamedTuple):
@@ -125,11 +127,12 @@ class _Marker(ast.NodeTransformer):
         tree: ast.Module,
         top: symtable.SymbolTable,
         without: dict[int, str],
-        starts: Mapping[Place, int],
+        starts: Mapping[int, int] | None,
     ) -> None:
         self.options = options
         self.without = without
         self.starts = starts
+        self.longer: list[int] = []
         self.marks = 0
         self.left: list[Left] = []
         self.receivers = Receivers(tree)
@@ -155,9 +158,9 @@ class _Marker(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         tables = [table for table in self.tables.get((node.name, node.lineno), ()) if table.get_type() == "function"]
         self.follows.append(False)
+        start = self._start(node, node.body[0].lineno - 1)
         self._enter(node, _Scope(node, tables[0]) if len(tables) == 1 else None, is_function=True)
         if self.follows.pop():
-            start = self.starts.get(_place(node, self.starts), node.lineno)
             node.decorator_list.append(_following(node, start))
         return node
 
@@ -179,12 +182,12 @@ class _Marker(ast.NodeTransformer):
     # ---- statements ----
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST | list[ast.stmt]:
+        start = self._start(node, node.end_lineno or node.lineno)
         if not self.options.asserts or sys.flags.optimize or self._has_to_stay(node):
             return node
         marked = self._marked(node, ASSERTS)
-        line = self.starts.get(_place(node, self.starts))
-        if line is not None:
-            marked.lineno = marked.test.lineno = marked.test.end_lineno = line
+        if start != node.lineno:
+            marked.lineno = marked.end_lineno = marked.test.lineno = marked.test.end_lineno = start
             marked.col_offset = 0
         if self.declared[-1]:
             return marked
@@ -221,6 +224,14 @@ class _Marker(ast.NodeTransformer):
             return [test]
         self.marks += 1
         return [_name(self._used(found).mark, test), test]
+
+    def _start(self, node: ast.stmt, last: int) -> int:
+        """The line of its first instruction."""
+        if last <= node.lineno:
+            return node.lineno
+        self.longer.append(node.lineno)
+        place = len(self.longer) - 1
+        return NO_LINE + place if self.starts is None else self.starts.get(place, node.lineno)
 
     def _has_to_stay(self, node: ast.stmt | ast.expr) -> bool:
         if node.lineno not in self.without:
@@ -379,11 +390,6 @@ def _following(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> a
 
 def _constant(value: Any) -> ast.Constant:
     return ast.Constant(value)
-
-
-def _place(node: ast.stmt, known: Mapping[Place, int]) -> Place:
-    exact = node.lineno, node.col_offset
-    return exact if exact in known else (node.lineno, None)
 
 
 def _placed(node: ast.expr, where: ast.stmt | ast.expr) -> ast.expr:
