@@ -39,7 +39,7 @@ static PyObject *seen(PyObject *self, PyObject *const *args, Py_ssize_t n)
 
 typedef struct {
     FunctionLike function;
-    PyObject *at_end;
+    PyObject *at_end, *without_stack;
 } Unseen;
 
 bool unseen_is_ending(void)
@@ -53,17 +53,21 @@ bool unseen_is_ending(void)
 
 static PyObject *call(PyObject *self, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
-    PyObject *at_end = ((Unseen *)self)->at_end;
-    if (!unseen_is_ending())
-        return unseen_call(((FunctionLike *)self)->wrapped, args, nargsf, kwnames);
-    return at_end == Py_None ? Py_NewRef(Py_None) : PyObject_Vectorcall(at_end, args, nargsf, kwnames);
+    PyObject *at_end = ((Unseen *)self)->at_end, *without_stack = ((Unseen *)self)->without_stack;
+    if (unseen_is_ending())
+        return at_end == Py_None ? Py_NewRef(Py_None) : PyObject_Vectorcall(at_end, args, nargsf, kwnames);
+    PyObject *result = unseen_call(((FunctionLike *)self)->wrapped, args, nargsf, kwnames);
+    if (result || without_stack == Py_None || !PyErr_ExceptionMatches(PyExc_RecursionError))
+        return result;
+    PyErr_Clear();
+    return PyObject_Vectorcall(without_stack, args, nargsf, kwnames);
 }
 
 static PyObject *unseen_new(PyTypeObject *type, PyObject *args, PyObject *kwargs)
 {
-    static char *names[] = {"function", "at_end", NULL};
-    PyObject *function, *at_end = Py_None;
-    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|O:Unseen", names, &function, &at_end))
+    static char *names[] = {"function", "at_end", "without_stack", NULL};
+    PyObject *function, *at_end = Py_None, *without_stack = Py_None;
+    if (!PyArg_ParseTupleAndKeywords(args, kwargs, "O|OO:Unseen", names, &function, &at_end, &without_stack))
         return NULL;
     Unseen *self = (Unseen *)type->tp_alloc(type, 0);
     if (!self)
@@ -71,12 +75,14 @@ static PyObject *unseen_new(PyTypeObject *type, PyObject *args, PyObject *kwargs
     self->function.vectorcall = call;
     self->function.wrapped = Py_NewRef(function);
     self->at_end = Py_NewRef(at_end);
+    self->without_stack = Py_NewRef(without_stack);
     return (PyObject *)self;
 }
 
 static int unseen_traverse(PyObject *self, visitproc visit, void *arg)
 {
     Py_VISIT(((Unseen *)self)->at_end);
+    Py_VISIT(((Unseen *)self)->without_stack);
     return function_like_traverse(self, visit, arg);
 }
 
@@ -86,6 +92,7 @@ static void unseen_dealloc(PyObject *self)
     if (((FunctionLike *)self)->weakrefs)
         PyObject_ClearWeakRefs(self);
     Py_XDECREF(((Unseen *)self)->at_end);
+    Py_XDECREF(((Unseen *)self)->without_stack);
     function_like_free(self);
 }
 

@@ -14,10 +14,11 @@
 /*
  * Appends to the list at this address (a Python object's id()):
  *
- *     Unseen(function, at_end=None)
+ *     Unseen(function, at_end=None, without_stack=None)
  *
  * A callable. A call of it calls the function, unseen. In a class it binds to instances as a function does. While the
- * interpreter ends, which empties the library's modules, a call calls `at_end` instead; None: it does nothing.
+ * interpreter ends, which empties the library's modules, a call calls `at_end` instead; None: it does nothing. Where
+ * the function raises RecursionError it calls `without_stack`, which should be a function in C; None: it raises that.
  *
  *     seen(callable, *args)
  *

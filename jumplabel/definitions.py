@@ -6,6 +6,7 @@ no tracer, profiler or ``sys.monitoring`` tool hears of comparisons. ``filled`` 
 constants, when the code is about to run. So nothing is imported, and nothing is looked up, at that moment.
 """
 
+import sys
 from collections.abc import Mapping
 from dis import stack_effect
 from opcode import HAVE_ARGUMENT, opmap
@@ -21,8 +22,9 @@ READY: Constant = ("jumplabel: ready", frozenset())
 
 
 def _comparison() -> bytes:
-    code = compile("a < b", "", "eval")
-    made = next(one for one in read(code).instructions if one.name == "COMPARE_OP")
+    # Of operators only a comparison has the room that a call has on all versions. On 3.11 it counts as a call does.
+    code = compile("a < b" if sys.version_info >= (3, 12) else "a | b", "", "eval")
+    made = next(one for one in read(code).instructions if one.name in ("COMPARE_OP", "BINARY_OP"))
     return code.co_code[2 * made.start : 2 * made.end]
 
 

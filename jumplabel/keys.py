@@ -272,15 +272,26 @@ def key(name: str) -> StaticKey:
     return found
 
 
-@contextmanager
-def free_name(name: str) -> Iterator[str]:
-    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block."""
-    with _registry_lock:
-        free, n = name, 1
-        while isinstance(name, str) and free in _registry:
+class free_name:  # it is used as a function
+    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block.
+
+    It is no generator: what helps those calls builtins, which the program may have replaced.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = _registry_lock
+
+    def __enter__(self) -> str:
+        self._lock.__enter__()
+        free, n = self._name, 1
+        while isinstance(free, str) and free in _registry:
             n += 1
-            free = f"{name} ({n})"
-        yield free
+            free = f"{self._name} ({n})"
+        return free
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Starting:

@@ -140,13 +140,25 @@ def _check_method(what: str, method: str, level: Level) -> None:
 # ---- which key follows what ----
 
 
+class _KeyRef(ref[LogKey]):
+    """A key's, which knows where that was."""
+
+    __slots__ = ("address",)
+    address: int
+
+
+_left: deque["int | _KeyRef"] = deque()
+"""The addresses of keys that are gone, but are not forgotten yet."""
+
+
 class _Follows:
     """What a key follows. It keeps the engine's part of the key, not the key."""
 
     def __init__(self, key: LogKey, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
         self.address = address(key)
         self.engine_key = key._key
-        self.key = ref(key, Unseen(partial(_key_is_gone, self.address)))
+        self.key = _KeyRef(key, Unseen(partial(_key_is_gone, self.address), without_stack=_left.append))
+        self.key.address = self.address
         self.place = place  # the module; with no path, the logger
         self.path = path
         self.method = method
@@ -209,8 +221,6 @@ _bound: dict[int, _Follows] = {}
 """By the address of their keys."""
 _concerned: set[int] = set()
 """The id() of objects on whose attributes keys depend, or did. It only grows, while a key is bound."""
-_left: deque[int] = deque()
-"""The addresses of keys that are gone, but are not forgotten yet."""
 _untold: list[Callable[[], list[Toggle]]] = []
 """What was turned, and is told when we are through."""
 _depth = 0
@@ -291,7 +301,8 @@ def _key_is_gone(its_address: int, _: object, is_finalizing: Callable[[], bool] 
 
 def _forget_those_left() -> None:
     while _left:
-        _forget(_left.popleft())
+        one = _left.popleft()
+        _forget(one if isinstance(one, int) else one.address)
     if not _bound:
         name_watch.forget_classes()
         log_hooks.unhook()

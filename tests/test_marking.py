@@ -16,7 +16,7 @@ BEFORE = "import logging, log\nlogger = logging.getLogger(__name__)\nTRACE = 5\n
 def marked(body: str, **options: bool) -> tuple[list[str], list[Left]]:
     """The marks in the body of a function, in their order, and what is left."""
     source = f"{BEFORE}def function(x):\n{indent(dedent(body).strip(), '    ')}\n"
-    tree, n, left = mark(source.encode(), "shop.py", Options(**options))
+    tree, n, left, _ = mark(source.encode(), "shop.py", Options(**options))
     marks = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and is_mark(node.id)]
     assert len(marks) == n
     return [one.removeprefix("jumplabel: ") for one in marks], left
@@ -135,7 +135,7 @@ CLOSURES = [
 
 @pytest.mark.parametrize("source, is_one", CLOSURES)
 def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> None:
-    tree, n, left = mark(source.encode(), "shop.py", Options())
+    tree, n, left, _ = mark(source.encode(), "shop.py", Options())
     assert (n, len(left)) == ((1, 0) if is_one else (0, 1))
     if is_one:
         inner = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
