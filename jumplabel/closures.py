@@ -9,7 +9,7 @@ from weakref import ref
 from jumplabel._engine import lib
 from jumplabel.code_objects import OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel.keys import address
-from jumplabel.log_keys import LogKey, bind
+from jumplabel.log_keys import BusyError, LogKey, bind
 from jumplabel.marked_code import Site
 from jumplabel.marking import Statement
 from jumplabel.origins import origin, remember
@@ -93,6 +93,8 @@ def _follow(function: FunctionType) -> None:
     """
     try:
         _give_code(function)
+    except BusyError:
+        return  # the other thread may wait for a lock that the program holds here
     except Exception as error:
         if not is_ours(error):
             raise
@@ -107,8 +109,7 @@ def _give_code(function: FunctionType) -> None:
         return
     scope = Scope.of(function)
     keys = {mark: key for mark, statement in seen.statements.items() if (key := _key(statement, scope)) is not None}
-    # Who has the lock of logging may wait for a lock that is held here.
-    if not keys or not logging._lock.acquire(blocking=False):  # type: ignore[attr-defined]
+    if not keys:
         return
     try:
         made = seen.code_for(code, keys)
@@ -116,8 +117,6 @@ def _give_code(function: FunctionType) -> None:
         if not is_ours(error):
             raise
         return
-    finally:
-        logging._lock.release()  # type: ignore[attr-defined]
     seen.note(function, made)
     set_code(function, made)
 
@@ -136,7 +135,7 @@ def _key(statement: Statement, scope: Scope) -> LogKey | None:
             return None
     logger = scope.find((CLOSURE, *statement.logger))
     # An adapter is often made for one request, and not worth code of its own.
-    return LogKey.of(logger, statement.method, level) if issubclass(type(logger), logging.Logger) else None
+    return LogKey.of(logger, statement.method, level, wait=False) if issubclass(type(logger), logging.Logger) else None
 
 
 def _is_of_logging(level: tuple[str, ...], scope: Scope) -> bool:
@@ -158,7 +157,7 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
     ]
     make_branches(new, branches)
     keep(new, [*others.values(), *keys.values()])
-    bind(keys.values())
+    bind(keys.values(), wait=False)
     of = origin(code)
     if of:
         remember(new, *of)

@@ -72,11 +72,12 @@ class LogKey(FollowingKey):
         self._follows = _Follows(self, place, path, method, level)
 
     @classmethod
-    def of(cls, logger: logging.Logger, method: str, level: int | None = None) -> "LogKey":
+    def of(cls, logger: logging.Logger, method: str, level: int | None = None, wait: bool = True) -> "LogKey":
         """The key for a logger that has no name to be found by; one for all who ask for the same, while any keeps it.
 
         It is on until ``bind``. It does not keep the logger alive. Raises StaticKeyError for a method or level that is
-        none, and for what no weak reference can be made to.
+        none, and for what no weak reference can be made to; without ``wait``, BusyError while another thread has the
+        lock of ``logging``.
         """
         what = "LogKey.of"  # nothing is asked of the logger, whose class may be the program's
         _check_method(what, method, level)
@@ -88,7 +89,10 @@ class LogKey(FollowingKey):
             kind = looks.name_of(type(logger))
             raise StaticKeyError(f"{what}: this {kind} is no logger that can be followed") from error
 
+        taken = []
+
         def shared(made: LogKey | None) -> LogKey | None:
+            taken.append(True)
             key = _shared.get((id(logger), method, level))
             if key is None or key._follows.place() is not logger:
                 key = made
@@ -96,14 +100,17 @@ class LogKey(FollowingKey):
                     _shared[id(logger), method, level] = made
             return key
 
-        key = _exclusively(shared, None)
+        key = _exclusively(shared, None, wait=wait)
+        if key is None and not taken:
+            raise BusyError
         if key is None:  # made without the lock: to name it takes another one, whose owner may just want to log
             made = cls.__new__(cls)
             of_level = "" if level is None else f":{level}"
             name = printable(looks.text(looks.attributes(logger).get("name")))
             made._make(f"logging.({name}).{method}{of_level}", place, (), method, level)
-            key = _exclusively(shared, made)
-        assert key is not None
+            key = _exclusively(shared, made, wait=wait)
+        if key is None:
+            raise BusyError
         return key
 
     def _refuse(self) -> NoReturn:
@@ -118,6 +125,10 @@ class LogKey(FollowingKey):
 
     def override(self, enabled: bool) -> NoReturn:
         self._refuse()
+
+
+class BusyError(Exception):
+    """Another thread has the lock of ``logging``."""
 
 
 _shared: WeakValueDictionary[tuple[int, str, Level], LogKey] = WeakValueDictionary()
@@ -319,24 +330,27 @@ def _forget(its_address: int) -> None:
 # ---- to turn them ----
 
 
-def bind(keys: Iterable[LogKey]) -> None:
+def bind(keys: Iterable[LogKey], wait: bool = True) -> None:
     """Have the keys follow their loggers from now on, and turn them as those are now, in one transaction.
 
     A key whose logger is not found stays on, and so does one of what is no logger that we know, until the name stands
     for another one. It is fine to bind keys again. Takes effect at once, within a ``batch()`` too. From any thread.
 
     Raises PatchError where the sites cannot be rewritten; the keys are bound then, and the next change makes up for it.
+    Without ``wait``, BusyError, with nothing bound, while another thread has the lock of ``logging``.
     """
     found = _follows_of("bind", keys)
 
-    def work() -> None:
+    def work() -> bool:
         for follows in found:
             _bound[follows.address] = follows
             name_watch.everything[follows.address] = follows.engine_key
             name_watch.touched.add(follows.address)
         _bring_up_to_date([])
+        return True
 
-    _exclusively(work)
+    if not _exclusively(work, wait=wait):
+        raise BusyError
 
 
 def unbind(keys: Iterable[LogKey]) -> None:

@@ -48,12 +48,9 @@ class Receivers:
 
 
 def _is_named_logger(name: str) -> bool:
-    words = re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower().split("_")
+    words = re.sub(r"(?<=[a-z])(?=[A-Z])|[0-9]+", "_", name).lower().split("_")
     return any(
-        word.rstrip("0123456789") in _WORDS
-        or word.endswith("logger")
-        or (word.endswith("log") and word not in _NOT_LOGS)
-        for word in words
+        word in _WORDS or word.endswith("logger") or (word.endswith("log") and word not in _NOT_LOGS) for word in words
     )
 
 
