@@ -377,15 +377,11 @@ def _following(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> a
     """The decorator FOLLOW, on a line.
 
     The line of a function's first decorator is the function's, and has to stay. So it is a string with nothing but the
-    constant in it, which takes no instruction. Under other decorators it has no line: the compiler gives it the one of
-    what comes before it.
+    constant in it, which takes no instruction.
     """
     constant = _placed(_constant(FOLLOW), function)
     constant.lineno = constant.end_lineno = line
-    string = _placed(ast.JoinedStr([constant]), function)
-    if function.decorator_list:
-        string.lineno = string.end_lineno = string.col_offset = string.end_col_offset = -1
-    return string
+    return _placed(ast.JoinedStr([constant]), function)
 
 
 def _constant(value: Any) -> ast.Constant:

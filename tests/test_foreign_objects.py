@@ -241,6 +241,9 @@ def test_looks_give_what_is_there() -> None:
     assert looks.module_of(test_looks_give_what_is_there) == __name__
     assert looks.attribute(C, "x") == (1, [C]) and looks.attribute(C, "y")[0] is looks.NOT_FOUND
     assert looks.attribute(C, "__doc__")[0] is looks.NOT_FOUND and looks.attribute(7, "real")[0] is looks.NOT_FOUND
+    Hostile = type("Hostile", (type,), {"__getattribute__": asked})
+    C.z = hostile = Hostile("H", (), {})()  # type: ignore[attr-defined]
+    assert looks.attribute(C, "z") == (hostile, [C])
     assert looks.first_is(bool, "real", int) and not looks.first_is(bool, "nothing", int)
 
 

@@ -127,10 +127,20 @@ def test_the_programs_own_way_to_set_is_taken_once(shop: ModuleType) -> None:
             seen.append(name)
             super().__setattr__(name, value)
 
-    shop.__class__ = Noting
-    shop.logger = logging.getLogger("loud.shop")
-    del shop.logger
-    assert seen == ["logger"]
+    class Mixin(ModuleType):
+        def __setattr__(self, name: str, value: object) -> None:
+            seen.append(f"mixed in: {name}")
+            super().__setattr__(name, value)
+
+    class Mixed(Noting, Mixin):
+        pass
+
+    for kind, names in ((Noting, ["logger"]), (Mixed, ["logger", "mixed in: logger"])):
+        shop.__class__ = kind
+        seen.clear()
+        shop.logger = logging.getLogger("loud.shop")
+        del shop.logger
+        assert seen == names
 
 
 GLOBALS = [

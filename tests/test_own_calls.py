@@ -423,6 +423,8 @@ def test_a_finalizer_at_the_end_makes_closures_and_sets_levels(tmp_path: Path, w
     (tmp_path / "late.py").write_text(f"""\
 import logging, {where if where != "late" else "sys"}
 logger = logging.getLogger("late")
+def work():
+    logger.debug("its key is bound, so changes of loggers are heard of")
 class Pool:
     def __del__(self, logger=logger, print=print):
         log = logger
@@ -432,13 +434,14 @@ class Pool:
         print([each(i) for i in range(2)], flush=True)
         logger.level = 10
         logger.disabled = False
+        logger.manager.root._cache[7] = True
         logger.manager.root._cache.clear()
-        print(logger.level, flush=True)
+        print(logger.level, logger.manager.root._cache, flush=True)
 {where + "." if where != "late" else ""}kept = Pool()
 """)
     program = "import sys, jumplabel; {}import late"
     plain = run(tmp_path, program.format(""))
-    assert plain == "[0, 1]\n10\n"
+    assert plain == "[0, 1]\n10 {}\n"
     assert run(tmp_path, program.format("jumplabel.install('late'); ")) == plain
 
 
