@@ -107,9 +107,10 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
         yield from functions_in(looks.space(base)["__func__"].__get__(target), above)
     elif issubclass(kind, cached_property | partialmethod):
         yield from functions_in(looks.attributes(target).get("func"), above)
+    elif kind is FunctionType:
+        yield target
+        yield from functions_in(getattr(target, "__wrapped__", None), above)  # a look at its dict would make one
     else:
-        if kind is FunctionType:
-            yield target
         yield from functions_in(looks.attributes(target).get("__wrapped__"), above)
 
 

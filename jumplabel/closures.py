@@ -7,7 +7,7 @@ from typing import Any
 from weakref import ref
 
 from jumplabel._engine import lib
-from jumplabel.code_objects import OfCode, branches_of, keep, kept, make_branches, set_code
+from jumplabel.code_objects import CodeRef, OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel.keys import address
 from jumplabel.log_keys import BusyError, LogKey, bind
 from jumplabel.marked_code import Site
@@ -47,7 +47,7 @@ class _Seen:
         self.is_by_variables = all(len(statement.logger) == 1 for statement in self.statements.values())
         """Whether their values say all of it: not what is an attribute."""
         self.made: list[tuple[Any, ...]] = []
-        self.gone: ref[CodeType] | None = None
+        self.gone: CodeRef | None = None
 
     def code_for(self, code: CodeType, keys: dict[str, LogKey]) -> CodeType:
         """Functions with the same loggers share their code."""
@@ -76,14 +76,14 @@ class _Seen:
 
 
 _seen: OfCode[_Seen] = OfCode()
+_gone = Unseen(lambda gone: _codes.pop(gone.number, None))
 
 
 def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
     """Where new functions with this code, which has sites for closures, find what to follow."""
-    number = id(code)
     _seen[code] = seen = _Seen(code, sites, module)
-    _codes[number] = seen.variables, seen.globals, seen.made
-    seen.gone = ref(code, Unseen(lambda _: _codes.pop(number, None)))
+    _codes[id(code)] = seen.variables, seen.globals, seen.made
+    seen.gone = CodeRef(code, _gone)
 
 
 def _follow(function: FunctionType) -> None:
