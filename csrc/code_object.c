@@ -282,23 +282,28 @@ static void settle(void)
 
 /* ---- the function's version ---- */
 
+int function_set_code(PyObject *function, PyObject *code)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    bool as_made = f->func_version == ((PyCodeObject *)f->func_code)->co_version;
+#endif
+    if (code_watch_set(function, code))
+        return -1;
+#if PY_VERSION_HEX >= 0x030d0000
+    if (as_made)
+        f->func_version = ((PyCodeObject *)code)->co_version;
+#endif
+    return 0;
+}
+
 static PyObject *set_code(PyObject *self, PyObject *args)
 {
     (void)self;
     PyObject *function, *code;
     if (!PyArg_ParseTuple(args, "O!O!", &PyFunction_Type, &function, &PyCode_Type, &code))
         return NULL;
-#if PY_VERSION_HEX >= 0x030d0000
-    PyFunctionObject *f = (PyFunctionObject *)function;
-    bool as_made = f->func_version == ((PyCodeObject *)f->func_code)->co_version;
-#endif
-    if (code_watch_set(function, code))
-        return NULL;
-#if PY_VERSION_HEX >= 0x030d0000
-    if (as_made)
-        f->func_version = ((PyCodeObject *)code)->co_version;
-#endif
-    return Py_NewRef(Py_None);
+    return function_set_code(function, code) ? NULL : Py_NewRef(Py_None);
 }
 
 /* ---- to Python ---- */

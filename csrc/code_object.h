@@ -39,4 +39,7 @@ int code_object_start(uintptr_t list, bool jit);
 /* Whether a code object has sites. No error is set. */
 bool code_has_sites(PyObject *code);
 
+/* As set_code(): 0; -1 with an exception set, and the function as it was. */
+int function_set_code(PyObject *function, PyObject *code);
+
 #endif

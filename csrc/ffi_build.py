@@ -14,11 +14,13 @@ HEADERS = (
     "code_watch",
     "dict_watch",
     "empty",
+    "follow",
     "jump_label",
     "key_toggle",
     "site_watch",
     "storm",
     "toggle_loop",
+    "unseen",
 )
 
 ffi = FFI()
@@ -106,6 +108,9 @@ ffi.cdef("""
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);
     int empty_types(uintptr_t list);
+    int unseen_types(uintptr_t list);
+    int unseen_is_shown;
+    int follow_type(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
     int code_watch_start(uintptr_t list);

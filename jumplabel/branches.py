@@ -10,7 +10,7 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
-from jumplabel import replaced_code
+from jumplabel import looks, replaced_code
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
@@ -112,7 +112,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
 
 def _is_of(function: FunctionType, module: str | None) -> bool:
     """Whether its code is the user's own: a class has functions from elsewhere, and so has a decorated function."""
-    return module in (None, function.__globals__.get("__name__"))
+    return module in (None, looks.text(dict.get(function.__globals__, "__name__")))
 
 
 # A process may be forked by one thread while another is between its store and what it has to tell the interpreter.

@@ -1,13 +1,15 @@
 """The engine's functions on code objects, described in csrc/code_object.h, and what lives as long as one."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from types import CodeType
 from typing import Any, Generic, TypeVar
 from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.keys import StaticKey
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.unseen import Unseen
 
 T = TypeVar("T")
 
@@ -25,15 +27,30 @@ def _start() -> tuple[list[Any], bool]:
 """TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
 
 
+class CodeRef(ref[CodeType]):
+    """A reference that knows the id() of its code object. They share their callback: there are many."""
+
+    __slots__ = ("number",)
+    number: int
+
+    def __new__(cls, code: CodeType, gone: Callable[["CodeRef"], object]) -> "CodeRef":
+        made = super().__new__(cls, code, gone)
+        made.number = id(code)
+        return made
+
+    def __init__(self, code: CodeType, gone: Callable[["CodeRef"], object]) -> None:
+        super().__init__(code, gone)  # type: ignore[call-arg]
+
+
 class OfCode(Generic[T]):
     """What is known of code objects, as long as they live. By id: by value, equal functions of two files are one."""
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[ref[CodeType], T]] = {}
+        self._found: dict[int, tuple[CodeRef, T]] = {}
+        self._gone = Unseen(lambda gone: self._found.pop(gone.number, None))
 
     def __setitem__(self, code: CodeType, known: T) -> None:
-        number = id(code)
-        self._found[number] = ref(code, lambda _: self._found.pop(number, None)), known
+        self._found[id(code)] = CodeRef(code, self._gone), known
 
     def get(self, code: CodeType) -> T | None:
         of, known = self._found.get(id(code), (None, None))

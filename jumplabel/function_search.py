@@ -18,8 +18,8 @@ from types import (
 )
 from typing import Any
 
+from jumplabel import looks
 from jumplabel.snapshots import Snapshot
-from jumplabel.type_getters import MISSING, dict_of, in_mro, instance_dict, module_of_class, name_of, qualname_of
 
 _GETTERS = (GetSetDescriptorType, MemberDescriptorType)
 
@@ -50,7 +50,7 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
         return
     above = (*above, target)
     if issubclass(kind, type):
-        for name, value in list(dict_of(target).items()):
+        for name, value in list(looks.space(target).items()):
             if not issubclass(type(value), type) or _is_defined_in(target, value):
                 yield from functions_in(value, above)
                 yield from _hidden(target, name, value)
@@ -69,7 +69,7 @@ def module_of(target: Any) -> Any:
     for _ in range(_MANY):  # wrappers may wrap each other
         kind = type(target)
         if issubclass(kind, type):
-            return module_of_class(target)
+            return looks.module_of(target) or None
         if kind is FunctionType:
             return target.__module__
         held = [one for one in _held(target, kind) if one is not None]
@@ -80,8 +80,8 @@ def module_of(target: Any) -> Any:
 
 
 def _is_defined_in(outer: type, inner: type) -> bool:
-    name = f"{qualname_of(outer)}.{name_of(inner)}"
-    return bool(module_of_class(inner) == module_of_class(outer) and qualname_of(inner) == name)
+    name = f"{looks.qualname_of(outer)}.{looks.name_of(inner)}"
+    return looks.module_of(inner) == looks.module_of(outer) and looks.qualname_of(inner) == name
 
 
 _DEEP = 4
@@ -94,7 +94,7 @@ def _hidden(owner: type, name: str, value: Any) -> Iterator[FunctionType]:
 
     It is known by its module and its full name. The collector knows what refers to what, and asks no object.
     """
-    module, qualname = module_of_class(owner), f"{qualname_of(owner)}.{name}"
+    module, qualname = looks.module_of(owner), f"{looks.qualname_of(owner)}.{name}"
 
     def is_the_method(one: Any) -> bool:
         return type(one) is FunctionType and one.__module__ == module and one.__qualname__ == qualname
@@ -115,7 +115,7 @@ def _may_wrap(one: Any) -> bool:
         return len(one) <= _MANY
     if issubclass(kind, type | ModuleType | Snapshot):
         return False
-    return kind is CellType or callable(one) or in_mro(kind, "__get__") is not MISSING
+    return kind is CellType or callable(one) or looks.first(kind, "__get__") is not looks.NOT_FOUND
 
 
 def _parts(one: Any) -> list[Any]:
@@ -142,13 +142,13 @@ def _held(target: Any, kind: type) -> list[Any]:
             return [getter.__get__(target) for getter in getters]
     for base, name in _NAMED:
         if issubclass(kind, base):
-            return [instance_dict(target, kind).get(name)]
-    if in_mro(kind, _LAZY) is not MISSING:
+            return [looks.attributes(target).get(name)]
+    if looks.first(kind, _LAZY) is not looks.NOT_FOUND:
         return []
-    getter = in_mro(kind, "__wrapped__")
+    getter = looks.first(kind, "__wrapped__")
     if type(getter) in _GETTERS:  # wrapt's proxies in C, or a slot
         try:
             return [getter.__get__(target)]
         except Exception:  # there is nothing in it yet: AttributeError, or what the type makes of it
             return []
-    return [instance_dict(target, kind).get("__wrapped__")]
+    return [looks.attributes(target).get("__wrapped__")]

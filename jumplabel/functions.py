@@ -10,6 +10,7 @@ from typing import Any, cast
 from jumplabel._engine import lib
 from jumplabel.call_sites import CallSite, StaticCallable
 from jumplabel.errors import DecorationError
+from jumplabel.printing import printable
 from jumplabel.published import published
 
 _Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.empty_types)
@@ -131,8 +132,3 @@ def full_name(function: Any) -> str:
 def owner(function: Any) -> str:
     code = getattr(inspect.unwrap(function), "__code__", None)
     return printable(f"{full_name(function)}:{code.co_firstlineno}" if code else full_name(function))
-
-
-def printable(owner: str) -> str:
-    """Names may be any strings; the engine keeps a C string in UTF-8."""
-    return owner.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -14,14 +14,17 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from jumplabel.asserts_off import take_off
+from jumplabel.closures import follow
+from jumplabel.definitions import FOLLOW, READY, filled
 from jumplabel.instrumented import Owner, Record, add, functions_of, records, restore
 from jumplabel.marked_code import Marked, compile_or_leave
 from jumplabel.name_watch import HEARS_ALL
 from jumplabel.options import Asserts, Options, checked
 from jumplabel.patterns import OURS, Patterns
 from jumplabel.planning import KNOWN
+from jumplabel.unseen import Unseen
 
-FORMAT = 1
+FORMAT = 2
 """Of the cache, and of marks: one more whenever marked code is made in another way."""
 
 
@@ -117,7 +120,7 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
     hook = next((hook for hook in hooks if name in hook.patterns), None)
     if hook is None or not KNOWN:
         return compile(source, filename, "exec", dont_inherit=True)
-    marked = compile_or_leave(source, filename, hook.options, main=True)
+    marked = _live(compile_or_leave(source, filename, hook.options, main=True))
     global _main
     _main = hook.begin(module, filename, marked)
     _main.ready([])
@@ -127,11 +130,21 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
 _main: Record | None = None
 
 
-def main_is_ready() -> None:
-    """Called by the program: its functions are there."""
+def _main_is_ready(ready: object, nothing: object) -> None:
+    """Its functions are there."""
     module = _main.module() if _main else None
     if _main and module:
         _main.ready(functions_of(module))
+
+
+class _Ready:
+    """What stands for READY in the code of a program, which compares it with nothing."""
+
+    __lt__ = Unseen(_main_is_ready)
+
+
+def _live(marked: Marked) -> Marked:
+    return marked._replace(code=filled(marked.code, {FOLLOW: follow, READY: _Ready()}))
 
 
 class _Loader(SourceFileLoader):
@@ -143,6 +156,7 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         marked = self._marked() if self.hook.is_installed else None
+        marked = _live(marked) if marked else None
         self.record = self.hook.begin(module, self.path, marked)
         code = marked.code if marked else self.get_code(self.name)
         _call_with_frames_removed(exec, code, module.__dict__)

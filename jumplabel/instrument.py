@@ -7,6 +7,7 @@ from types import CodeType, FunctionType, ModuleType
 from jumplabel.asserts_off import take_off
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
+from jumplabel.definitions import FOLLOW, filled
 from jumplabel.errors import InstrumentError
 from jumplabel.instrumented import Owner, Record, add, all_functions
 from jumplabel.marked_code import Marked, codes, compile_or_leave, within
@@ -104,7 +105,8 @@ class _Prepared:
         self.marked: Marked | None = None
         self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
         if KNOWN and (options.logging or options.asserts):
-            self.marked = compile_or_leave(source, path, options)
+            marked = compile_or_leave(source, path, options)
+            self.marked = marked._replace(code=filled(marked.code, {FOLLOW: follow}))
         self.record = Record(owner, module, path, self.marked, options)
 
     def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
@@ -122,7 +124,7 @@ class _Prepared:
                     done.left.append((f"{name}.{function.__qualname__}", "its code is not what its source says"))
             elif way in with_sites:
                 set_code(function, new[way])
-                follow(function)
+                _ = follow < function
         self.record.ready(functions)
         done.functions += sum(bool(origin(function.__code__)) for function in functions)
 

@@ -11,7 +11,7 @@ from types import CodeType, FunctionType, ModuleType
 from typing import NamedTuple, Self
 from weakref import WeakSet, ref
 
-from jumplabel import asserts_off, closures
+from jumplabel import asserts_off, closures, looks
 from jumplabel._engine import lib
 from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
@@ -23,7 +23,9 @@ from jumplabel.marked_code import Marked, Way, attach, codes, within
 from jumplabel.marking import ASSERTS, Statement, is_of_a_closure
 from jumplabel.options import Options
 from jumplabel.origins import origin, remember, remember_copy
+from jumplabel.printing import printable
 from jumplabel.scope import Scope
+from jumplabel.unseen import Unseen
 
 
 class Instrumented(NamedTuple):
@@ -64,9 +66,9 @@ class Record:
     def __init__(self, owner: Owner, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
         self.owner = owner
         self.number = next(_numbers)
-        self.name = module.__name__
+        self.name = looks.name_of(module)
         number = id(module)
-        self.module = ref(module, lambda _: _by_module.pop(number, None))
+        self.module = ref(module, Unseen(lambda _: _by_module.pop(number, None)))
         self.path = path
         self.digest = marked.digest if marked else b""
         self.options = options
@@ -116,14 +118,14 @@ class Record:
     def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
         level = statement.level
         shown = "" if level is None else f":{level if isinstance(level, int) else '.'.join(level)}"
-        name = f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}"
+        name = printable(f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}")
         made = LogKey(name, module, statement.logger, statement.method, level)
         self.log_keys.add(made)
         return made
 
     def _assertions(self) -> StaticKey:
         """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
-        name = f"asserts.{self.name}"
+        name = printable(f"asserts.{self.name}")
         while True:
             for find in key, self._new_assertions:
                 try:
@@ -180,12 +182,12 @@ _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT, Include/object.h
 
 def functions_of(module: ModuleType) -> Iterator[FunctionType]:
     """What its names lead to, if its own code."""
-    variables = vars(module)
+    variables, name = looks.variables(module), looks.name_of(module)
     for value in list(variables.values()):
         if issubclass(type(value), type):
-            has_some = value.__module__ == module.__name__
+            has_some = looks.module_of(value) == name
         else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
-            has_some = not type(value).__flags__ & _MANAGED_DICT
+            has_some = not looks.flags(type(value)) & _MANAGED_DICT
         if has_some:
             yield from (one for one in functions_in(value) if one.__globals__ is variables)
 

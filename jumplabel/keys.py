@@ -18,6 +18,7 @@ from weakref import WeakValueDictionary, finalize
 from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.patterns import Patterns
 from jumplabel.published import published
 from jumplabel.table import JumpEntry, read_entries
@@ -230,6 +231,8 @@ def _nanoseconds(name: str, deferred: float) -> int:
     )
 
 
+finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
+
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
 _registry_lock = threading.RLock()
 
@@ -269,15 +272,26 @@ def key(name: str) -> StaticKey:
     return found
 
 
-@contextmanager
-def free_name(name: str) -> Iterator[str]:
-    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block."""
-    with _registry_lock:
-        free, n = name, 1
-        while isinstance(name, str) and free in _registry:
+class free_name:  # it is used as a function
+    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block.
+
+    It is no generator: what helps those calls builtins, which the program may have replaced.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = _registry_lock
+
+    def __enter__(self) -> str:
+        self._lock.__enter__()
+        free, n = self._name, 1
+        while isinstance(free, str) and free in _registry:
             n += 1
-            free = f"{name} ({n})"
-        yield free
+            free = f"{self._name} ({n})"
+        return free
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Starting:

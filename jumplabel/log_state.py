@@ -9,7 +9,9 @@ import logging
 from collections.abc import Callable
 from typing import Any
 
-from jumplabel import log_hooks
+from jumplabel import log_hooks, looks
+from jumplabel.looks import first_is, mro
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
     **{"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR"},
@@ -85,11 +87,11 @@ class Look:
         self._changed = changed
         self._instead = attributes
         self._managers: dict[int, Any] = {}
-        self._kinds: dict[tuple[type, type], bool] = {}
+        self._kinds: dict[tuple[int, type], bool] = {}
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
-        self.kinds: set[type] = set()
-        """The classes that had a say."""
+        self.kinds: dict[int, type] = {}
+        """The classes that had a say, by id()."""
 
     def may_act(self, found: object, method: str, level: int | None, module_name: str | None) -> Answer:
         """Whether a method of an object may, with a level where that is an argument; and whose attributes decide that.
@@ -115,8 +117,7 @@ class Look:
         self._concerned.add(id(thing))
         if self._instead is not None and thing is self._changed:
             return self._instead
-        found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
-        return found if type(found) is dict else {}
+        return looks.attributes(thing)
 
     def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
@@ -151,7 +152,7 @@ class Look:
         kind = vars(logging.Manager)
         if type(manager) is not logging.Manager or kind.get("disable") is not _DISABLE or not _CLEAR_CACHE:
             return False
-        self.kinds.add(logging.Manager)
+        self.note_kinds(logging.Manager)
         hooked = log_hooks.hook(logging.Manager)
         own = self.attributes(manager)
         root = own.get("root")
@@ -210,32 +211,30 @@ class Look:
         """Whether the class leaves to the base what decides, with nothing between us and its objects' attributes."""
         if not issubclass(kind, base):
             return False
-        known = self._kinds.get((kind, base))
+        known = self._kinds.get((id(kind), base))
         if known is None:
-            self.kinds.update(one for one in kind.__mro__ if one is not object)
-            first = {}
-            for one in reversed(kind.__mro__):
-                first.update(dict.fromkeys(vars(one), one))
+            self.note_kinds(*[one for one in mro(kind) if one is not object])
+            of: dict[str, type] = {}
+            for one in reversed(mro(kind)):
+                of.update(dict.fromkeys(looks.space(one), one))
             known = (
-                all(function and first[name] is base and vars(base)[name] is function for name, function in own.items())
-                and all(first.get(name, object) is object for name in (*attributes, "__getattribute__"))
-                and not any(name in first for name in ("__bool__", "__len__"))
+                all(function and of[name] is base and vars(base)[name] is function for name, function in own.items())
+                and all(of.get(name, object) is object for name in (*attributes, "__getattribute__"))
+                and not any(name in of for name in ("__bool__", "__len__"))
                 and _usual_dict(kind)
                 and log_hooks.hook(base)
                 and all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__"))
             )
-            self._kinds[kind, base] = known
+            self._kinds[id(kind), base] = known
         return known
 
-
-def first_is(kind: type, name: str, base: type) -> bool:
-    """Whether it is the base that the class has this attribute from."""
-    return next(one for one in kind.__mro__ if name in vars(one)) is base
+    def note_kinds(self, *kinds: type) -> None:
+        self.kinds.update((id(kind), kind) for kind in kinds)
 
 
 def _usual_dict(kind: type) -> bool:
     """Every class in which it is not a property of its own has it from the interpreter."""
-    found = [vars(one)["__dict__"] for one in kind.__mro__ if "__dict__" in vars(one)]
+    found = [space["__dict__"] for space in map(looks.space, mro(kind)) if "__dict__" in space]
     return all(type(one) is _GETSET for one in found)
 
 

@@ -11,12 +11,13 @@ from types import CodeType
 from typing import NamedTuple
 
 from jumplabel.code_objects import keep, make_branches
+from jumplabel.definitions import compared, loads_of_follow
 from jumplabel.errors import DecorationError
-from jumplabel.functions import printable
 from jumplabel.keys import StaticKey, address
-from jumplabel.marking import is_mark, mark
+from jumplabel.marking import NO_LINE, is_mark, mark
 from jumplabel.options import Options
 from jumplabel.planning import plan
+from jumplabel.printing import printable
 from jumplabel.scope import Scope
 
 Way = tuple[int, ...]
@@ -41,14 +42,20 @@ class Marked(NamedTuple):
 def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
     """The code, without a site where there is nothing to mark. Raises what compile() raises.
 
-    A test that cannot be made a site is found out by trying. Its statement then stays as it is in the source.
+    A test that cannot be made a site is found out by trying. Its statement then stays as it is in the source. So is the
+    line of the first instruction of a statement, on which what stands before it has to be.
     """
     without: dict[int, str] = {}
+    starts: dict[int, int] | None = None
     while True:
-        marked = mark(source, filename, options, without.items(), main)
+        marked = mark(source, filename, options, without.items(), main, starts)
         sites: dict[Way, list[Site]] = {}
         code = _with_sites(compile(marked.tree, filename, "exec", dont_inherit=True), (), sites)
-        tests = {line: "its bytecode has no room for a site" for line in _tests_left(code)}
+        if starts is None and marked.longer:
+            starts = _starts(code, sites)
+            continue
+        later = {line: marked.longer[place] for place, line in (starts or {}).items()}
+        tests = {later.get(line, line): "its bytecode has no room for a site" for line in _tests_left(code)}
         if not tests:
             return Marked(code, sites, [(line, why) for line, why in marked.left], source_hash(source))
         if tests.keys() <= without.keys():
@@ -104,17 +111,31 @@ _SOME_KEY._key = None
 def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeType:
     """The code, and all within it, with a site for each test of a mark, as when on."""
     within = {id(inner): _with_sites(inner, (*way, i), sites) for i, inner in enumerate(_codes_in(code))}
+    as_compiled, code = code, compared(code)
     marks = dict.fromkeys(filter(is_mark, code.co_names), _SOME_KEY)
     alone = code.replace(co_consts=tuple(None if id(one) in within else one for one in code.co_consts))
     made, _ = plan(alone, Scope(marks, {}, {}), strict=False) if marks else (None, {})
     if made:
         sites[way] = [(*site, path[1], line or code.co_firstlineno) for site, path, line in made.sites]
-    if all(one is within.get(id(one), one) for one in code.co_consts) and not made:
+    if all(one is within.get(id(one), one) for one in code.co_consts) and not made and code is as_compiled:
         return code
     return code.replace(
         co_code=made.turned(lambda _: True) if made else code.co_code,
         co_consts=tuple(within.get(id(one), one) for one in code.co_consts),
     )
+
+
+def _starts(code: CodeType, sites: dict[Way, list[Site]]) -> dict[int, int]:
+    """The lines of what comes behind that which is on no line of the source."""
+    starts: dict[int, int] = {}
+    for way, one in codes(code):
+        pairs = [(unit, unit + 1 + on) for unit, _, on, *_ in sites.get(way, ())] + loads_of_follow(one)
+        lines = [line for line, *_ in one.co_positions()] if pairs else []
+        for unit, then in pairs:
+            line, first = lines[unit], lines[then]
+            if line is not None and line >= NO_LINE and first is not None:
+                starts[line - NO_LINE] = first
+    return starts
 
 
 def _tests_left(code: CodeType) -> Iterator[int]:

@@ -12,8 +12,9 @@ from weakref import finalize
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import DecorationError, PatchError
-from jumplabel.functions import printable
 from jumplabel.keys import StaticKey
+from jumplabel.looks import text
+from jumplabel.printing import printable
 from jumplabel.table import info
 
 
@@ -142,7 +143,7 @@ def _let_go(branch: NativeBranch) -> None:
 
 
 def _owner(caller: FrameType) -> str:
-    name, function = caller.f_globals.get("__name__", "?"), caller.f_code.co_qualname
+    name, function = text(dict.get(caller.f_globals, "__name__")) or "?", caller.f_code.co_qualname
     return printable(f"{name}:{caller.f_lineno}" if function == "<module>" else f"{name}.{function}:{caller.f_lineno}")
 
 

@@ -13,9 +13,10 @@ from jumplabel.hints import HINTS
 from jumplabel.kept_values import Pushed, lead_of
 from jumplabel.keys import address, keys
 from jumplabel.log_keys import LogKey
+from jumplabel.looks import NOT_FOUND
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read, shown
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
-from jumplabel.scope import NOT_FOUND, Scope, is_key
+from jumplabel.scope import Scope, is_key
 from jumplabel.strict import asks_of_keys, doubt
 
 KNOWN = (3, 11) <= sys.version_info < (3, 16) and code_objects.TOLD

@@ -21,6 +21,7 @@ from types import CodeType
 from typing import NamedTuple
 
 from jumplabel.kept_values import Pushed, lead_of
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.reading import Path, Reading, Test
 
 MOST = 255  # units that a site can jump

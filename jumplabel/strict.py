@@ -18,11 +18,12 @@ from types import (
 )
 from typing import Any
 
+from jumplabel import looks
 from jumplabel.hints import HINTS
 from jumplabel.key_arrays import StaticKeyArray
+from jumplabel.looks import NOT_FOUND
 from jumplabel.reading import GLOBAL, LOCAL, Path, Reading, Test, is_item, shown
-from jumplabel.scope import NOT_FOUND, Scope, is_key
-from jumplabel.type_getters import MISSING, dict_of, in_mro, mro_of, name_of
+from jumplabel.scope import Scope, is_key
 
 _STATE = {"enabled", "count"}
 """What a key tells of its state."""
@@ -91,7 +92,7 @@ def doubt(path: Path, scope: Scope) -> str:
         return f"{_NOT_FOUND}: the module has no {attribute} yet; make the key before the function is decorated"
     if issubclass(kind, type):
         return f"{_NOT_FOUND}: code of the class decides what {name} is; {_NAME_THE_KEY}"
-    of = f"{shown(path[:known])} is an object of {name_of(kind)}, which is asked whenever the test runs"
+    of = f"{shown(path[:known])} is an object of {looks.name_of(kind)}, which is asked whenever the test runs"
     return f"{_NOT_FOUND}: {of}; {_NAME_THE_KEY}"
 
 
@@ -106,7 +107,7 @@ def _doubt_of_item(path: Path, scope: Scope) -> str:
     return ""
 
 
-_PLAIN = [in_mro(kind, "__getattribute__") for kind in (object, tuple, SimpleNamespace)]
+_PLAIN = [looks.first(kind, "__getattribute__") for kind in (object, tuple, SimpleNamespace)]
 """What finds attributes in the usual way."""
 
 _STORED = (MemberDescriptorType, type(vars(Test)["path"]))
@@ -120,13 +121,13 @@ def _may_have_a_key(holder: Any, kind: type, name: str) -> bool:
     """Whether an object's attribute is a key now, or code decides what it is."""
     if issubclass(kind, type | ModuleType):
         return True
-    finds = in_mro(kind, "__getattribute__")
-    if not any(finds is one for one in _PLAIN) or in_mro(kind, "__getattr__") is not MISSING:
+    finds = looks.first(kind, "__getattribute__")
+    if not any(finds is one for one in _PLAIN) or looks.first(kind, "__getattr__") is not looks.NOT_FOUND:
         return True
-    of_class = in_mro(kind, name)
+    of_class = looks.first(kind, name)
     if type(of_class) in _NO_KEYS:
         return False
-    has_getter = any("__get__" in dict_of(base) for base in mro_of(type(of_class)))
+    has_getter = any("__get__" in looks.space(base) for base in looks.mro(type(of_class)))
     if is_key(of_class) or (has_getter and type(of_class) not in _STORED):
         return True
     # Without a look into its dictionary, which would make it slower: the collector knows what it refers to.
