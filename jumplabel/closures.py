@@ -12,7 +12,7 @@ from jumplabel.functions import printable
 from jumplabel.keys import address
 from jumplabel.log_keys import LogKey, bind
 from jumplabel.marked_code import Site
-from jumplabel.marking import Statement
+from jumplabel.marks import Statement
 from jumplabel.origins import origin, remember
 from jumplabel.reading import CLOSURE, GLOBAL
 from jumplabel.scope import Scope

@@ -15,13 +15,17 @@ from typing import Any
 
 from jumplabel.instrumented import Owner, Record, add, functions_of, records, restore
 from jumplabel.marked_code import Marked, compile_or_leave
-from jumplabel.marking import Options
+from jumplabel.marks import Options
 from jumplabel.name_watch import HEARS_ALL
 from jumplabel.patterns import OURS, Patterns
 from jumplabel.planning import KNOWN
 
 FORMAT = 1
 """Of the cache, and of marks: one more whenever marked code is made in another way."""
+
+
+OF_MARKING = frozenset(("ast", "symtable"))
+"""What marking.py imports when it is needed first, within another import: marking would wait for itself."""
 
 
 class Hook(Owner):
@@ -57,7 +61,7 @@ class Hook(Owner):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
-        if name not in self.patterns or name in OURS:
+        if name not in self.patterns or name in OURS or name in OF_MARKING:
             return None
         for finder in list(sys.meta_path):
             if isinstance(finder, Hook) or not hasattr(finder, "find_spec"):

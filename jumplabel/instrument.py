@@ -9,7 +9,7 @@ from jumplabel.code_objects import set_code
 from jumplabel.errors import InstrumentError
 from jumplabel.instrumented import Owner, Record, add, all_functions
 from jumplabel.marked_code import Marked, codes, compile_or_leave, within
-from jumplabel.marking import Options
+from jumplabel.marks import Options
 from jumplabel.origins import origin
 from jumplabel.patterns import OURS
 from jumplabel.planning import KNOWN

@@ -19,7 +19,7 @@ from jumplabel.errors import DecorationError, StaticKeyError
 from jumplabel.keys import StaticKey, apply, key, living
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes, within
-from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
+from jumplabel.marks import ASSERTS, Options, Statement, is_of_a_closure
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.scope import Scope
 

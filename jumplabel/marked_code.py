@@ -14,7 +14,7 @@ from jumplabel.code_objects import keep, make_branches
 from jumplabel.errors import DecorationError
 from jumplabel.functions import printable
 from jumplabel.keys import StaticKey, address
-from jumplabel.marking import Options, is_mark, mark
+from jumplabel.marks import Options, is_mark
 from jumplabel.planning import plan
 from jumplabel.scope import Scope
 
@@ -42,6 +42,8 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
 
     A test that cannot be made a site is found out by trying. Its statement then stays as it is in the source.
     """
+    from jumplabel.marking import mark  # it needs syntax trees and symbol tables, which a filled cache spares us
+
     without: dict[int, str] = {}
     while True:
         marked = mark(source, filename, options, without.items(), main)

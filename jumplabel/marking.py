@@ -12,11 +12,8 @@ import warnings
 from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
+from jumplabel.marks import ASSERTS, Options, Statement
 from jumplabel.name_watch import HEARS_ALL
-
-PREFIX = "jumplabel: "
-
-ASSERTS = f"{PREFIX}asserts"
 
 FOLLOW = ("jumplabel.closures", "follow")
 """The decorator of functions whose logger is in a closure."""
@@ -24,37 +21,6 @@ READY = ("jumplabel.import_hook", "main_is_ready")
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
-
-
-class Options(NamedTuple):
-    """What of a module is instrumented; the words are those of install()."""
-
-    logging: bool = True
-    asserts: bool = True
-    keys: bool = True
-    only_pure: bool = False
-
-
-class Statement(NamedTuple):
-    """What a mark says of a logging statement or guard."""
-
-    logger: tuple[str, ...]
-    """The global or closure variable, and its attributes."""
-    method: str
-    level: int | tuple[str, ...] | None
-    """Of `log` and `isEnabledFor`: a number, or where it is found, as the logger is."""
-    free: bool = False
-    """Whether the variable is a closure's."""
-
-    @property
-    def mark(self) -> str:
-        level = ".".join(self.level) if isinstance(self.level, tuple) else "" if self.level is None else self.level
-        return f"{PREFIX}{'closure' if self.free else 'logging'} {'.'.join(self.logger)} {self.method} {level}".rstrip()
-
-    @classmethod
-    def of(cls, mark: str) -> "Statement":
-        kind, logger, method, *level = mark.removeprefix(PREFIX).split(" ")
-        return cls(tuple(logger.split(".")), method, _level(level[0]) if level else None, kind == "closure")
 
 
 class Left(NamedTuple):
@@ -68,14 +34,6 @@ class Marked(NamedTuple):
     tree: ast.Module
     marks: int
     left: list[Left]
-
-
-def is_mark(name: str) -> bool:
-    return name.startswith(PREFIX)
-
-
-def is_of_a_closure(mark: str) -> bool:
-    return mark.startswith(f"{PREFIX}closure ")
 
 
 def mark(
@@ -343,10 +301,6 @@ def _path(node: ast.AST | None) -> tuple[str, ...] | None:
         holder = _path(node.value)
         return None if holder is None else (*holder, node.attr)
     return None
-
-
-def _level(text: str) -> int | tuple[str, ...]:
-    return int(text) if text.lstrip("-").isdigit() else tuple(text.split("."))
 
 
 def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:

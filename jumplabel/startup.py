@@ -15,7 +15,7 @@ JUMPLABEL_ENABLE         patterns of keys: ``shop.tracing,asserts.shop.*``
 import os
 import sys
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jumplabel.errors import PatternError, SettingError
 from jumplabel.keys import Starting
@@ -28,8 +28,12 @@ KINDS = ("logging", "asserts", "keys")
 WHAT = (*KINDS, "only-pure")
 
 
-@dataclass(frozen=True)
-class Group:
+class _Group(NamedTuple):
+    what: frozenset[str]
+    patterns: tuple[str, ...]
+
+
+class Group(_Group):
     """What ``install()`` is called with.
 
     what      some of WHAT; none of KINDS among it: all of them
@@ -38,10 +42,9 @@ class Group:
     Raises PatternError for a pattern that is none.
     """
 
-    what: frozenset[str]
-    patterns: tuple[str, ...]
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __init__(self, *_: object) -> None:
         for part in Patterns(self.patterns).patterns:
             if ":" in part or ";" in part:
                 raise PatternError(f"{part!r} is no pattern of names of modules, such as 'shop.*'")

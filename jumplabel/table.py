@@ -1,11 +1,11 @@
 """What there is: the jump table, and what this process runs on."""
 
-import errno
 import os
 from dataclasses import dataclass
 from typing import Any
 
 from jumplabel._engine import ffi, lib
+from jumplabel.native import refusal
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -115,15 +115,10 @@ def info() -> Info:
     """What this process runs on. Changes nothing in it."""
     raw = ffi.new("struct jump_label_info *")
     lib.jump_label_info(raw)
-    refusal = None
-    if raw.refused == errno.ECANCELED:
-        refusal = "switched off by JUMPLABEL_NATIVE=0"
-    elif raw.refused:
-        refusal = f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}"
     return Info(
         architecture=os.uname().machine,
         native=True if raw.native else False if raw.refused else None,
-        refusal=refusal,
+        refusal=refusal(),
         sync_method=_METHODS[raw.method],
         syncs_per_batch=raw.syncs,
         poke=_WAYS[raw.poke],

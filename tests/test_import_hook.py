@@ -644,12 +644,12 @@ def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: py
 def test_a_source_that_is_beyond_us_is_left_as_a_whole(
     packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jumplabel import marked_code
+    from jumplabel import marking
 
     def fail(*_: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(marked_code, "mark", fail)
+    monkeypatch.setattr(marking, "mark", fail)
     install("shop_v")
     for _ in range(2):
         with pytest.raises(AssertionError):

@@ -7,7 +7,8 @@ from textwrap import dedent, indent
 import pytest
 
 from jumplabel.marked_code import codes, compile_marked
-from jumplabel.marking import Left, Options, Statement, is_mark, mark
+from jumplabel.marking import Left, mark
+from jumplabel.marks import Options, Statement, is_mark
 
 BEFORE = "import logging, log\nlogger = logging.getLogger(__name__)\nTRACE = 5\n"
 
