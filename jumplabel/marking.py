@@ -44,7 +44,7 @@ def mark(
     without  (line, why) of statements that have to stay as they are
     main     it is a program, which says READY before it comes to its own `if __name__ == "__main__":`
     """
-    tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree: Any = _tree(source, filename, "exec")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has just been said, of the tree
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
@@ -58,6 +58,24 @@ def mark(
     else:
         marker.visit(tree)
     return Marked(tree, marker.marks, marker.left)
+
+
+def _tree(source: bytes | str, filename: str, mode: str) -> Any:
+    """Return a source's syntax tree. Raises what compile() raises for it.
+
+    CPython 3.11 counts the depth of a tree that it makes in a place that all threads share. A collection in the middle
+    of one tree may run Python, so let another thread make another; then the first one fails, though nothing is wrong
+    with its source. That is tried again, not kept from happening by a lock: a finalizer might wait for its owner.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return compile(source, filename, mode, ast.PyCF_ONLY_AST, dont_inherit=True)
+        except (SystemError, RecursionError) as error:
+            if not left or (isinstance(error, RecursionError) and left < _TRIES - 1):
+                raise
+
+
+_TRIES = 100
 
 
 class _Scope(NamedTuple):
@@ -328,7 +346,7 @@ def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
 def _imported(what: tuple[str, str], where: ast.stmt) -> ast.expr:
     """What another module has, by `__import__(module, fromlist=[name]).name`, which binds no name; on this line."""
     module, name = what
-    expression = ast.parse(f"__import__({module!r}, None, None, [{name!r}]).{name}", mode="eval").body
+    expression: ast.expr = _tree(f"__import__({module!r}, None, None, [{name!r}]).{name}", "<unknown>", "eval").body
     for node in ast.walk(expression):
         if isinstance(node, ast.expr):
             _placed(node, where)
