@@ -18,6 +18,7 @@ HEADERS = (
     "site_watch",
     "storm",
     "toggle_loop",
+    "type_version",
 )
 
 ffi = FFI()
@@ -109,6 +110,7 @@ ffi.cdef("""
     int code_object_start(uintptr_t list, _Bool jit);
     void code_poke_settle(void);
 
+    enum type_version { TYPE_VERSION, ... };
     enum turn_result { TURN_STALE, ... };
     int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle);
 """)

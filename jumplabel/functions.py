@@ -146,4 +146,6 @@ def owner(function: Any) -> str:
 
 def printable(owner: str) -> str:
     """Names may be any strings; the engine keeps a C string in UTF-8."""
+    if owner.isascii() and "\0" not in owner:  # as most are
+        return owner
     return owner.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -251,6 +251,11 @@ def living() -> list[StaticKey]:
     return [key for reference in _registry.valuerefs() if (key := reference()) is not None]
 
 
+def n_living() -> int:
+    """How many keys there are, or a few more: of some that are gone this may not have been heard of."""
+    return len(_registry)
+
+
 lingering.living = living
 
 

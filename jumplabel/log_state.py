@@ -10,6 +10,7 @@ from collections.abc import Callable
 from typing import Any
 
 from jumplabel import log_hooks
+from jumplabel._engine import ffi, lib
 
 LEVELS = {
     **{"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR"},
@@ -212,20 +213,40 @@ class Look:
             return False
         known = self._kinds.get((kind, base))
         if known is None:
-            self.kinds.update(one for one in kind.__mro__ if one is not object)
-            first = {}
-            for one in reversed(kind.__mro__):
-                first.update(dict.fromkeys(vars(one), one))
+            kinds = [one for one in kind.__mro__ if one is not object]
+            self.kinds.update(kinds)
+            version = _version(kind)
+            known = _plain.get((version, base))
+        if known is None:
+            of_base = vars(base)
+            none_has = {*attributes, "__getattribute__", "__bool__", "__len__"}
+            none_below_has = {*own, "__setattr__", "__delattr__"}
             known = (
-                all(function and first[name] is base and vars(base)[name] is function for name, function in own.items())
-                and all(first.get(name, object) is object for name in (*attributes, "__getattribute__"))
-                and not any(name in first for name in ("__bool__", "__len__"))
+                None not in own.values()
+                and [of_base.get(name) for name in own] == [*own.values()]
+                and all(vars(one).keys().isdisjoint(none_has) for one in kinds)
+                and all(vars(one).keys().isdisjoint(none_below_has) for one in kinds[: kinds.index(base)])
                 and _usual_dict(kind)
                 and log_hooks.hook(base)
-                and all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__"))
             )
+            if version and _version(kind) == version:  # hooking it changes it
+                if len(_plain) > _MOST:
+                    _plain.clear()
+                _plain[version, base] = known
             self._kinds[kind, base] = known
         return known
+
+
+_plain: dict[tuple[int, type], bool] = {}
+"""By the version of a class, which stands for all that it has, and the base: whether it is plain."""
+_MOST = 1000
+_UNSIGNED = ffi.typeof("unsigned int *")
+_OFFSET = int(lib.TYPE_VERSION)
+
+
+def _version(kind: type) -> int:
+    """csrc/type_version.h"""
+    return int(ffi.cast(_UNSIGNED, id(kind) + _OFFSET)[0])
 
 
 def first_is(kind: type, name: str, base: type) -> bool:
