@@ -1,6 +1,7 @@
-"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
+"""The command line: python -m jumplabel {info,run,compile,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -8,6 +9,8 @@ from typing import Any, NoReturn
 
 from jumplabel import remote_commands, startup
 from jumplabel.errors import PatternError
+from jumplabel.marks import Options
+from jumplabel.patterns import Patterns
 from jumplabel.table import info, jump_table, start
 
 
@@ -30,10 +33,7 @@ def main() -> int:
         "JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
     )
     command.allow_abbrev = False
-    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
-    command.add_argument("--asserts", action="store_true", help="assertions: off, under the keys asserts.MODULE")
-    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
-    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
+    _add_what(command)
     command.add_argument(
         "--modules", action="append", default=[], metavar="PATTERN", help="such as 'shop,shop.*' (default: '*'); again"
     )
@@ -41,6 +41,24 @@ def main() -> int:
         "--enable", action="append", default=[], metavar="PATTERN", help="keys that start on: 'asserts.shop.*'; again"
     )
     command.set_defaults(run=_run, parser=command)
+
+    command = commands.add_parser("compile", help="what the import hook makes at a first start, made ahead of it")
+    command.description = (
+        "Compile modules with their sites, and keep the code where install(), run and JUMPLABEL_INSTRUMENT find it: "
+        "beside the interpreter's own, in __pycache__. Nothing is imported. The options are those that the program is "
+        "run with, and so are the interpreter's (-O). Ends with 0 where all that matches is compiled."
+    )
+    command.add_argument("patterns", nargs="+", metavar="PATTERN", help="of modules, such as 'shop,shop.*'")
+    _add_what(command)
+    command.add_argument(
+        "--path", action="append", default=[], metavar="FOLDER", help="search there first, as in PYTHONPATH; again"
+    )
+    command.add_argument("-f", "--force", action="store_true", help="also what is compiled already")
+    command.add_argument("-q", "--quiet", action="count", default=0, help="only tell of errors; -qq: tell nothing")
+    command.add_argument(
+        "--invalidation-mode", choices=["timestamp", "checked-hash", "unchecked-hash"], help="as that of compileall"
+    )
+    command.set_defaults(run=_compile, parser=command)
 
     command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
@@ -96,6 +114,14 @@ def main() -> int:
     arguments.others = others
     arguments.command_line = ours
     return int(arguments.run(arguments))
+
+
+def _add_what(command: argparse.ArgumentParser) -> None:
+    """What of a module is instrumented."""
+    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
+    command.add_argument("--asserts", action="store_true", help="assertions: off, under the keys asserts.MODULE")
+    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
+    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -180,6 +206,21 @@ def _run(arguments: argparse.Namespace) -> int:
         print(f"jumplabel: {error}", file=sys.stderr)
         return error.status
     return 0
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    from jumplabel import compile_modules
+
+    try:
+        patterns = Patterns(arguments.patterns)
+    except PatternError as error:
+        arguments.parser.error(str(error))
+    kinds = [kind for kind in startup.KINDS if getattr(arguments, kind)] or startup.KINDS
+    options = Options(**{kind: kind in kinds for kind in startup.KINDS}, only_pure=arguments.only_pure)
+    if not (options.logging or options.asserts):
+        arguments.parser.error("--keys alone needs no compiling: tests of keys become sites when the module is there")
+    sys.path[:0] = map(os.path.abspath, arguments.path)
+    return compile_modules.run(patterns, options, arguments.invalidation_mode, arguments.force, arguments.quiet)
 
 
 def _dis(arguments: argparse.Namespace) -> int:

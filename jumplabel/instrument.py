@@ -8,7 +8,7 @@ from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
 from jumplabel.errors import InstrumentError
 from jumplabel.instrumented import Owner, Record, add, all_functions
-from jumplabel.marked_code import Marked, codes, compile_or_leave, within
+from jumplabel.marked_code import Marked, codes, compile_or_leave
 from jumplabel.marks import Options
 from jumplabel.origins import origin
 from jumplabel.patterns import OURS
@@ -108,15 +108,14 @@ class _Prepared:
         name = self.module.__name__
         if self.marked:
             self.record.attach(self.module, self.marked)
-        new = dict(codes(self.marked.code)) if self.marked else {}
-        with_sites = within(self.marked) if self.marked else set()
+        new = dict(self.marked.changed) if self.marked else {}
         ways = {_place(code): way for way, code in self.original.items()}
         for function in functions:
             way = ways.get(_place(function.__code__))
             if way is None or function.__code__ != self.original[way]:
                 if not origin(function.__code__):
                     done.left.append((f"{name}.{function.__qualname__}", "its code is not what its source says"))
-            elif way in with_sites:
+            elif way in new:
                 set_code(function, new[way])
                 follow(function)
         self.record.ready(functions)
