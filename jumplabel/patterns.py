@@ -1,8 +1,7 @@
 """Names of modules, and of keys, by patterns: ``shop.*``."""
 
-import re
-from collections.abc import Callable, Iterable
-from fnmatch import translate
+from collections.abc import Iterable
+from fnmatch import fnmatchcase
 
 from jumplabel.errors import PatternError
 
@@ -25,21 +24,18 @@ class Patterns:
         for part in self.patterns:
             if not part.removeprefix("!") or any(character.isspace() for character in part):
                 raise PatternError(f"{part!r} is no pattern of names, such as 'shop.*', in {', '.join(patterns)!r}")
-        self._in = _one_of([part for part in self.patterns if not part.startswith("!")])
-        self._out = _one_of([part[1:] for part in self.patterns if part.startswith("!")])
+        self._in = [part for part in self.patterns if not part.startswith("!")]
+        self._out = [part[1:] for part in self.patterns if part.startswith("!")]
         if not self._in:
             raise PatternError(f"{', '.join(patterns)!r} takes nothing in; '*' is everything")
 
     def __contains__(self, name: str) -> bool:
-        return bool(self._in and self._in(name)) and not (self._out and self._out(name))
+        return any(fnmatchcase(name, part) for part in self._in) and not any(
+            fnmatchcase(name, part) for part in self._out
+        )
 
     def __repr__(self) -> str:
         return ", ".join(self.patterns)
-
-
-def _one_of(patterns: list[str]) -> Callable[[str], object] | None:
-    """Return what matches a name with any of the patterns. None: there is none."""
-    return re.compile("|".join(map(translate, patterns))).match if patterns else None
 
 
 OURS = Patterns(["jumplabel", "jumplabel.*"])

@@ -435,6 +435,18 @@ def test_the_options_are_those_of_run(shop: Packages, compiled: list[str]) -> No
     assert compiled == ["cart.py"]
 
 
+@pytest.mark.parametrize("options", [(), ("--logging",), ("--asserts",), ("--logging", "--only-pure")])
+def test_what_is_compiled_is_what_a_run_with_the_same_options_finds(shop: Packages, options: Any) -> None:
+    assert tool("-q", "--path", ".", *options, "shop_x,shop_x.*", cwd=shop.folder) == (0, [], [])
+    before = shop.caches()
+    assert len(before) == 3
+    environment = {"PYTHONPATH": f"{shop.folder}:{Path(jumplabel.__file__).parents[1]}"}
+    program = ["--modules", "shop_x,shop_x.*", "-c", "import shop_x.plain, shop_x.space.cart"]
+    command = [sys.executable, "-m", "jumplabel", "run", *options, *program]
+    subprocess.run(command, env=environment, check=True)
+    assert shop.caches() == before
+
+
 @pytest.mark.parametrize(
     ("arguments", "environment", "flags"),
     [
