@@ -17,6 +17,7 @@ import traceback
 from collections import Counter
 
 import jumplabel
+import jumplabel.marking  # with the hook it is loaded, so without it, too: hypothesis makes examples of what modules hold
 from jumplabel import StaticKeyError
 from jumplabel.patterns import Patterns
 
