@@ -20,6 +20,7 @@ HEADERS = (
     "site_watch",
     "storm",
     "toggle_loop",
+    "type_version",
     "unseen",
 )
 
@@ -116,6 +117,7 @@ ffi.cdef("""
     int code_watch_start(uintptr_t list);
     void code_poke_settle(void);
 
+    enum type_version { TYPE_VERSION, ... };
     enum turn_result { TURN_STALE, ... };
     int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle);
 """)

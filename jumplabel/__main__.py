@@ -1,6 +1,7 @@
-"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
+"""The command line: python -m jumplabel {info,run,compile,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from importlib import import_module
@@ -9,6 +10,7 @@ from typing import Any, NoReturn
 from jumplabel import remote_commands, startup
 from jumplabel.closed_pipe import ends_quietly, tell
 from jumplabel.errors import PatternError
+from jumplabel.patterns import Patterns
 from jumplabel.table import info, jump_table, start
 
 
@@ -31,13 +33,7 @@ def main() -> int:
         "instrumented, too: JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
     )
     command.allow_abbrev = False
-    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
-    command.add_argument(
-        "--asserts", action="store_true", help="assertions, under the keys asserts.MODULE, which start on"
-    )
-    command.add_argument("--asserts-off", action="store_true", help="assertions, under keys that start off")
-    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
-    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
+    _add_what(command)
     command.add_argument(
         "--modules", action="append", default=[], metavar="PATTERN", help="such as 'shop,shop.*' (default: '*'); again"
     )
@@ -45,6 +41,24 @@ def main() -> int:
         "--enable", action="append", default=[], metavar="PATTERN", help="keys that start on: 'asserts.shop.*'; again"
     )
     command.set_defaults(run=_run, parser=command)
+
+    command = commands.add_parser("compile", help="what the import hook makes at a first start, made ahead of it")
+    command.description = (
+        "Compile modules with their sites, and keep the code where install(), run and JUMPLABEL_INSTRUMENT find it: "
+        "beside the interpreter's own, in __pycache__. Nothing is imported. The options are those that the program is "
+        "run with, and so are the interpreter's (-O). Ends with 0 where all that matches is compiled."
+    )
+    command.add_argument("patterns", nargs="+", metavar="PATTERN", help="of modules, such as 'shop,shop.*'")
+    _add_what(command)
+    command.add_argument(
+        "--path", action="append", default=[], metavar="FOLDER", help="search there first, as in PYTHONPATH; again"
+    )
+    command.add_argument("-f", "--force", action="store_true", help="also what is compiled already")
+    command.add_argument("-q", "--quiet", action="count", default=0, help="only tell of errors; -qq: tell nothing")
+    command.add_argument(
+        "--invalidation-mode", choices=["timestamp", "checked-hash", "unchecked-hash"], help="as that of compileall"
+    )
+    command.set_defaults(run=_compile, parser=command)
 
     command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
@@ -104,6 +118,21 @@ def main() -> int:
         return _run(arguments)
     with ends_quietly():
         return int(arguments.run(arguments))
+
+
+def _add_what(command: argparse.ArgumentParser) -> None:
+    """What of a module is instrumented."""
+    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
+    command.add_argument(
+        "--asserts", action="store_true", help="assertions, under the keys asserts.MODULE, which start on"
+    )
+    command.add_argument("--asserts-off", action="store_true", help="assertions, under keys that start off")
+    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
+    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
+
+
+def _what(arguments: argparse.Namespace) -> frozenset[str]:
+    return frozenset(name for name in startup.WHAT if getattr(arguments, name.replace("-", "_")))
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -172,9 +201,8 @@ def _run(arguments: argparse.Namespace) -> int:
         program[:1] = [option, program[0][2:]]
     if len(program) < (2 if option else 1):
         arguments.parser.error(f"{option or 'run'} needs a program: script, -m module or -c code")
-    what = [name for name in startup.WHAT if getattr(arguments, name.replace("-", "_"))]
     try:
-        run.prepare(what, arguments.modules or ["*"], arguments.enable)
+        run.prepare(_what(arguments), arguments.modules or ["*"], arguments.enable)
     except PatternError as error:
         arguments.parser.error(str(error))
     try:
@@ -188,6 +216,22 @@ def _run(arguments: argparse.Namespace) -> int:
         tell(f"jumplabel: {error}")
         return error.status
     return 0
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    from jumplabel import compile_modules
+
+    try:
+        group = startup.Group(_what(arguments), tuple(arguments.patterns))
+    except PatternError as error:
+        arguments.parser.error(str(error))
+    options = group.options
+    if not (options.logging or options.asserts):
+        arguments.parser.error("--keys alone needs no compiling: tests of keys become sites when the module is there")
+    sys.path[:0] = map(os.path.abspath, arguments.path)
+    return compile_modules.run(
+        Patterns(group.patterns), options, arguments.invalidation_mode, arguments.force, arguments.quiet
+    )
 
 
 def _dis(arguments: argparse.Namespace) -> int:

@@ -11,7 +11,7 @@ from jumplabel.code_objects import CodeRef, OfCode, branches_of, keep, kept, mak
 from jumplabel.keys import address
 from jumplabel.log_keys import BusyError, LogKey, bind
 from jumplabel.marked_code import Site
-from jumplabel.marking import Statement
+from jumplabel.marks import Statement
 from jumplabel.origins import origin, remember
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.printing import printable
@@ -84,6 +84,7 @@ def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
     _seen[code] = seen = _Seen(code, sites, module)
     _codes[id(code)] = seen.variables, seen.globals, seen.made
     seen.gone = CodeRef(code, _gone)
+    seen.gone.number = id(code)
 
 
 def _follow(function: FunctionType) -> None:

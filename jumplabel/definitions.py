@@ -8,8 +8,7 @@ constants, when the code is about to run. So nothing is imported, and nothing is
 
 import sys
 from collections.abc import Mapping
-from dis import stack_effect
-from opcode import HAVE_ARGUMENT, opmap
+from opcode import HAVE_ARGUMENT, opmap, stack_effect
 from types import CodeType
 from typing import Any
 

@@ -7,10 +7,10 @@ from types import CodeType, FunctionType, ModuleType
 from jumplabel.asserts_off import take_off
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
-from jumplabel.definitions import FOLLOW, filled
+from jumplabel.definitions import FOLLOW
 from jumplabel.errors import InstrumentError
 from jumplabel.instrumented import Owner, Record, add, all_functions
-from jumplabel.marked_code import Marked, codes, compile_or_leave, within
+from jumplabel.marked_code import Marked, codes, compile_or_leave, with_objects
 from jumplabel.options import Asserts, Options, checked
 from jumplabel.origins import origin
 from jumplabel.patterns import OURS
@@ -106,7 +106,7 @@ class _Prepared:
         self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
         if KNOWN and (options.logging or options.asserts):
             marked = compile_or_leave(source, path, options)
-            self.marked = marked._replace(code=filled(marked.code, {FOLLOW: follow}))
+            self.marked = with_objects(marked, {FOLLOW: follow})
         self.record = Record(owner, module, path, self.marked, options)
 
     def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
@@ -114,15 +114,14 @@ class _Prepared:
         name = self.module.__name__
         if self.marked:
             self.record.attach(self.module, self.marked)
-        new = dict(codes(self.marked.code)) if self.marked else {}
-        with_sites = within(self.marked) if self.marked else set()
+        new = dict(self.marked.changed) if self.marked else {}
         ways = {_place(code): way for way, code in self.original.items()}
         for function in functions:
             way = ways.get(_place(function.__code__))
             if way is None or function.__code__ != self.original[way]:
                 if not origin(function.__code__):
                     done.left.append((f"{name}.{function.__qualname__}", "its code is not what its source says"))
-            elif way in with_sites:
+            elif way in new:
                 set_code(function, new[way])
                 _ = follow < function
         self.record.ready(functions)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary, finalize
 
 from jumplabel import lingering
@@ -21,8 +21,10 @@ from jumplabel.errors import PatchError, StaticKeyError
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.patterns import Patterns
 from jumplabel.published import published
-from jumplabel.table import JumpEntry, read_entries
 from jumplabel.toggles import callbacks, new_report, tell
+
+if TYPE_CHECKING:
+    from jumplabel.table import JumpEntry
 
 # Each look into ``lib`` is a call.
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
@@ -114,8 +116,10 @@ class StaticKey:
         return self._deferred
 
     @property
-    def entries(self) -> tuple[JumpEntry, ...]:
+    def entries(self) -> tuple["JumpEntry", ...]:
         """The key's living sites, in the order of their addresses."""
+        from jumplabel.table import read_entries  # its classes take some milliseconds to make
+
         return read_entries(self._key)
 
     def enable(self) -> None:
@@ -185,7 +189,7 @@ class StaticKey:
 
     def __repr__(self) -> str:
         state = ("on" if self else "off") + (", lingers" if self._key.until else "")
-        counts = f"{_counted(self.count, 'user')}, {_counted(len(self.entries), 'site')}"
+        counts = f"{_counted(self.count, 'user')}, {_counted(_n_sites(self._key), 'site')}"
         return f"<StaticKey {self._name!r} {state}, {counts}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -248,6 +252,11 @@ os.register_at_fork(after_in_child=_new_registry_lock)
 def living() -> list[StaticKey]:
     """All living keys, in no order, and without the lock: the thread of the deferred keys never waits for it."""
     return [key for reference in _registry.valuerefs() if (key := reference()) is not None]
+
+
+def n_living() -> int:
+    """How many keys there are, or a few more: of some that are gone this may not have been heard of."""
+    return len(_registry)
 
 
 lingering.living = living
@@ -466,6 +475,16 @@ def apply(steps: list[tuple[StaticKey, int]]) -> None:
     if error:
         at = 0 if len(steps) == 1 else failed[0]
         _fail(error, steps[at][0] if at < len(steps) else None)
+
+
+def _n_sites(engine_key: Any) -> int:
+    table = lib.jump_table_read(engine_key)
+    if not table:
+        raise MemoryError
+    try:
+        return int(table.n)
+    finally:
+        lib.free(table)
 
 
 def _counted(n: int, noun: str) -> str:

@@ -7,10 +7,12 @@ do something.
 
 import logging
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
 from jumplabel import log_hooks, looks
-from jumplabel.looks import first_is, mro
+from jumplabel._engine import ffi, lib
+from jumplabel.looks import mro
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
@@ -213,23 +215,42 @@ class Look:
             return False
         known = self._kinds.get((id(kind), base))
         if known is None:
-            self.note_kinds(*[one for one in mro(kind) if one is not object])
-            of: dict[str, type] = {}
-            for one in reversed(mro(kind)):
-                of.update(dict.fromkeys(looks.space(one), one))
+            kinds = [one for one in mro(kind) if one is not object]
+            self.note_kinds(*kinds)
+            version = _version(kind)
+            known = _plain.get((version, base))
+        if known is None:
+            of_base, below = looks.space(base), list(takewhile(lambda one: one is not base, kinds))
+            none_has = {*attributes, "__getattribute__", "__bool__", "__len__"}
+            none_below_has = {*own, "__setattr__", "__delattr__"}
             known = (
-                all(function and of[name] is base and vars(base)[name] is function for name, function in own.items())
-                and all(of.get(name, object) is object for name in (*attributes, "__getattribute__"))
-                and not any(name in of for name in ("__bool__", "__len__"))
+                all(function and of_base.get(name) is function for name, function in own.items())
+                and all(none_has.isdisjoint(looks.space(one)) for one in kinds)
+                and all(none_below_has.isdisjoint(looks.space(one)) for one in below)
                 and _usual_dict(kind)
                 and log_hooks.hook(base)
-                and all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__"))
             )
+            if version and _version(kind) == version:  # hooking it changes it
+                if len(_plain) > _MOST:
+                    _plain.clear()
+                _plain[version, base] = known
             self._kinds[id(kind), base] = known
         return known
 
     def note_kinds(self, *kinds: type) -> None:
         self.kinds.update((id(kind), kind) for kind in kinds)
+
+
+_plain: dict[tuple[int, type], bool] = {}
+"""By the version of a class, which stands for all that it has, and the base: whether it is plain."""
+_MOST = 1000
+_UNSIGNED = ffi.typeof("unsigned int *")
+_OFFSET = int(lib.TYPE_VERSION)
+
+
+def _version(kind: type) -> int:
+    """csrc/type_version.h"""
+    return int(ffi.cast(_UNSIGNED, id(kind) + _OFFSET)[0])
 
 
 def _usual_dict(kind: type) -> bool:

@@ -14,38 +14,13 @@ from typing import Any, NamedTuple
 
 from jumplabel.bindings import is_bound_once, names, set_through_globals
 from jumplabel.definitions import FOLLOW, READY
+from jumplabel.marks import ASSERTS, NO_LINE, Statement
 from jumplabel.name_watch import HEARS_ALL
 from jumplabel.options import Options
 from jumplabel.receivers import Receivers, is_call_of_a_method
 
-PREFIX = "jumplabel: "
-
-ASSERTS = f"{PREFIX}asserts"
-
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
-
-
-class Statement(NamedTuple):
-    """What a mark says of a logging statement or guard."""
-
-    logger: tuple[str, ...]
-    """The global or closure variable, and its attributes."""
-    method: str
-    level: int | tuple[str, ...] | None
-    """Of `log` and `isEnabledFor`: a number, or where it is found, as the logger is."""
-    free: bool = False
-    """Whether the variable is a closure's."""
-
-    @property
-    def mark(self) -> str:
-        level = ".".join(self.level) if isinstance(self.level, tuple) else "" if self.level is None else self.level
-        return f"{PREFIX}{'closure' if self.free else 'logging'} {'.'.join(self.logger)} {self.method} {level}".rstrip()
-
-    @classmethod
-    def of(cls, mark: str) -> "Statement":
-        kind, logger, method, *level = mark.removeprefix(PREFIX).split(" ")
-        return cls(tuple(logger.split(".")), method, _level(level[0]) if level else None, kind == "closure")
 
 
 class Left(NamedTuple):
@@ -63,18 +38,6 @@ class Marked(NamedTuple):
     """The lines of statements that may have their first instruction on another one."""
 
 
-NO_LINE = 1 << 28
-"""Behind all lines of a source."""
-
-
-def is_mark(name: str) -> bool:
-    return name.startswith(PREFIX)
-
-
-def is_of_a_closure(mark: str) -> bool:
-    return mark.startswith(f"{PREFIX}closure ")
-
-
 def mark(
     source: bytes,
     filename: str,
@@ -90,7 +53,7 @@ def mark(
     starts   by their places in `longer`, the lines of statements' first instructions. None: that is to be found out,
              and what stands before such a statement is on a line of its own, which is no line of the source
     """
-    tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree: Any = _tree(source, filename, "exec")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has just been said, of the tree
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
@@ -104,6 +67,24 @@ def mark(
     else:
         marker.visit(tree)
     return Marked(tree, marker.marks, marker.left, marker.longer)
+
+
+def _tree(source: bytes | str, filename: str, mode: str) -> Any:
+    """Return a source's syntax tree. Raises what compile() raises for it.
+
+    CPython 3.11 counts the depth of a tree that it makes in a place that all threads share. A collection in the middle
+    of one tree may run Python, so let another thread make another; then the first one fails, though nothing is wrong
+    with its source. That is tried again, not kept from happening by a lock: a finalizer might wait for its owner.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return compile(source, filename, mode, ast.PyCF_ONLY_AST, dont_inherit=True)
+        except (SystemError, RecursionError) as error:
+            if not left or (isinstance(error, RecursionError) and left < _TRIES - 1):
+                raise
+
+
+_TRIES = 100
 
 
 class _Scope(NamedTuple):
@@ -337,10 +318,6 @@ def _path(node: ast.AST | None) -> tuple[str, ...] | None:
         holder = _path(node.value)
         return None if holder is None else (*holder, node.attr)
     return None
-
-
-def _level(text: str) -> int | tuple[str, ...]:
-    return int(text) if text.lstrip("-").isdigit() else tuple(text.split("."))
 
 
 def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:

@@ -5,6 +5,7 @@ The code behind the pointer is a trampoline of the engine's (csrc/trampoline_x86
 """
 
 import errno
+import os
 import sys
 from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any
@@ -15,7 +16,6 @@ from jumplabel.errors import DecorationError, PatchError
 from jumplabel.keys import StaticKey
 from jumplabel.looks import text
 from jumplabel.printing import printable
-from jumplabel.table import info
 
 
 class NativeBranch:
@@ -133,9 +133,18 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
         raise MemoryError
     raise PatchError(
         -error[0],
-        f"native_branch of {key!r}: no trampoline ({info().refusal}), and the {lib.PLAIN_BRANCHES} stubs that take the "
+        f"native_branch of {key!r}: no trampoline ({refusal()}), and the {lib.PLAIN_BRANCHES} stubs that take the "
         "place of one are all taken; make fewer branches, or drop some",
     )
+
+
+def refusal() -> str | None:
+    """Return what refused native sites, and why, when one was last asked for in vain. None: nothing did."""
+    raw = ffi.new("struct jump_label_info *")
+    lib.jump_label_info(raw)
+    if raw.refused == errno.ECANCELED:
+        return "switched off by JUMPLABEL_NATIVE=0"
+    return f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}" if raw.refused else None
 
 
 def _let_go(branch: NativeBranch) -> None:

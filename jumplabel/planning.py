@@ -1,11 +1,9 @@
 """Which tests of a function, and of what is defined in it, become sites? The answer is a plan; nothing is made yet."""
 
 import sys
-from dataclasses import dataclass
-from inspect import CO_OPTIMIZED
 from itertools import pairwise
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from jumplabel import code_objects
 from jumplabel.errors import DecorationError
@@ -58,6 +56,7 @@ def _is_run_in_the_call(code: CodeType) -> bool:
     )
 
 
+CO_OPTIMIZED = 1  # Include/cpython/code.h
 _PARTS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
@@ -67,8 +66,7 @@ def _names_a_key(code: CodeType, scope: Scope) -> bool:
     )
 
 
-@dataclass
-class _Tree:
+class _Tree(NamedTuple):
     """A code object, as read, and those within it, by their place in co_consts."""
 
     reading: Reading

@@ -3,18 +3,17 @@
 A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(name) and x``: loads, perhaps a call of a
 hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
 
-What an opcode is, ``bytecode`` is asked, once for each: its lists of instructions take longer than all else here.
+What an opcode is, the interpreter's own module ``opcode`` says, which ``dis`` goes by. Its facts are checked against
+those of the package ``bytecode`` (tests/test_reading.py), whose import takes longer than that of all else here.
 """
 
+import opcode
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from opcode import EXTENDED_ARG, opname
+from opcode import EXTENDED_ARG, hasjrel, opmap, opname
 from types import CodeType
-from typing import NamedTuple
-
-from bytecode import ConcreteInstr
+from typing import Any, NamedTuple
 
 Path = tuple[str, ...]
 """Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes and items, see item()."""
@@ -92,8 +91,7 @@ class Loaded(NamedTuple):
     """The instruction behind the loads."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What there is to know of one code object."""
 
     code: CodeType
@@ -149,15 +147,30 @@ class _Kind(NamedTuple):
     """1 forward by its argument, -1 backward, 0 not at all."""
 
 
+_CACHES: Any = opcode._inline_cache_entries  # type: ignore[attr-defined]
+"""How many caches follow an instruction: by opcode up to 3.12, later by name."""
+_BY_OPCODE = isinstance(_CACHES, list)
+_FIRST_OF_TOOLS = getattr(opcode, "MIN_INSTRUMENTED_OPCODE", 256)
+"""From here on opcodes are what the interpreter itself puts over others, for tools and for its JIT (3.12 and later)."""
+_MOST = 2**31 - 1
+"""The largest argument that the interpreter reads."""
+
+
 @cache
-def _kind(opcode: int) -> _Kind | None:
+def _kind(number: int) -> _Kind | None:
     """None: no compiler makes instructions of it."""
-    name = opname[opcode]
-    if name == "CACHE" or name.startswith("<"):
+    name = opname[number]
+    if name == "CACHE" or opmap.get(name) != number or number >= _FIRST_OF_TOOLS:
         return None
-    instr = ConcreteInstr.disassemble(None, bytes((opcode, 0)), 0)
-    jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
-    return _Kind(name, instr.use_cache_opcodes(), jumps)
+    caches = _CACHES[number] if _BY_OPCODE else _CACHES.get(name, 0)
+    jumps = 0 if number not in hasjrel else -1 if "BACKWARD" in name or name == "END_ASYNC_FOR" else 1
+    return _Kind(name, caches, jumps)
+
+
+def _has_argument(number: int) -> bool:
+    if sys.version_info < (3, 12):
+        return number >= opcode.HAVE_ARGUMENT
+    return number in opcode.hasarg
 
 
 def _instructions(code: CodeType) -> list[Instruction]:
@@ -166,19 +179,19 @@ def _instructions(code: CodeType) -> list[Instruction]:
     start = unit = extension = line_ends = 0
     line = None
     while 2 * unit < len(units):
-        opcode, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
+        number, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
         while line_ends <= 2 * unit:
             _, line_ends, line = next(lines, (0, len(units), None))
         unit += 1
-        if opcode == EXTENDED_ARG:
+        if number == EXTENDED_ARG:
             extension = arg
             continue
-        kind = _kind(opcode)
+        kind = _kind(number)
         if kind is None:
-            raise ValueError(f"its bytecode has an unknown instruction, {opname[opcode]}, at unit {start}")
+            raise ValueError(f"its bytecode has an unknown instruction, {opname[number]}, at unit {start}")
         name, caches, jumps = kind
         if unit > start + 1 and name != "NOP":  # which may have been another one before
-            _check_extended(name, arg)
+            _check_extended(number, arg)
         unit += caches
         target = unit + jumps * arg if jumps else None
         instructions.append(Instruction(name, arg, start, unit, line, target))
@@ -186,12 +199,12 @@ def _instructions(code: CodeType) -> list[Instruction]:
     return instructions
 
 
-def _check_extended(name: str, arg: int) -> None:
+def _check_extended(number: int, arg: int) -> None:
     """Raises ValueError where no such instruction has an argument that large, or one at all."""
-    try:
-        ConcreteInstr(name, arg)
-    except ValueError as error:
-        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
+    if not _has_argument(number):
+        raise ValueError(f"its bytecode cannot be read: {opname[number]} has no argument")
+    if arg > _MOST:
+        raise ValueError(f"its bytecode cannot be read: the {opname[number]} argument must be in the range 0..{_MOST}")
 
 
 def _handlers(table: bytes) -> list[int]:

@@ -13,7 +13,6 @@ from opcode import opmap
 from types import CodeType, FunctionType
 from weakref import ref
 
-from jumplabel import table
 from jumplabel._engine import lib
 from jumplabel.code_objects import branches_of
 from jumplabel.errors import ReplacedCodeWarning
@@ -66,7 +65,7 @@ def _jumps(code: CodeType) -> int:
     return code.co_code[::2].count(_JUMP_FORWARD)
 
 
-def _sites() -> set[int]:
+def left_behind() -> set[int]:
     """The addresses of the sites that a function has left behind for a copy."""
     start = CodeType.__basicsize__
     return {id(code) + start + 2 * unit for _, _, code in _copies() for _, unit, *_ in branches_of(code)}
@@ -99,4 +98,3 @@ def _warn(function: FunctionType, toggle: Toggle) -> None:
 
 (_watch_code,) = published(lib.code_watch_start)
 _watch_code(_replaced, callbacks, _toggled)
-table.left_behind = _sites

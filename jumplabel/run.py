@@ -19,6 +19,7 @@ from typing import Any
 
 from jumplabel.import_hook import main_code
 from jumplabel.keys import Starting
+from jumplabel.loader import as_found
 from jumplabel.patterns import Patterns
 from jumplabel.startup import Group, for_children, refuse_switches
 
@@ -109,6 +110,7 @@ def run_string(source: str, arguments: list[str]) -> None:
 
 def _run_spec(name: str, spec: ModuleSpec, code: CodeType) -> None:
     """What was found by importlib, which has compiled it."""
+    as_found(spec)
     attributes = {
         "__file__": spec.origin,
         "__loader__": spec.loader,

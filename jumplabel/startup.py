@@ -18,11 +18,11 @@ import os
 import sys
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from jumplabel.errors import PatternError, SettingError
 from jumplabel.keys import Starting
-from jumplabel.options import Asserts
+from jumplabel.options import Asserts, Options
 from jumplabel.patterns import Patterns
 from jumplabel.settings import left_out
 
@@ -38,8 +38,12 @@ _SWITCHES = frozenset("0 1 true false yes no on off all none".split())
 """What people write who take a variable for a switch; as a pattern it would silently be for nothing."""
 
 
-@dataclass(frozen=True)
-class Group:
+class _Group(NamedTuple):
+    what: frozenset[str]
+    patterns: tuple[str, ...]
+
+
+class Group(_Group):
     """What ``install()`` is called with.
 
     what      some of WHAT; none of KINDS among it: USUAL
@@ -48,10 +52,9 @@ class Group:
     Raises PatternError for a pattern that is none, and for assertions that start both on and off.
     """
 
-    what: frozenset[str]
-    patterns: tuple[str, ...]
+    __slots__ = ()
 
-    def __post_init__(self) -> None:
+    def __init__(self, *_: object) -> None:
         patterns = Patterns(self.patterns)
         refuse_switches(patterns)
         for part in patterns.patterns:
@@ -60,18 +63,16 @@ class Group:
         if {"asserts", "asserts-off"} <= self.what:
             raise PatternError("take asserts, which start on, or asserts-off, not both")
 
+    @property
+    def options(self) -> Options:
+        kinds = self.what.intersection(KINDS) or USUAL
+        asserts: Asserts = "off" if "asserts-off" in kinds else "asserts" in kinds
+        return Options("logging" in kinds, asserts, "keys" in kinds, "only-pure" in self.what)
+
     def install(self) -> None:
         import jumplabel  # which imports us
 
-        kinds = self.what.intersection(KINDS) or USUAL
-        asserts: Asserts = "off" if "asserts-off" in kinds else "asserts" in kinds
-        jumplabel.install(
-            *self.patterns,
-            logging="logging" in kinds,
-            asserts=asserts,
-            keys="keys" in kinds,
-            only_pure="only-pure" in self.what,
-        )
+        jumplabel.install(*self.patterns, **self.options._asdict())
 
     def __str__(self) -> str:
         what = ",".join(name for name in WHAT if name in self.what)

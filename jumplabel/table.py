@@ -1,12 +1,13 @@
 """What there is: the jump table, and what this process runs on."""
 
-import errno
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from jumplabel._engine import ffi, lib
+from jumplabel.native import refusal
+from jumplabel.replaced_code import left_behind
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -79,10 +80,6 @@ class Info:
     """SIGTRAPs that were not ours, handed to whoever held the signal before."""
 
 
-left_behind: Callable[[], Collection[int]] = frozenset
-"""The addresses of sites whose code a function has left for a copy. Set by replaced_code.py."""
-
-
 def read_entries(key: Any) -> tuple[JumpEntry, ...]:
     """The entries of a key of the engine's, or of all keys for NULL, sorted by key and address."""
     table = lib.jump_table_read(key)
@@ -127,15 +124,10 @@ def info() -> Info:
     """What this process runs on. Changes nothing in it."""
     raw = ffi.new("struct jump_label_info *")
     lib.jump_label_info(raw)
-    refusal = None
-    if raw.refused == errno.ECANCELED:
-        refusal = "switched off by JUMPLABEL_NATIVE=0"
-    elif raw.refused:
-        refusal = f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}"
     return Info(
         architecture=os.uname().machine,
         native=True if raw.native else False if raw.refused else None,
-        refusal=refusal,
+        refusal=refusal(),
         sync_method=_METHODS[raw.method],
         syncs_per_batch=raw.syncs,
         poke=_WAYS[raw.poke],

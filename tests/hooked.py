@@ -17,6 +17,7 @@ import traceback
 from collections import Counter
 
 import jumplabel
+import jumplabel.marking  # as with the hook: hypothesis makes examples of what the loaded modules hold
 from jumplabel import StaticKeyError
 from jumplabel.patterns import Patterns
 

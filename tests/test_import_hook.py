@@ -17,7 +17,7 @@ from packages import Packages, records, sites
 from processes import run
 
 import jumplabel
-from jumplabel import PatternError, StaticKey, StaticKeyError, import_hook, install, instrumented, uninstall
+from jumplabel import PatternError, StaticKey, StaticKeyError, code_cache, import_hook, install, instrumented, uninstall
 
 CART = """
     import logging
@@ -392,7 +392,7 @@ def test_modules_look_as_they_do_without(packages: Packages) -> None:
     packages.forget()
     install("shop_k")
     assert look("shop_k") == plain
-    assert type(sys.modules["shop_k"].__spec__.loader) is not importlib.machinery.SourceFileLoader  # type: ignore[union-attr]
+    assert type(sys.modules["shop_k"].__spec__.loader) is importlib.machinery.SourceFileLoader  # type: ignore[union-attr]
     code = sys.modules["shop_k"].__spec__.loader.get_code("shop_k")  # type: ignore[union-attr]
     assert not any("jumplabel" in name for constant in code.co_consts for name in getattr(constant, "co_names", ()))
 
@@ -507,13 +507,13 @@ def test_functions_that_are_called_while_the_module_runs_do_what_the_source_says
 def cached(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files whose source was compiled."""
     compiled: list[str] = []
-    compile_or_leave = import_hook.compile_or_leave
+    compile_or_leave = code_cache.compile_or_leave
 
     def note(source: bytes, filename: str, options: object) -> object:
         compiled.append(Path(filename).name)
         return compile_or_leave(source, filename, options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(import_hook, "compile_or_leave", note)
+    monkeypatch.setattr(code_cache, "compile_or_leave", note)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return compiled
 
@@ -644,12 +644,12 @@ def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: py
 def test_a_source_that_is_beyond_us_is_left_as_a_whole(
     packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jumplabel import marked_code
+    from jumplabel import marking
 
     def fail(*_: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(marked_code, "mark", fail)
+    monkeypatch.setattr(marking, "mark", fail)
     install("shop_v", asserts="off")
     for _ in range(2):
         with pytest.raises(AssertionError):

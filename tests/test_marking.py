@@ -8,7 +8,8 @@ import pytest
 
 from jumplabel.definitions import READY
 from jumplabel.marked_code import codes, compile_marked
-from jumplabel.marking import Left, Statement, is_mark, mark
+from jumplabel.marking import Left, mark
+from jumplabel.marks import Statement, is_mark
 from jumplabel.options import Options
 
 ALL = Options(asserts=True)

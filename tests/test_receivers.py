@@ -2,7 +2,8 @@
 
 import pytest
 
-from jumplabel.marking import Options, mark
+from jumplabel.marking import mark
+from jumplabel.options import Options
 
 OTHERS = [
     "future.exception()",

@@ -351,7 +351,7 @@ def test_tracers_and_profilers_see_nothing_of_it(key):
     sys.setprofile(lambda frame, event, arg: seen.append((event, frame.f_code.co_name)))
     function.__code__ = copy
     sys.setprofile(None)
-    assert [event for event, _ in seen] == ["c_call"]  # of sys.setprofile itself
+    assert [event for event, _ in seen if event != "c_return"] == ["c_call"]  # of sys.setprofile itself
     assert dis.code_info(copy)
 
 
