@@ -20,6 +20,7 @@ except ModuleNotFoundError as error:
         "'pip install -e .', or run the installed package from another directory"
     ) from error
 
+from jumplabel.batches import batch
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
@@ -39,7 +40,7 @@ from jumplabel.import_hook import Hook, install, uninstall
 from jumplabel.instrument import Instrumentation, instrument
 from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
-from jumplabel.keys import StaticKey, batch, key, keys
+from jumplabel.keys import StaticKey, key, keys
 from jumplabel.native import NativeBranch, native_branch
 from jumplabel.serving import Server, serve
 from jumplabel.serving import serve_if_asked as _serve_if_asked

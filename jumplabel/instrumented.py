@@ -16,12 +16,13 @@ from jumplabel._engine import lib
 from jumplabel.branches import functions_in, static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
-from jumplabel.keys import StaticKey, apply, key, living
+from jumplabel.keys import StaticKey, key, living
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes, within
 from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.scope import Scope
+from jumplabel.transactions import apply
 
 
 class Instrumented(NamedTuple):
