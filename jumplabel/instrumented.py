@@ -3,12 +3,10 @@
 import gc
 import itertools
 import logging
-import os
-import threading
 from collections.abc import Iterable, Iterator
 from importlib.util import source_hash
 from types import CodeType, FunctionType, ModuleType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from weakref import WeakSet, ref
 
 from jumplabel import closures
@@ -23,6 +21,7 @@ from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.scope import Scope
 from jumplabel.transactions import apply
+from jumplabel.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
 
 
 class Instrumented(NamedTuple):
@@ -192,8 +191,23 @@ def _bind_soon(keys: list[LogKey]) -> None:
     if not keys:
         return
     if not lock.acquire(blocking=False):
-        threading.Thread(target=bind, args=(keys,), name="jumplabel-bind", daemon=True).start()
+        begun = allocate_lock()
+        begun.acquire()
+        start_new_thread(_bind_when_free, (keys, begun))
+        begun.acquire(timeout=1)  # an interpreter that ends dies of a thread that has not begun
         return
+    try:
+        bind(keys)
+    finally:
+        lock.release()
+
+
+def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
+    """In a thread of the system, which looks now and then: to wait for a lock of gevent's would run a hub here."""
+    begun.release()
+    lock = logging._lock  # type: ignore[attr-defined]
+    while not lock.acquire(blocking=False):
+        sleep(0.005)
     try:
         bind(keys)
     finally:
@@ -203,15 +217,7 @@ def _bind_soon(keys: list[LogKey]) -> None:
 _records: WeakSet[Record] = WeakSet()
 _by_module: dict[int, WeakSet[Record]] = {}
 """By id: an import looks at the records of its module, not at all there are."""
-_records_lock = threading.RLock()
-
-
-def _new_records_lock() -> None:
-    global _records_lock
-    _records_lock = threading.RLock()  # another thread of the parent may have held the old one
-
-
-os.register_at_fork(after_in_child=_new_records_lock)
+_records_lock = ProcessLock()
 
 
 def add(record: Record) -> None:

@@ -5,8 +5,6 @@ is its Python face. The semantics are those of the Linux kernel's static keys, D
 """
 
 import math
-import os
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fnmatch import fnmatchcase
@@ -22,6 +20,7 @@ from jumplabel.published import published
 from jumplabel.table import JumpEntry, read_entries
 from jumplabel.toggles import callbacks, new_report, tell
 from jumplabel.transactions import apply, check, fail
+from jumplabel.unpatched import ProcessLock
 
 # Each look into ``lib`` is a call.
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
@@ -231,15 +230,7 @@ def _nanoseconds(name: str, deferred: float) -> int:
 
 
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
-_registry_lock = threading.RLock()
-
-
-def _new_registry_lock() -> None:
-    global _registry_lock
-    _registry_lock = threading.RLock()  # another thread of the parent may have held the old one
-
-
-os.register_at_fork(after_in_child=_new_registry_lock)
+_registry_lock = ProcessLock()
 
 
 def living() -> list[StaticKey]:

@@ -2,9 +2,7 @@
 
 import json
 import os
-import socket
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader, RawIOBase
@@ -13,7 +11,9 @@ from typing import Any
 from jumplabel import remote_exec
 from jumplabel.errors import RemoteError
 from jumplabel.requests import Answer, line
-from jumplabel.socket_folder import address, default_folder, effective_user, open_folder, peer, socket_name
+from jumplabel.socket_folder import address, default_folder, effective_user, open_folder, peer, socket_name, unix_socket
+from jumplabel.unpatched import monotonic, sleep
+from jumplabel.unpatched_sockets import Socket
 
 _LONGEST_LINE = 1 << 20
 _MOST_BYTES = 1 << 26
@@ -62,18 +62,18 @@ def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
 
     Raises RemoteError where it cannot be reached, refuses the request, or breaks off.
     """
-    end = time.monotonic() + timeout
+    end = monotonic() + timeout
     while True:
         with _connect(pid, timeout) as connection:
-            answers = _Answers(connection, request["command"], time.monotonic() + timeout)
+            answers = _Answers(connection, request["command"], monotonic() + timeout)
             answers.send(line(request))
             first = answers.next()
             if first is None:
                 raise answers.wrong("it hung up without an answer; does it run as another user?")
-            if "busy" not in first or time.monotonic() > end:
+            if "busy" not in first or monotonic() > end:
                 yield from _checked(first, answers, request["command"])
                 return
-        time.sleep(0.05)
+        sleep(0.05)
 
 
 def _checked(answer: Answer | None, answers: "_Answers", command: str) -> Iterator[Answer]:
@@ -100,7 +100,7 @@ class _Answers(RawIOBase):
     A buffer reads from this, piece by piece, so that the time is also that of a line that comes byte by byte.
     """
 
-    def __init__(self, connection: socket.socket, command: str, end: float) -> None:
+    def __init__(self, connection: Socket, command: str, end: float) -> None:
         self._connection = connection
         self._command = command
         self._end: float | None = end
@@ -166,7 +166,7 @@ class _Answers(RawIOBase):
 
     def _wait(self) -> None:
         """From now on, for what is left of the time."""
-        left = None if self._end is None else self._end - time.monotonic()
+        left = None if self._end is None else self._end - monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
@@ -178,9 +178,9 @@ def _is_of(value: Any, kind: type) -> bool:
     return type(value) is kind
 
 
-def _connect(pid: int, timeout: float) -> socket.socket:
+def _connect(pid: int, timeout: float) -> Socket:
     uid = effective_user(pid)
-    end = time.monotonic() + timeout
+    end = monotonic() + timeout
     refusals = []
     for path in _folders(pid, uid):
         try:
@@ -208,20 +208,19 @@ def _folders(pid: int, uid: int) -> list[str]:
     return list(found) or [default_folder(uid)]
 
 
-def _connect_in(path: str, pid: int, uid: int, end: float) -> socket.socket:
+def _connect_in(path: str, pid: int, uid: int, end: float) -> Socket:
     """Raises RemoteError where the folder is not to be trusted, or nobody is there, or not who should be."""
     folder = open_folder(path, {uid, os.geteuid(), 0})
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = unix_socket()
     try:
-        connection.setblocking(False)
         while True:
             try:
                 connection.connect(address(folder, socket_name(pid)))
                 break
             except BlockingIOError as error:  # many others wait to be accepted
-                if time.monotonic() > end:
+                if monotonic() > end:
                     raise RemoteError(f"{path}/{socket_name(pid)}: it accepts nobody; is it stopped?") from error
-            time.sleep(0.01)
+            sleep(0.01)
         if peer(connection)[0] != pid:
             raise RemoteError(f"{path}/{socket_name(pid)} is that of another process, {peer(connection)[0]}")
         return connection

@@ -8,18 +8,18 @@ import atexit
 import errno
 import fcntl
 import os
-import threading
-from _thread import allocate_lock, start_new_thread
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from jumplabel import connections
+from jumplabel import connections, forks
 from jumplabel._engine import lib
 from jumplabel.connections import Connections, report
 from jumplabel.errors import RemoteError
 from jumplabel.settings import folder_to_serve
 from jumplabel.socket_folder import address, default_folder, is_dead, lock_folder, open_folder, socket_name, unix_socket
+from jumplabel.unpatched import ProcessLock, allocate_lock, get_ident, start_new_thread
+from jumplabel.unpatched_sockets import identity
 
 _FOLDER_SECONDS = 2.0
 """For others to let go of the folder."""
@@ -48,6 +48,7 @@ class Server:
 
         Any thread may call this. It waits some seconds for the request that is just being carried out.
         """
+        forks.notice()
         with connections.lock:
             ours = self._connections
             if ours.closing:
@@ -58,7 +59,7 @@ class Server:
                 return
             self._unlink()
         ours.stop()
-        if threading.get_ident() != self._thread and self._ended.acquire(timeout=5):
+        if get_ident() != self._thread and self._ended.acquire(timeout=5):
             self._ended.release()
 
     def __enter__(self) -> "Server":
@@ -78,6 +79,7 @@ class Server:
 
     def _open(self, folder: str) -> None:
         """Raises RemoteError."""
+        lib.fork_notice_urgent = 1
         listener = unix_socket()
         self._begin(listener)
         try:
@@ -96,6 +98,7 @@ class Server:
 
     def _listen(self, listener: Any, folder: str) -> None:
         self._folder = open_folder(folder, {os.geteuid()}, make=True)
+        self._folder_is = identity(self._folder)
         name = socket_name(os.getpid())
         # Under the folder's lock: between bind(2) and listen(2) a socket looks dead, and so it may be in the eyes of a
         # process that sees no such pid, in a container that shares the folder; a pid may come again meanwhile, too.
@@ -126,7 +129,7 @@ class Server:
     def _run(self) -> None:
         ours = self._connections
         try:
-            self._thread = threading.get_ident()
+            self._thread = get_ident()
             lib.jump_label_unblock_signals()  # the mask is that of whoever started us
             ours.run()
         except OSError as error:
@@ -144,16 +147,20 @@ class Server:
 
     def _unlink(self) -> None:
         """If it is ours still: somebody may have removed it, and a pid may come again."""
-        if self.path and self._folder >= 0:
+        if self.path and self._has_folder():
             name = os.path.basename(self.path)
             with suppress(OSError):  # it is gone; or we are another user by now, and it will be cleaned up
                 if _identity(self._folder, name) == self._identity:
                     os.unlink(name, dir_fd=self._folder)
 
     def _close_folder(self) -> None:
-        if self._folder >= 0:
+        if self._has_folder():
             os.close(self._folder)
-            self._folder = -1
+        self._folder = -1
+
+    def _has_folder(self) -> bool:
+        """The program may have closed all descriptors; then the number may be that of another file."""
+        return self._folder >= 0 and identity(self._folder) == self._folder_is
 
     def _give_up(self) -> None:
         """Where the program has closed all descriptors: their numbers may be somebody else's by now."""
@@ -207,6 +214,7 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
 
     Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
     """
+    forks.notice()
     with connections.lock:
         path = default_folder(os.geteuid()) if folder is None else _absolute(folder)
         for server in list(_servers):
@@ -267,7 +275,7 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    connections.lock = threading.RLock()
+    connections.lock = ProcessLock()
     inherited = list(_servers)
     _servers.clear()
     for server in inherited:
@@ -278,4 +286,5 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+forks.in_child(_after_fork_in_child)

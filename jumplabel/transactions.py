@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, NoReturn
 
-from jumplabel import lingering
+from jumplabel import forks, lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
 from jumplabel.toggles import callbacks, new_report, tell
@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 def apply(steps: "list[tuple[StaticKey, int]]") -> None:
     """Take steps, of which there is at least one, in one transaction: now, not when a ``batch()`` ends."""
+    if lib.fork_notice_due:
+        forks.notice()
     failed = ffi.new("size_t *")
     keys = [key for key, _ in steps]
     native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
