@@ -34,7 +34,8 @@ static int run_pending(void *unused)
     return 0;
 }
 
-/* Most such children execute another program at once, and need nothing. So the interpreter's lock is left alone then. */
+/* Most such children execute another program at once, and need nothing. So the interpreter's lock is left alone then.
+ */
 static void in_child(void)
 {
     if (python_forks)

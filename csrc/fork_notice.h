@@ -2,8 +2,8 @@
  * Forks that Python is not told of, such as uWSGI's or those of a C library: fork(3) without PyOS_AfterFork_Child().
  *
  * The C library tells us of them, by pthread_atfork(3). A function in Python does the rest, as soon as it can: the main
- * thread of the child runs it between two instructions, or the first toggle does. A child that is made by a raw clone or
- * _Fork is not noticed here.
+ * thread of the child runs it between two instructions, or the first toggle does. A child that is made by a raw clone
+ * or _Fork is not noticed here.
  */
 #ifndef JUMPLABEL_FORK_NOTICE_H
 #define JUMPLABEL_FORK_NOTICE_H

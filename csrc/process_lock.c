@@ -20,8 +20,8 @@ static bool is_mine(const struct process_lock *self)
 }
 
 /*
- * In a child the old lock is left as it is: a thread of the parent may hold it. What the forking thread holds it goes on
- * holding, as it still has to release it.
+ * In a child the old lock is left as it is: a thread of the parent may hold it. What the forking thread holds it goes
+ * on holding, as it still has to release it.
  */
 static int adopt(struct process_lock *self)
 {
