@@ -23,8 +23,8 @@ class _Running(NamedTuple):
     """What runs now, as far as it can be known. All of it is compared by identity: a task may have an ``__eq__``.
 
     process, thread  of the system
-    task             of asyncio or trio; or else the outermost coroutine on the stack, which stands for the task of any
-                     other library; None outside
+    task             of asyncio; or else the outermost coroutine on the stack, which stands for the task of any other
+                     library; None outside
     greenlet         of gevent, eventlet and others; None: the thread's own
     context          the contextvars.Context
     """
@@ -49,17 +49,15 @@ class _Running(NamedTuple):
 
 
 def _running() -> _Running:
-    task = _task("asyncio.tasks")
-    if task is None:
-        task = _task("trio.lowlevel")
+    task = _asyncio_task()
     if task is None:
         task = _outermost_coroutine()
     return _Running(getpid(), get_ident(), task, _greenlet(), current_context())
 
 
-def _task(module: str) -> object:
-    """Of a library that is imported, and not just being imported."""
-    current_task = getattr(sys.modules.get(module), "current_task", None)
+def _asyncio_task() -> object:
+    """An eager one runs on the stack of the task that made it, so the outermost coroutine does not tell them apart."""
+    current_task = getattr(sys.modules.get("asyncio.tasks"), "current_task", None)  # None while it is being imported
     try:
         return current_task() if current_task else None
     except RuntimeError:  # no loop runs in this thread
@@ -67,7 +65,7 @@ def _task(module: str) -> object:
 
 
 def _outermost_coroutine() -> object:
-    """Its frame. Of all that runs a coroutine, only this is known."""
+    """Its frame. Whatever runs coroutines by turns, trio or curio or another library, resumes each at the outermost."""
     found, frame = None, sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_flags & CO_COROUTINE:
@@ -117,11 +115,11 @@ def batch() -> Iterator[None]:
     All sites of all its keys are rewritten together, with two synchronizations however many there are. Until then
     every key shows its old state.
 
-    The block belongs to the task that opened it: of asyncio or trio, a coroutine of curio or another library, a
-    greenlet of gevent or eventlet, or else a thread. The toggles of others do not wait for its end. Tasks, greenlets,
-    threads and processes that are made within the block are others, too. So is, in a thread without tasks, what runs in
-    a copy of the context (``contextvars.copy_context().run``). A generator that yields within the block holds it open
-    for the task that runs it, as ``@contextmanager`` needs it.
+    The block belongs to the task that opened it: of asyncio, trio, curio or another library of coroutines, a greenlet
+    of gevent or eventlet, or else a thread. The toggles of others do not wait for its end. Tasks, greenlets, threads
+    and processes that are made within the block are others, too. So is, in a thread without tasks, what runs in a copy
+    of the context (``contextvars.copy_context().run``). A generator that yields within the block holds it open for the
+    task that runs it, as ``@contextmanager`` needs it.
 
     All or nothing: when the block raises, nothing is applied; and when a toggle turns out to be impossible at the end
     (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with

@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import contextvars
+import importlib
 import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
@@ -181,7 +182,10 @@ def test_a_child_of_a_nursery_of_trio(ours, others):
 
 
 def test_a_task_of_curio(ours, others):
-    curio = pytest.importorskip("curio")
+    try:
+        curio = importlib.import_module("curio")
+    except (ImportError, AttributeError) as error:  # 1.6 asks asyncio and ssl for what later Pythons do not have
+        pytest.skip(f"no curio for this Python: {error}")
 
     async def other():
         does_not_wait(others)
@@ -207,8 +211,11 @@ def test_coroutines_that_anybody_runs_in_turns(ours, others):
     async def opener():
         with batch():
             waits(ours)
-            await Switch()
-            waits(ours)
+            await inner()
+
+    async def inner():
+        await Switch()
+        waits(ours)
 
     async def other():
         does_not_wait(others)
@@ -328,7 +335,32 @@ def test_a_green_thread(library):
     )
 
 
+def test_a_greenlet_within_a_task_of_asyncio_that_has_a_context_of_its_own(ours, others):
+    """As where a loop runs in one greenlet of gevent: to asyncio all of its thread are in the task."""
+    greenlet = pytest.importorskip("greenlet").greenlet
+
+    async def main():
+        with batch():
+            waits(ours)
+            other = greenlet(does_not_wait)
+            other.gr_context = contextvars.copy_context()
+            other.switch(others)
+        assert ours.enabled
+
+    asyncio.run(main())
+
+
 # ---- threads and contexts ----
+
+
+def test_a_thread_that_runs_in_the_same_context(ours, others):
+    context, block = contextvars.copy_context(), batch()
+    context.run(block.__enter__)
+    context.run(waits, ours)
+    with ThreadPoolExecutor(1) as pool:
+        pool.submit(context.run, does_not_wait, others).result()
+    context.run(block.__exit__, None, None, None)
+    assert ours.enabled
 
 
 def test_a_thread_with_a_copy_of_the_context(ours, others):
