@@ -73,6 +73,7 @@ class StaticKey:
             raise MemoryError
         if nanoseconds:
             lib.static_key_defer(key, nanoseconds)
+            lib.fork_notice_urgent = 1  # a child needs a thread of its own, as soon as it can have one
         # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
         # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
         finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))

@@ -41,7 +41,6 @@ def _run(_: int) -> None:
     """Not a threading.Thread: to start one is to wait for it, and to take locks."""
     global wake, _begun
     _begun += 1
-    lib.fork_notice_urgent = 1  # a child needs a thread of its own, as soon as it can have one
     if not _only_one.acquire(False):
         return
     failed = True
