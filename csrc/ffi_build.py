@@ -18,6 +18,7 @@ HEADERS = (
     "fork_notice",
     "jump_label",
     "key_toggle",
+    "own_thread",
     "process_lock",
     "site_watch",
     "storm",
@@ -122,7 +123,10 @@ ffi.cdef("""
     #define POLLIN ...
     #define POLLOUT ...
     #define POLLNVAL ...
-    int poll(struct pollfd *files, unsigned long n, int milliseconds);
+    void own_thread_begins(void);
+    void own_thread_enters(void);
+    void own_thread_ends(void);
+    int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
 
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);

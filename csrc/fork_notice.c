@@ -2,6 +2,8 @@
 #include <Python.h>
 
 #include "fork_notice.h"
+#include "own_thread.h"
+#include "text_poke.h"
 
 #include <pthread.h>
 #include <stdbool.h>
@@ -34,10 +36,15 @@ static int run_pending(void *unused)
     return 0;
 }
 
+static void before_fork(void) { own_thread_before_fork(!python_forks); }
+
+static void in_parent(void) { own_thread_after_fork(!python_forks); }
+
 /* Most such children execute another program at once, and need nothing. So the interpreter's lock is left alone then.
  */
 static void in_child(void)
 {
+    own_thread_in_child();
     if (python_forks)
         return;
     fork_notice_due = 1;
@@ -53,5 +60,7 @@ int fork_notice_start(uintptr_t new_function)
     function = (PyObject *)new_function;
     Py_INCREF(function);
     PyGILState_Release(gil);
-    return -pthread_atfork(NULL, NULL, in_child);
+    /* The last to be registered is the first to be called before a fork: our threads need the engine to fall asleep. */
+    int error = text_init();
+    return error ? error : -pthread_atfork(before_fork, in_parent, in_child);
 }

@@ -85,7 +85,12 @@ class Server:
         try:
             self._listen(listener, folder)
             # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
-            self._thread = start_new_thread(self._run, ())
+            lib.own_thread_begins()
+            try:
+                self._thread = start_new_thread(self._run_in_own_thread, ())
+            except BaseException:
+                lib.own_thread_ends()
+                raise
         except BaseException as error:
             self._unlink()
             self._close_folder()
@@ -126,6 +131,13 @@ class Server:
         finally:
             fcntl.flock(self._folder, fcntl.LOCK_UN)
 
+    def _run_in_own_thread(self) -> None:
+        lib.own_thread_enters()
+        try:
+            self._run()
+        finally:
+            lib.own_thread_ends()
+
     def _run(self) -> None:
         ours = self._connections
         try:
@@ -142,6 +154,7 @@ class Server:
                 ours.close()
                 _servers.discard(self)
                 self._unlink()
+                self._clean_up()
                 self._close_folder()
             self._ended.release()
 
@@ -152,6 +165,16 @@ class Server:
             with suppress(OSError):  # it is gone; or we are another user by now, and it will be cleaned up
                 if _identity(self._folder, name) == self._identity:
                     os.unlink(name, dir_fd=self._folder)
+
+    def _clean_up(self) -> None:
+        """Remove what workers have left that a signal or os._exit() ended: their parent often is the last to serve."""
+        if self._has_folder():
+            with suppress(OSError):  # another process has the folder locked, and cleans up itself; or we may not
+                lock_folder(self._folder, 0)
+                try:
+                    _remove_dead(self._folder)
+                finally:
+                    fcntl.flock(self._folder, fcntl.LOCK_UN)
 
     def _close_folder(self) -> None:
         if self._has_folder():
@@ -208,9 +231,9 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
     pid, in the same folder; if it can have none, that goes to ``sys.unraisablehook``, and the child goes on. (3.12 and
     later warn of every fork of a process that has a thread.) A process that changes its user later keeps its socket in
-    the old user's folder, where root still reaches it. Sockets go when the interpreter ends; what ``os._exit`` or a
-    crash leaves is cleaned up by the next process that serves in the folder. A program that becomes a daemon, and
-    closes all descriptors, calls this behind that.
+    the old user's folder, where root still reaches it. Sockets go when the interpreter ends. What ``os._exit`` or a
+    crash leaves is removed by the next process that begins to serve in the folder, or ends. A program that becomes a
+    daemon, and closes all descriptors, calls this behind that.
 
     Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
     """

@@ -77,7 +77,7 @@ class Poll:
         registered = list(self._sockets.items())
         files = ffi.new("struct pollfd[]", [(socket.fileno(), events, 0) for socket, (events, _) in registered])
         milliseconds = -1 if timeout is None else min(int(timeout * 1000) + 1, 10**9) if timeout > 0 else 0
-        if lib.poll(files, len(registered), milliseconds) < 0:
+        if lib.own_thread_poll(files, len(registered), milliseconds) < 0:
             if ffi.errno == errno.EINTR:
                 return []
             raise OSError(ffi.errno, os.strerror(ffi.errno))
