@@ -36,22 +36,6 @@ _ANSWERS: dict[str, list[dict[str, type]]] = {
 _NO_EFFECT = "keys", "watch"
 
 
-def descendants(pid: int) -> list[int]:
-    """The process, its children, theirs, but for ourselves; as of now. Those whose parent has ended are not found."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with suppress(OSError):
-                # proc_pid_stat(5): pid (name) state parent; the name may hold anything
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
-    found = [pid]
-    for parent in found:
-        found += sorted(child for child in children.get(parent, []) if child != os.getpid())
-    return found
-
-
 def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
     """The answers, up to the last one (requests.py); those of watch go on until the process ends.
 
