@@ -20,7 +20,7 @@ from jumplabel.requests import Answer, line
 from jumplabel.socket_folder import peer
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.unpatched import ProcessLock, monotonic, wall_clock
-from jumplabel.unpatched_sockets import MSG_NOSIGNAL, READ, WRITE, Poll, Socket, identity, socketpair
+from jumplabel.unpatched_sockets import MSG_NOSIGNAL, READ, WRITE, Poll, Socket, identity, let_go, socketpair
 
 CLIENTS = 32
 """Connections at a time; the next is told that we are busy. At most half of them watch."""
@@ -46,9 +46,6 @@ _BUSY = line({"error": "busy with other clients; try again", "busy": True})
 lock = ProcessLock()  # again, by a signal handler that forks within
 """For what a fork must not cut in two: it waits."""
 
-_abandoned: list[object] = []
-"""Never closed: by now their numbers may be somebody else's."""
-
 
 class _Alarm:
     """What others may ring at any time to wake the thread. Closed when nobody does any more, hence not by hand.
@@ -61,16 +58,15 @@ class _Alarm:
         self.heard.setblocking(False)
         self._rung.setblocking(False)
 
-        self._rung_is = identity(self._rung.fileno())
+        self._opened = {end: identity(end.fileno()) for end in (self.heard, self._rung)}
 
     def ring(self) -> None:
-        if identity(self._rung.fileno()) == self._rung_is:
+        if identity(self._rung.fileno()) == self._opened[self._rung]:
             _send(self._rung, b"!")
 
     def __del__(self) -> None:
-        for end in vars(self).get("heard"), vars(self).get("_rung"):
-            if end is not None:
-                end.close()
+        for end, opened in vars(self).get("_opened", {}).items():
+            let_go(end, opened)
 
 
 class _Client:
@@ -91,10 +87,7 @@ class _Client:
         return identity(self.connection.fileno()) == self._opened
 
     def close(self) -> None:
-        if self.sound():
-            self.connection.close()
-        else:
-            _abandoned.append(self)
+        let_go(self.connection, self._opened)
 
     def has_read(self, size: int) -> None:
         self.all_by += size * _EARNED
@@ -116,7 +109,7 @@ class Connections:
         self._resume = float("inf")
         self._alarm: _Alarm | None = _Alarm()
         self._heard = self._alarm.heard
-        self._opened: dict[Socket, object] = {self._heard: identity(self._heard.fileno())}
+        self._opened: dict[Socket, tuple[int, int] | None] = {self._heard: identity(self._heard.fileno())}
         self._selector = Poll()
         self._selector.register(self._heard, READ)
         if listener is not None:
@@ -152,16 +145,13 @@ class Connections:
         self._tell()
 
     def close(self) -> None:
-        """All that is open, if it is ours; without a word to anybody."""
+        """All that is open and still ours; without a word to anybody."""
         self._unwatch()
-        if not self.sound():
-            _abandoned.append(self)
-            return
         for client in list(self._clients.values()):
             client.close()
         self._clients.clear()
         if self._listener is not None:
-            self._listener.close()
+            let_go(self._listener, self._opened[self._listener])
         self._alarm = None
 
     def sound(self) -> bool:

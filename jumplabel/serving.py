@@ -54,9 +54,6 @@ class Server:
             if ours.closing:
                 return
             ours.closing = True
-            if not ours.sound():  # then the thread never hears of it
-                self._give_up()
-                return
             self._unlink()
         ours.stop()
         if get_ident() != self._thread and self._ended.acquire(timeout=5):
@@ -149,8 +146,6 @@ class Server:
         finally:  # an error of another kind ends the thread, which is how the interpreter reports it
             ours.closing = True
             with connections.lock:
-                if not ours.sound():
-                    self._give_up()
                 ours.close()
                 _servers.discard(self)
                 self._unlink()
@@ -184,12 +179,6 @@ class Server:
     def _has_folder(self) -> bool:
         """The program may have closed all descriptors; then the number may be that of another file."""
         return self._folder >= 0 and identity(self._folder) == self._folder_is
-
-    def _give_up(self) -> None:
-        """Where the program has closed all descriptors: their numbers may be somebody else's by now."""
-        self._folder = -1
-        self._connections.closing = True
-        _servers.discard(self)
 
     def _forked(self) -> None:
         """In a child, which has a copy of the descriptors and none of the threads: a socket of its own."""
@@ -225,26 +214,30 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
 
     The socket is ``<pid>.sock`` in it. Who connects is asked to be of the same effective user, or root; requests are
     strictly read (requests.py), and cannot do more than list, switch and watch keys, and set levels of loggers. One
-    daemon thread serves all, and makes their toggles: callbacks of ``on_toggle`` run in it. What goes wrong in it goes
-    to ``sys.unraisablehook``.
+    daemon thread serves all, and makes their toggles: callbacks of ``on_toggle`` run in it. It is a thread of the
+    system under gevent and eventlet, too. What goes wrong in it goes to ``sys.unraisablehook``.
 
     A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
     pid, in the same folder; if it can have none, that goes to ``sys.unraisablehook``, and the child goes on. (3.12 and
-    later warn of every fork of a process that has a thread.) A process that changes its user later keeps its socket in
-    the old user's folder, where root still reaches it. Sockets go when the interpreter ends. What ``os._exit`` or a
-    crash leaves is removed by the next process that begins to serve in the folder, or ends. A program that becomes a
-    daemon, and closes all descriptors, calls this behind that.
+    later warn of every fork of a process that has a thread.) Where the fork is made past Python's hooks, as uWSGI's is,
+    the main thread of the child opens it before it goes on in Python, and any thread of it by its first toggle or call
+    of this. To be sure of it, or where the server begins only in the workers, call this in each of them: in uWSGI, by
+    ``uwsgidecorators.postfork``. A process that changes its user later keeps its socket in the old user's folder, where
+    root still reaches it. Sockets go when the interpreter ends. What ``os._exit`` or a crash leaves is removed by the
+    next process that begins to serve in the folder, or ends. A program that becomes a daemon, and closes all
+    descriptors, calls this behind that.
 
     Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
     """
     forks.notice()
+    for server in list(_servers):
+        if not server._connections.sound():  # the program has closed its descriptors
+            server.close()
     with connections.lock:
         path = default_folder(os.geteuid()) if folder is None else _absolute(folder)
         for server in list(_servers):
             if server._folder_path == path and not server._connections.closing:
-                if server._connections.sound():
-                    return server
-                server._give_up()
+                return server
         return Server(path)
 
 

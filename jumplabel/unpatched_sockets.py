@@ -46,6 +46,14 @@ def identity(descriptor: int) -> tuple[int, int] | None:
     return status.st_dev, status.st_ino
 
 
+def let_go(socket: Socket, opened: tuple[int, int] | None) -> None:
+    """Close it; but only forget it, where by now its descriptor is another file than the one opened."""
+    if identity(socket.fileno()) == opened:
+        socket.close()
+    else:
+        socket.detach()
+
+
 class Ready(NamedTuple):
     socket: Socket
     data: Any

@@ -33,8 +33,14 @@ FOREIGN = """
 
     def switches():
         '''How often each other thread has been switched to.'''
-        tasks = [task for task in os.listdir("/proc/self/task") if int(task) != threading.get_native_id()]
-        return [re.findall("ctxt_switches:.*", Path(f"/proc/self/task/{task}/status").read_text()) for task in tasks]
+        found = {}
+        for task in os.listdir("/proc/self/task"):
+            try:
+                if int(task) != threading.get_native_id():
+                    found[task] = re.findall("ctxt_switches:.*", Path(f"/proc/self/task/{task}/status").read_text())
+            except OSError:
+                pass  # it has just ended
+        return found
 
     def past_python(function, fork=ctypes.PyDLL(None).fork):
         '''Run it in a child of such a fork; fail here where it fails there.
