@@ -9,14 +9,19 @@ HEADERS = (
     "call_loop",
     "call_site",
     "callable",
+    "clock",
     "code_object",
     "code_poke",
     "code_watch",
+    "current_context",
     "dict_watch",
     "empty",
     "follow",
+    "fork_notice",
     "jump_label",
     "key_toggle",
+    "own_thread",
+    "process_lock",
     "site_watch",
     "storm",
     "toggle_loop",
@@ -105,6 +110,28 @@ ffi.cdef("""
 
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
+    int process_lock_type(uintptr_t list);
+    int current_context_function(uintptr_t list);
+
+    int fork_notice_start(uintptr_t function);
+    void fork_notice_python_begins(void);
+    void fork_notice_python_ends(void);
+    int fork_notice_urgent;
+    int fork_notice_due;
+
+    int64_t clock_monotonic(void);
+    int64_t clock_wall(void);
+    void clock_sleep(int64_t nanoseconds);
+
+    struct pollfd { int fd; short events; short revents; };
+    #define POLLIN ...
+    #define POLLOUT ...
+    #define POLLNVAL ...
+    void own_thread_begins(void);
+    void own_thread_enters(void);
+    void own_thread_ends(void);
+    int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
+
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);
@@ -124,7 +151,7 @@ ffi.cdef("""
 
 ffi.set_source(
     "jumplabel._engine",
-    "#include <stdlib.h>\n" + "".join(f'#include "{name}.h"\n' for name in HEADERS),
+    "#include <poll.h>\n#include <stdlib.h>\n" + "".join(f'#include "{name}.h"\n' for name in HEADERS),
     sources=sorted(str(path) for pattern in ("*.c", "*.S") for path in HERE.glob(pattern)),
     depends=sorted(str(path) for path in HERE.glob("*.h")),
     include_dirs=[str(HERE)],

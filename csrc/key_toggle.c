@@ -3,6 +3,7 @@
 
 #include "key_toggle.h"
 #include "blocked.h"
+#include "fork_notice.h"
 #include "jump_label.h"
 
 #include <errno.h>
@@ -38,6 +39,8 @@ static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
     long operation = PyLong_AsLong(args[1]);
     if (PyErr_Occurred())
         return NULL;
+    if (fork_notice_due)
+        fork_notice_run();
     bool kept = may_keep_gil(key);
     int error = kept ? static_key_try_toggle(key, operation) : 0;
     /*
