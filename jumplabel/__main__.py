@@ -8,6 +8,7 @@ from typing import Any, NoReturn
 
 from jumplabel import remote_commands, startup
 from jumplabel.errors import PatternError
+from jumplabel.registry import keys
 from jumplabel.table import info, jump_table, start
 
 
@@ -146,6 +147,11 @@ def _info(arguments: argparse.Namespace) -> int:
         print(
             f"{entry.address:#018x}  {entry.what:<16}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
         )
+    described = [(key.name, key.doc) for key in keys() if key.doc]
+    if described:
+        print()
+    for name, doc in described:
+        print(f"{name}: {' '.join(doc.split())}")
     return 0
 
 

@@ -16,11 +16,13 @@ from jumplabel._engine import lib
 from jumplabel.branches import functions_in, static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
-from jumplabel.keys import StaticKey, key, living
+from jumplabel.key_names import addressable
+from jumplabel.keys import StaticKey, key
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes, within
 from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
 from jumplabel.origins import origin, remember, remember_copy
+from jumplabel.registry import living
 from jumplabel.scope import Scope
 from jumplabel.transactions import apply
 
@@ -122,7 +124,7 @@ class Record:
 
     def _assertions(self) -> StaticKey:
         """The module's own key by that name, if it has one."""
-        name = f"asserts.{self.name}"
+        name = addressable(f"asserts.{self.name}")
         while True:
             for find in key, StaticKey:
                 try:

@@ -18,8 +18,8 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from jumplabel.import_hook import main_code
-from jumplabel.keys import Starting
 from jumplabel.patterns import Patterns
+from jumplabel.starting import Starting
 from jumplabel.startup import Group, for_children
 
 Attributes = dict[str, Any]
@@ -43,7 +43,7 @@ def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) 
     """
     group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
-        starting = Starting(Patterns(enable))
+        starting = Starting(Patterns(enable, blanks=True))
         atexit.register(_tell_unused, starting, os.getpid())
     group.install()
     for_children([group], enable)

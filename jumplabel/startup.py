@@ -18,8 +18,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from jumplabel.errors import PatternError, SettingError
-from jumplabel.keys import Starting
 from jumplabel.patterns import Patterns
+from jumplabel.starting import Starting
 
 INSTRUMENT = "JUMPLABEL_INSTRUMENT"
 ENABLE = "JUMPLABEL_ENABLE"
@@ -65,7 +65,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
     enable = environment.get(ENABLE, "")
     if enable.strip():
         try:
-            patterns = Patterns([enable])
+            patterns = Patterns([enable], blanks=True)
         except PatternError as error:
             raise SettingError(
                 f"{ENABLE}={enable!r}: set it to patterns of names of keys, such as 'shop.tracing,asserts.*', or not "

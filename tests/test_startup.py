@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import jumplabel
-from jumplabel import PatchError, PatternError, SettingError, StaticKey, Tracepoint, startup
-from jumplabel.keys import Starting
+from jumplabel import PatchError, PatternError, SettingError, StaticKey, Tracepoint, registry, startup
 from jumplabel.patterns import Patterns
+from jumplabel.starting import Starting
 
 keys = sys.modules["jumplabel.keys"]  # jumplabel.keys is the function
 
@@ -63,7 +63,7 @@ def installed(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_starts_on_for_good(monkeypatch):
-    monkeypatch.setattr(keys, "_starting", [])
+    monkeypatch.setattr(registry, "starting", [])
 
 
 # ---- JUMPLABEL_INSTRUMENT ----
@@ -109,13 +109,13 @@ def test_a_wrong_value_is_named_with_what_is_allowed(text, why, installed):
         startup.start({"JUMPLABEL_INSTRUMENT": f"cart;{text}", "JUMPLABEL_ENABLE": "shop"})
     for part in (f"JUMPLABEL_INSTRUMENT={'cart;' + text!r}", "'logging,asserts:shop.*'", why):
         assert part in str(caught.value)
-    assert installed == keys._starting == []
+    assert installed == registry.starting == []
 
 
 def test_a_wrong_pattern_of_keys_is_named_before_anything_is_instrumented(installed):
     with pytest.raises(SettingError, match=r"JUMPLABEL_ENABLE='!shop': set it to patterns .* takes nothing in"):
         startup.start({"JUMPLABEL_INSTRUMENT": "shop", "JUMPLABEL_ENABLE": "!shop"})
-    assert installed == keys._starting == []
+    assert installed == registry.starting == []
 
 
 def test_children_are_told_once_however_deep_they_are(monkeypatch):

@@ -1,0 +1,39 @@
+"""Keys that start on: JUMPLABEL_ENABLE, and ``run --enable``."""
+
+from jumplabel import registry
+from jumplabel.batches import batch
+from jumplabel.keys import StaticKey
+from jumplabel.patterns import Patterns, matches
+
+
+class Starting:
+    """Keys that start on, by their names: those that match the patterns, made already or later.
+
+    Only those that can be enabled by anybody: not the key of a tracepoint, say, which follows that. It holds until the
+    process ends. Raises PatchError where the sites of those made already cannot be rewritten; then it holds for none.
+    """
+
+    def __init__(self, patterns: Patterns) -> None:
+        self._patterns = patterns
+        self._used: set[str] = set()
+        with registry.lock:
+            found = [key for key in list(registry.by_name.values()) if self.matches(key, key.name)]
+            registry.starting.append(self)
+        try:
+            with batch():
+                for key in found:
+                    key.enable()
+        except BaseException:
+            registry.starting.remove(self)
+            raise
+
+    def matches(self, key: StaticKey, name: str) -> bool:
+        if type(key).enable is not StaticKey.enable or name not in self._patterns:
+            return False
+        self._used.update(part for part in self._patterns.patterns if matches(name, part))
+        return True
+
+    @property
+    def unused(self) -> list[str]:
+        """The patterns that no key has matched so far."""
+        return [part for part in self._patterns.patterns if not part.startswith("!") and part not in self._used]
