@@ -6,16 +6,16 @@ With ``snapshot=True`` it is snapshots.py that does so, for one call at a time.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from functools import cached_property, partialmethod
-from types import FunctionType, MethodType
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar, overload
 
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
+from jumplabel.function_search import functions_in, module_of
 from jumplabel.new_code import rewritten
-from jumplabel.snapshots import Snapshot, snapshot_of
+from jumplabel.snapshots import snapshot_of
 
 T = TypeVar("T")
 
@@ -28,8 +28,9 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     """A decorator: every test of a key in a function becomes one instruction, which toggling the key rewrites.
 
     target    a function or method, with all that is defined in it; a class: its functions, properties, class methods,
-              static methods, and the classes in it; or what stands for a function: a property, a gate or switch,
-              anything with ``__wrapped__``
+              static methods, and the classes in it; or what stands for a function: a property, a gate or switch, a
+              ``functools.partial``, the implementations of a ``singledispatch``, anything with ``__wrapped__``, such as
+              what the decorators of wrapt make
     strict    refuse what has a test that is, or might be, one of a key and cannot become a site
     snapshot  within one call every key keeps the value that it had when the call began; see below
 
@@ -71,9 +72,9 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
         if made is not target:
             return made
     functions = dict.fromkeys(functions_in(target))
-    if not functions and not isinstance(target, type):
+    if not functions and not issubclass(type(target), type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
-    module = getattr(target, "__module__", None) if isinstance(target, type | FunctionType) else None
+    module = module_of(target)
     old = {function: function.__code__ for function in functions}
     new = {function: rewritten(function, strict and _is_of(function, module)) for function in functions}
     try:
@@ -86,38 +87,6 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
                 set_code(function, code)
         raise
     return target
-
-
-def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
-    """The functions in what is decorated, or in an attribute of a class. By its type: anything may be there."""
-    kind = type(target)
-    if kind is Snapshot or any(target is one for one in above):
-        return
-    above = (*above, target)
-    if issubclass(kind, type):
-        for value in list(vars(target).values()):
-            if not issubclass(type(value), type) or _is_defined_in(target, value):
-                yield from functions_in(value, above)
-    elif issubclass(kind, property):
-        for accessor in (target.fget, target.fset, target.fdel):
-            yield from functions_in(accessor, above)
-    elif issubclass(kind, classmethod | staticmethod | MethodType):
-        yield from functions_in(target.__func__, above)
-    elif issubclass(kind, cached_property | partialmethod):
-        yield from functions_in(target.func, above)
-    elif kind is FunctionType:
-        yield target
-        yield from functions_in(getattr(target, "__wrapped__", None), above)
-    else:
-        try:
-            below = object.__getattribute__(target, "__dict__").get("__wrapped__")
-        except Exception:  # whatever this is, it shows no function
-            return
-        yield from functions_in(below, above)
-
-
-def _is_defined_in(outer: type, inner: type) -> bool:
-    return inner.__module__ == outer.__module__ and inner.__qualname__ == f"{outer.__qualname__}.{inner.__name__}"
 
 
 def _is_of(function: FunctionType, module: str | None) -> bool:

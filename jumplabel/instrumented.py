@@ -13,9 +13,10 @@ from weakref import WeakSet, ref
 
 from jumplabel import closures
 from jumplabel._engine import lib
-from jumplabel.branches import functions_in, static_branches
+from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
+from jumplabel.function_search import functions_in
 from jumplabel.key_names import addressable
 from jumplabel.keys import StaticKey, key
 from jumplabel.log_keys import LogKey, bind, unbind

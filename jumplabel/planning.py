@@ -10,6 +10,7 @@ from typing import Any
 from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
+from jumplabel.kept_values import Pushed, lead_of
 from jumplabel.keys import address, keys
 from jumplabel.log_keys import LogKey
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read
@@ -154,7 +155,8 @@ class _Planner:
         reading = tree.reading
         values = [(self.find(path, tree.scope), line, "not key") for path, line in reading.negations]
         for test in reading.tests:
-            if test.keeps and not reading.is_dropped_at(test.jump.target):
+            lead = lead_of(reading, test)
+            if lead.pushed is Pushed.KEY and not reading.is_dropped_at(lead.target):
                 values.append((self.find(test.path, tree.scope), test.line, "key and ..., key or ..."))
         for load, jump in pairwise(reading.instructions):  # made by a plan
             if load.name == "LOAD_CONST" and not reading.is_dropped_at(jump.target):

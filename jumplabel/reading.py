@@ -200,7 +200,7 @@ class _Reader:
 
     def tests(self) -> Iterator[Test]:
         for i, name in enumerate(self.names):
-            if name in _JUMPS:
+            if name in JUMPS:
                 yield from filter(None, map(self.test_at, self.firsts_before(i)))
 
     def negations(self) -> Iterator[tuple[Path, int | None]]:
@@ -247,9 +247,9 @@ class _Reader:
         i += copied
         i += self.names[i] == "TO_BOOL"
         jump = self.instructions[i]
-        if jump.name not in _JUMPS:
+        if jump.name not in JUMPS:
             return None
-        jumps_if, keeps = _JUMPS[jump.name]
+        jumps_if, keeps = JUMPS[jump.name]
         i += 1
         i += self.names[i] == "NOT_TAKEN"
         if copied:
@@ -311,7 +311,7 @@ _FIRST = {
 _BEHIND_FIRST = {"LOAD_ATTR", "LOAD_METHOD", "PRECALL", "CALL", "COPY", "TO_BOOL"}
 
 # Every conditional jump of 3.11 to 3.15: taken if, and whether the value stays on the stack then.
-_JUMPS = {
+JUMPS = {
     "POP_JUMP_IF_FALSE": (False, False),
     "POP_JUMP_IF_TRUE": (True, False),
     "POP_JUMP_FORWARD_IF_FALSE": (False, False),

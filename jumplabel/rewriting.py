@@ -7,7 +7,8 @@
     POP_JUMP_IF_FALSE               TO_BOOL, POP_JUMP_IF_FALSE as they were
 
 A site's argument is one byte. What it cannot say, one state's jump leads to a *relay* in the room that can: a jump
-of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first.
+of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first. A value that is
+only tested again is not pushed: the jump leads to where those tests would lead, see kept_values.py.
 
 The conditional jump stays where it can, though nobody gets there: tools that read code from end to end (the
 interpreter's own tracing is one) find that it leads where it did.
@@ -19,11 +20,15 @@ from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
 
+from jumplabel.kept_values import Pushed, lead_of
 from jumplabel.reading import Path, Reading, Test
 
 MOST = 255  # units that a site can jump
 TWIN = sys.version_info >= (3, 12)
 N_JUMPS = 1 + TWIN
+
+STATES: dict[Path, bool] = {("state", "off"): False, ("state", "on"): True}
+"""What stands for a key whose truth is all that is asked for."""
 
 _UNIT = 2
 _KEPT = [
@@ -49,7 +54,7 @@ class Plan(NamedTuple):
     sites: list[tuple[Site, Path, int | None]]
     """With the line of the test."""
     constants: list[Path]
-    """The keys to be had behind the other constants."""
+    """The keys to be had behind the other constants, or a state that stands for one, see STATES."""
     within: "dict[int, Plan]"
     """For code objects in co_consts, by their place there."""
     snapshot: bool
@@ -57,7 +62,8 @@ class Plan(NamedTuple):
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """The new code of the code that this is the plan of."""
-        constants = [*code.co_consts, *(keys[path] for path in self.constants)]
+        found = [STATES[path] if path in STATES else keys[path] for path in self.constants]
+        constants = [*code.co_consts, *found]
         for i, inner in within.items():
             constants[i] = inner
         return code.replace(co_code=self.units, co_consts=tuple(constants))
@@ -108,11 +114,13 @@ class Rewriting:
 
     def add(self, test: Test) -> None:
         """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
-        target = test.jump.target
-        assert target is not None
+        target, pushes = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
             raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
-        constants = list(dict.fromkeys([*self.constants, test.path])) if test.keeps else self.constants
+        constants = self.constants
+        if pushes is not Pushed.NOTHING:
+            pushed = test.path if pushes is Pushed.KEY else ("state", "on" if test.jumps_if else "off")
+            constants = list(dict.fromkeys([*constants, pushed]))
         first = test.start + N_JUMPS
         if target < test.start:
             # The jump itself, without its condition, is the relay.
@@ -123,10 +131,10 @@ class Rewriting:
         else:
             room = bytearray()
             taken = target
-            if test.keeps or target - test.start - 1 > MOST:
+            if pushes is not Pushed.NOTHING or target - test.start - 1 > MOST:
                 taken = first
-                if test.keeps:
-                    room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
+                if pushes is not Pushed.NOTHING:
+                    room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(pushed))
                 room += _jump(first + len(room) // _UNIT, target)
             end = _end(test, first + len(room) // _UNIT)
             if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
@@ -151,9 +159,10 @@ class Rewriting:
         """Whether tracers report the target's line also without the test's jump to it, as they do with it.
 
         From 3.12 on they look where each jump leads, run or not, before they begin: CPython's
-        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment.
+        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment. They find what
+        lies behind a second test of the value by that one's instructions, which are on the line and stay.
         """
-        if sys.version_info < (3, 12):
+        if sys.version_info < (3, 12) or target != test.jump.target:
             return True
         there = self.reading.at[target]
         before, line = [instruction.line for instruction in self.reading.instructions[there - 1 : there + 1]]
