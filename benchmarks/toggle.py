@@ -47,7 +47,7 @@ def toggles(rows: Rows, name: str, counts: Iterable[int], make: Callable[[Static
         whole, bare_row = f"toggle, {name}: {sites}", f"syncs and stores, {name}: {sites}"
         if not rows.wants(whole) and not rows.wants(bare_row):
             continue
-        key = StaticKey(f"benchmarks.toggle {name}.{sites}")
+        key = StaticKey(f"benchmarks.toggle, {name}.{sites}")
         made = make(key, sites)
         for on in (True, False):
             key.enable() if on else key.disable()

@@ -110,7 +110,8 @@ ffi.cdef("""
     void code_poke_settle(void);
 
     enum turn_result { TURN_STALE, ... };
-    int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle);
+    int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
+                         uintptr_t places, uintptr_t away);
 """)
 
 ffi.set_source(

@@ -7,6 +7,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakValueDictionary
 
+from jumplabel import branch_names
 from jumplabel.code_objects import OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel.functions import printable
 from jumplabel.keys import address
@@ -95,6 +96,7 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if number in others
     ]
     make_branches(new, branches)
+    branch_names.copy(code, new)
     keep(new, [*others.values(), *keys.values()])
     bind(keys.values())
     of = origin(code)

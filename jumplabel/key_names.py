@@ -1,11 +1,18 @@
-"""Names of keys: those that an operator can write, in a pattern, a variable of the environment, or a request."""
+"""Names of keys: those that an operator can write, in a pattern, a variable of the environment, or a request.
+
+A pattern that is the name of a key means that key (patterns.py), so a name may look like a pattern, ``int(*)(int)`` or
+``a, b``. What everybody takes for a pattern is no name: ``*``, ``shop.*``, ``!shop``.
+"""
+
+import re
 
 from jumplabel.errors import StaticKeyError
 
 LONGEST = 4000
 """Bytes of a name in JSON. A request of 4096 bytes has room for it."""
 
-_OF_PATTERNS = "*?,"
+_WILDCARD = re.compile(r"(?:^|[.,])[*?]|[*?](?:$|[.,])")
+"""At the beginning or end of a part of a name."""
 
 
 def check(name: object) -> bytes:
@@ -28,9 +35,10 @@ def check(name: object) -> bytes:
 
 def _what_is_wrong(name: str, encoded: bytes) -> str:
     """Return why a pattern cannot mean this name alone, or nothing."""
-    for character in _OF_PATTERNS:
-        if character in name:
-            return f"{character!r} means something else in patterns of names"
+    if _WILDCARD.search(name):
+        return "'*' and '?' at the beginning or end of a part are for patterns of names"
+    if "," in name and not all(map(str.strip, name.split(","))):
+        return "it has nothing beside a comma"
     if name.startswith("!"):
         return "'!' at the beginning takes names out in patterns of names"
     if name != name.strip():
@@ -60,7 +68,7 @@ def addressable(name: str) -> str:
     """
     text = name.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     if _what_is_wrong(text, text.encode()):
-        text = "".join("_" if one in _OF_PATTERNS else one for one in text).strip()
+        text = "".join("_" if one in "*?," else one for one in text).strip()
         text = f"_{text[1:]}" if text.startswith("!") else text
     if len(text) > LONGEST // 12 - 10 and _size_in_json(text) > LONGEST - 20:  # there may come a number behind it
         text = text[: LONGEST // 12 - 10].strip()

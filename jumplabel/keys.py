@@ -60,10 +60,10 @@ class StaticKey:
     the same for all its callers.) A subclass with an ``__init__`` of its own makes each of its keys once. Other places
     ask ``StaticKey.get``.
 
-    Raises StaticKeyError for a name that another place has taken, and for one that no operator could address: that is
-    empty, not a string, no UTF-8, longer than 4000 bytes in JSON, contains ``*``, ``?``, ``,`` or a NUL, begins with
-    ``!``, or begins or ends with a blank; for a time that is not a number of seconds from 0 on; and for a ``doc``
-    that is no string.
+    Raises StaticKeyError for a name that another place has taken, and for one that is no name: empty, not a string, no
+    UTF-8, with a NUL, longer than 4000 bytes in JSON; a pattern as ``*``, ``shop.*`` and ``!shop``; with a blank at
+    either end, or nothing beside a comma. (Others may look like patterns, and are found by themselves.) For a time that
+    is not a number of seconds from 0 on; and for a ``doc`` that is no string.
     """
 
     __slots__ = ("__weakref__", "_address", "_default", "_deferred", "_doc", "_key", "_name", "_place")
@@ -71,7 +71,7 @@ class StaticKey:
     if not TYPE_CHECKING:
 
         def __new__(cls, *arguments: Any, **options: Any) -> "StaticKey":
-            if cls.__init__ is not StaticKey.__init__:  # which may know the name better
+            if cls.__init__ is not StaticKey.__init__ or not (arguments or options):  # it may be named later
                 return super().__new__(cls)
             return cls._make_again(*arguments, **options)
 

@@ -4,6 +4,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
+from jumplabel import branch_names
 from jumplabel.code_objects import keep, kept, make_branches
 from jumplabel.functions import printable
 from jumplabel.hints import HINTS
@@ -64,6 +65,7 @@ def rewritten(function: FunctionType, strict: bool) -> CodeType:
     new = seen.codes.get(identity)
     if new is None:
         new = seen.codes[identity] = _make(code, made_plan, found, function.__module__)
+    branch_names.watch(function, new, made_plan, found)
     return new
 
 
@@ -77,6 +79,7 @@ def template(function: FunctionType, strict: bool) -> Template | None:
     if made is None:
         code = _make(function.__code__, made_plan, found, function.__module__)
         made = seen.templates[identity] = Template(code, made_plan, found)
+    branch_names.watch(function, made.code, made_plan, found)
     return made
 
 

@@ -59,7 +59,7 @@ def parse(request: bytes) -> Request | LevelRequest:
         raise RemoteError(f"the command is one of {', '.join(_COMMANDS)}")
     if not isinstance(patterns, list):
         raise RemoteError("patterns is a list of strings")
-    found = Patterns(patterns, blanks=True)
+    found = Patterns(patterns, of_keys=True)
     if len(found.patterns) > _MOST_PATTERNS:
         raise RemoteError(f"that are {len(found.patterns)} patterns; at most {_MOST_PATTERNS}, please")
     return Request(command, found)
@@ -101,7 +101,7 @@ def answers(request: Request | LevelRequest) -> Iterator[Answer]:
         yield from (_state(found) for found in map(_key, names) if found is not None)
     else:
         on = request.command == "enable"
-        meant = [name for name in names if name in request.patterns.patterns or not _follows_a_logger(_key(name))]
+        meant = [name for name in names if request.patterns.names(name) or not _follows_a_logger(_key(name))]
         yield from _toggled([found for found in map(_key, meant) if found is not None], on)
         if len(meant) < len(names):
             yield {"left_out": len(names) - len(meant)}

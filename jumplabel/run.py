@@ -43,7 +43,7 @@ def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) 
     """
     group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
-        starting = Starting(Patterns(enable, blanks=True))
+        starting = Starting(Patterns(enable, of_keys=True))
         atexit.register(_tell_unused, starting, os.getpid())
     group.install()
     for_children([group], enable)

@@ -3,7 +3,7 @@
 from jumplabel import registry
 from jumplabel.batches import batch
 from jumplabel.keys import StaticKey
-from jumplabel.patterns import Patterns, matches
+from jumplabel.patterns import Patterns
 
 
 class Starting:
@@ -30,7 +30,7 @@ class Starting:
     def matches(self, key: StaticKey, name: str) -> bool:
         if type(key).enable is not StaticKey.enable or name not in self._patterns:
             return False
-        self._used.update(part for part in self._patterns.patterns if matches(name, part))
+        self._used.update(self._patterns.that_find(name))
         return True
 
     @property

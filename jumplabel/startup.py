@@ -65,7 +65,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
     enable = environment.get(ENABLE, "")
     if enable.strip():
         try:
-            patterns = Patterns([enable], blanks=True)
+            patterns = Patterns([enable], of_keys=True)
         except PatternError as error:
             raise SettingError(
                 f"{ENABLE}={enable!r}: set it to patterns of names of keys, such as 'shop.tracing,asserts.*', or not "

@@ -20,11 +20,15 @@ def short(name):
 
 
 REFUSED = {
-    "a,b": "','",
-    ",": "','",
-    "*": "'*'",
-    "shop.*": "'*'",
-    "shop?": "'?'",
+    "*": "'*' and '?'",
+    "shop.*": "'*' and '?'",
+    "*.cart": "'*' and '?'",
+    "shop.*.cart": "'*' and '?'",
+    "shop?": "'*' and '?'",
+    "a,*": "'*' and '?'",
+    ",": "beside a comma",
+    "a,": "beside a comma",
+    "a,,b": "beside a comma",
     "!shop": "'!' at the beginning",
     " shop": "a blank",
     "shop ": "a blank",
@@ -48,6 +52,14 @@ TAKEN = [
     "shop\u3000cart",
     "shop (2)",
     "shop[0]",
+    "a,b",
+    "shop0, shopb",
+    "[ab], !c",
+    "tests/test_x.py::test_y[int(*)(int)]",
+    "what?!really",
+    '"shop"',
+    '"',
+    '"a","b"',
     "shop[a-z]",
     "[",
     "]!",
@@ -76,7 +88,7 @@ def test_what_no_operator_could_address_is_refused(name):
     assert (jumplabel.keys(), jumplabel.info().keys) == before
 
 
-@pytest.mark.parametrize("prefix", ["a,b", "*", "!shop", " shop"], ids=short)
+@pytest.mark.parametrize("prefix", ["*", "!shop", " shop", ",a"], ids=short)
 def test_an_array_with_a_prefix_that_no_operator_could_address_is_refused(prefix):
     before = jumplabel.keys()
     with pytest.raises(StaticKeyError, match="no operator could address"):
@@ -111,7 +123,7 @@ def test_a_name_addresses_its_key_and_no_other(name, others):
     assert name not in [answer["key"] for answer in ask("keys", "*", f"!{name}")]
     assert ask("disable", name) == [{"key": name, "outcome": "changed"}] and not key
     assert len(requests.line({"command": "disable", "patterns": [name]})) <= requests.LONGEST
-    assert name in Patterns([name], blanks=True)  # watch
+    assert name in Patterns([name], of_keys=True)  # watch
     held = StaticKeys()
     with held._stack:
         held.enable(name)
@@ -121,8 +133,8 @@ def test_a_name_addresses_its_key_and_no_other(name, others):
 @pytest.mark.parametrize("name", TAKEN, ids=short)
 def test_a_name_starts_its_key_on(name, monkeypatch):
     monkeypatch.setattr(registry, "starting", [])
-    enabled = Starting(Patterns([name], blanks=True))
-    assert enabled.unused == [name]
+    enabled = Starting(Patterns([name], of_keys=True))
+    assert enabled.unused != []
     assert StaticKey(name).enabled and enabled.unused == []
 
 
@@ -137,6 +149,17 @@ def test_where_a_name_is_none_its_brackets_are_a_pattern(others):
         "shopcart",
     ]
     assert [answer["key"] for answer in ask("keys", "shop[[]0b]")] == [odd.name]
+
+
+def test_what_is_in_quotes_is_a_name(others):
+    odd = [StaticKey(name) for name in ("shop0,b", 'say "b"', "shop[0b]")]
+    for key, written in zip(odd, ['"shop0,b"', '"say ""b"""', '"shop[0b]"'], strict=True):
+        assert [answer["key"] for answer in ask("keys", written)] == [key.name]
+        assert [answer["key"] for answer in ask("keys", f'"shopb", {written}')] == sorted(["shopb", key.name])
+        assert key.name not in [answer["key"] for answer in ask("keys", f"*, !{written}")]
+        assert key.name in Patterns([f"shopcart,{written}"], of_keys=True)
+    assert [answer["key"] for answer in ask("keys", "shop0,b")] == ["shop0,b"]
+    assert [answer["key"] for answer in ask("keys", "shop0, b")] == ["b", "shop0"]
 
 
 # ---- keys of our own, of what may be called anything ----

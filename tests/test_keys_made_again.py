@@ -280,7 +280,7 @@ def test_get_of_a_subclass(name):
         Key.get(plain.name)
 
 
-@pytest.mark.parametrize("bad", ["", None, 7, ["list"], "a,b"])
+@pytest.mark.parametrize("bad", ["", None, 7, ["list"], "shop.*"])
 def test_get_refuses_bad_names(bad):
     with pytest.raises(StaticKeyError):
         StaticKey.get(bad)
