@@ -40,8 +40,8 @@
 int code_object_start(uintptr_t list, bool jit);
 
 /*
- * lead_branches(), for other files: of a code object and a list. back: have these sites follow their keys again. Sets no
- * error. Returns 0, or -1 for no memory, and then nothing has changed.
+ * lead_branches(), for other files: of a code object and a list. back: have these sites follow their keys again. Sets
+ * no error. Returns 0, or -1 for no memory, and then nothing has changed.
  */
 int code_object_lead(void *code, void *list, bool back);
 

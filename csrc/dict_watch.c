@@ -199,8 +199,8 @@ static void lead_away(PyObject *codes)
 }
 
 /*
- * Most writes to a watched dict are of other names. A name whose hash has no bit here was never noted. It is a filter of
- * Bloom's with one bit a name: it only grows, and says yes to some others.
+ * Most writes to a watched dict are of other names. A name whose hash has no bit here was never noted. It is a filter
+ * of Bloom's with one bit a name: it only grows, and says yes to some others.
  */
 #define FILTER_BITS 4096
 static uint64_t filter[FILTER_BITS / 64];
@@ -259,7 +259,8 @@ static int on_change(PyDict_WatchEvent event, PyObject *dict, PyObject *name, Py
         if (one)
             Py_DECREF(codes);
     }
-    if (sites && event == PyDict_EVENT_DEALLOCATED)
+    /* Nobody looks into a dict that the garbage collector takes apart: what it holds may be apart already. */
+    if (sites && (event == PyDict_EVENT_DEALLOCATED || event == PyDict_EVENT_CLEARED))
         PyDict_DelItem(places, number);
     Py_XDECREF(sites);
     Py_XDECREF(in_dict);
@@ -273,15 +274,18 @@ static PyObject *dict_of(PyObject *holder)
 {
     if (PyDict_Check(holder))
         return Py_NewRef(holder);
-    return PyType_Check(holder) ? PyType_GetDict((PyTypeObject *)holder) : Py_NewRef(PyModule_GetDict(holder));
+    PyObject *dict = PyType_Check(holder) ? PyType_GetDict((PyTypeObject *)holder) : PyModule_GetDict(holder);
+    if (!dict && !PyErr_Occurred()) /* the garbage collector has taken it apart */
+        PyErr_SetString(PyExc_AttributeError, "it has no dict any more");
+    return PyType_Check(holder) ? dict : Py_XNewRef(dict);
 }
 
 static PyObject *watch(PyObject *self, PyObject *holder)
 {
     (void)self;
     PyObject *dict = dict_of(holder);
-    PyObject *number = PyDict_Watch(watcher, dict) ? NULL : PyLong_FromVoidPtr(dict);
-    Py_DECREF(dict);
+    PyObject *number = !dict || PyDict_Watch(watcher, dict) ? NULL : PyLong_FromVoidPtr(dict);
+    Py_XDECREF(dict);
     return number;
 }
 
@@ -289,8 +293,8 @@ static PyObject *unwatch(PyObject *self, PyObject *holder)
 {
     (void)self;
     PyObject *dict = dict_of(holder);
-    int error = PyDict_Unwatch(watcher, dict);
-    Py_DECREF(dict);
+    int error = !dict || PyDict_Unwatch(watcher, dict);
+    Py_XDECREF(dict);
     return error ? NULL : Py_NewRef(Py_None);
 }
 

@@ -27,13 +27,11 @@ enum turn_result { TURN_STALE = 1 };
  *                               turn keys, whose addresses are in these lists, in one transaction; 0, -errno of the
  *                               patch, or TURN_STALE if that is not the number of changes any more. report is the
  *                               address of a key_report
- *     watch(holder)             have changes of names in the dict of a module or class, or in this dict, count; gives the
- *                               number that it has in `names` and `places`
- *     unwatch(holder)
- *     note(name)                to be called before a name is entered in `names` or `places`
- *     look(number, name)        (value,), or None where the dict does not have the name, or is not in `places` any more
- *     follow_again(changes, [(code, [(unit, argument), ...]), ...])
- *                               have these sites follow their keys again; False if that is not the number of changes
+ *     watch(holder)             have changes of names in the dict of a module or class, or in this dict, count; gives
+ * the number that it has in `names` and `places` unwatch(holder) note(name)                to be called before a name
+ * is entered in `names` or `places` look(number, name)        (value,), or None where the dict does not have the name,
+ * or is not in `places` any more follow_again(changes, [(code, [(unit, argument), ...]), ...]) have these sites follow
+ * their keys again; False if that is not the number of changes
  *
  * The last five only where there are watchers, from CPython 3.12 on, and one is free.
  *
@@ -41,7 +39,7 @@ enum turn_result { TURN_STALE = 1 };
  * touched  a set, to which the addresses of keys are added whose name has changed
  * turned   a list, to which (key address, sites, nanoseconds) is added of each key that was turned on
  * places   {number: {name: {id(code): (weakref to the code, [(unit, argument), ...])}}}: where the sites lead from the
- *          moment at which the name changes. A dict that is no more is taken out
+ *          moment at which the name changes. A dict that is cleared, or is no more, is taken out
  * away     a set, to which the id()s of code objects are added whose sites were led there
  * settle   called soon after that, in any thread, between two instructions. An Exception that it raises is unraisable
  *

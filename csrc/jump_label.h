@@ -239,8 +239,8 @@ struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner
 
 /*
  * Have sites in bytecode lead to one place whatever their keys' state, from now on; or have them follow their keys
- * again. `arguments` has for each that place, or a negative number. All entries are of one code object. Waits as a toggle
- * does.
+ * again. `arguments` has for each that place, or a negative number. All entries are of one code object. Waits as a
+ * toggle does.
  */
 void jump_entries_lead(struct jump_entry *const *entries, const int *arguments, size_t n);
 

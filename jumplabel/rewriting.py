@@ -62,8 +62,8 @@ class Plan(NamedTuple):
     """For code objects in co_consts, by their place there."""
     snapshot: bool
     """Whether its sites are never turned: it is made once for each state, see fix()."""
-    ordinary: dict[int, int]
-    """For sites, by their units, that have the ordinary test behind them: the argument by which they lead there."""
+    ordinary: dict[int, int | None]
+    """For sites of names, by their units: the argument by which they lead to the ordinary test behind them, if any."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """The new code of the code that this is the plan of."""
@@ -108,7 +108,7 @@ class Rewriting:
         self.units = bytearray(reading.code.co_code)
         self.constants: list[Path] = []
         self.sites: list[tuple[Site, Path, int | None]] = []
-        self.ordinary: dict[int, int] = {}
+        self.ordinary: dict[int, int | None] = {}
 
     def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
         """Raises ValueError where code with these units would not be as the old one in every other respect."""
@@ -166,8 +166,8 @@ class Rewriting:
         self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
         self.constants = constants
         self.sites.append((site, test.path, test.line))
-        if ordinary:
-            self.ordinary[site.unit] = first - test.start - 1
+        if named and pushes is not Pushed.KEY:
+            self.ordinary[site.unit] = first - test.start - 1 if ordinary else None
 
     def turn_on(self, site: Site) -> None:
         """For good."""

@@ -245,6 +245,38 @@ def test_a_name_that_is_deleted_raises_what_it_did(shop):
     shop.all_are("off")
 
 
+# ---- sites without the room for another test ----
+
+
+@pytest.mark.parametrize("form", ["if {name}:", "if not {name}:", "while {name}:"])
+@pytest.mark.parametrize("where", ["a global", "of a class"])
+def test_a_site_that_skips_much_code(form, where):
+    shop = Shop(where)
+    key = shop.key
+    name = WHERE[where][1]
+    body = "".join(f"        seen.append({n} + 1)\n" for n in range(60))
+    source = f"@static_branches(strict=True)\ndef far():\n    seen = []\n    {form.format(name=name)}\n{body}"
+    run(f"{source}        return len(seen)\n    return len(seen)", space=vars(shop))
+    in_body = {"if {name}:": True, "if not {name}:": False, "while {name}:": True}[form]
+
+    def far(state):
+        return shop.far() == (60 if state is in_body else 0)
+
+    for state in (False, True):
+        key.enable() if state else key.disable()
+        assert far(state)
+        for value in (True, False, 1, "", None, 0.5):
+            with mock.patch.object(shop.holder, shop.attribute, value):
+                assert far(bool(value))
+                key.disable() if state else key.enable()
+                assert far(bool(value))
+                key.enable() if state else key.disable()
+            assert far(state)
+        with mock.patch.object(shop.holder, shop.attribute, mock.MagicMock()):
+            assert far(state)  # it cannot be known without being asked each time
+    assert len([entry for entry in key.entries if entry.owner.startswith("shop.far:")]) == 1
+
+
 # ---- in the middle of what runs ----
 
 
