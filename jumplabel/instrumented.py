@@ -9,14 +9,14 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Self
 from weakref import WeakSet, ref
 
-from jumplabel import asserts_off, closures, looks
+from jumplabel import asserts_off, closures, looks, registry
 from jumplabel._engine import lib
 from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
-from jumplabel.errors import DecorationError, StaticKeyError
+from jumplabel.errors import DecorationError
 from jumplabel.function_search import functions_in
 from jumplabel.key_names import addressable
-from jumplabel.keys import StaticKey, key
+from jumplabel.keys import StaticKey
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes
 from jumplabel.marks import ASSERTS, Statement, is_of_a_closure
@@ -28,6 +28,7 @@ from jumplabel.scope import Scope
 from jumplabel.transactions import apply
 from jumplabel.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
 from jumplabel.unseen import Unseen
+from jumplabel.untaken_asserts import UntakenAsserts
 
 
 class Instrumented(NamedTuple):
@@ -126,22 +127,20 @@ class Record:
 
     def _assertions(self) -> StaticKey:
         """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
-        name = addressable(f"asserts.{self.name}")
-        while True:
-            for find in key, self._new_assertions:
-                try:
-                    found = find(name)
-                except StaticKeyError:  # there is none; and then, another thread was faster
-                    continue
-                self.assertions = ref(found)
-                return found
-
-    def _new_assertions(self, name: str) -> StaticKey:
-        made = StaticKey(name, default=self.options.asserts_start_on)
-        if not self.options.asserts_start_on:
-            asserts_off.has_started_off(made)
-        _made.add(made)
-        return made
+        name = _of_assertions(self.name)
+        with registry.lock:
+            found = registry.by_name.get(name)
+            is_new = found is None
+            if found is None:
+                found = StaticKey(name, default=self.options.asserts_start_on)
+            elif isinstance(found, UntakenAsserts):
+                found.take()
+        if is_new:
+            _made.add(found)
+            if not self.options.asserts_start_on:
+                asserts_off.has_started_off(found)
+        self.assertions = ref(found)
+        return found
 
     def runs(self) -> None:
         """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""
@@ -266,6 +265,22 @@ def records() -> list[Record]:
     with _records_lock:
         found = list(_records)
     return sorted(found, key=lambda record: record.number)
+
+
+def _of_assertions(module: str) -> str:
+    """The name of the key for a module's assertions."""
+    return addressable(f"asserts.{module}")
+
+
+def _untaken(name: str) -> StaticKey | None:
+    """The key by which a module's assertions would be switched, if it is instrumented without them."""
+    if name.startswith("asserts."):
+        untaken = [_of_assertions(one.name) for one in records() if not one.options.asserts]
+        return UntakenAsserts(name) if name in untaken else None
+    return None
+
+
+registry.missing = _untaken
 
 
 def instrumented() -> list[Instrumented]:

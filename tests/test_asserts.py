@@ -13,7 +13,7 @@ import pytest
 from packages import Packages, sites
 
 import jumplabel
-from jumplabel import InstrumentError, SettingWarning, StaticKey, asserts_off, install, instrument
+from jumplabel import InstrumentError, SettingWarning, StaticKey, StaticKeyError, asserts_off, install, instrument
 
 CART = """
     import logging
@@ -277,3 +277,32 @@ def test_another_program_is_told_nothing(python):
     for value, printed in values.items():
         assert python("shop.py", JUMPLABEL_INSTRUMENT=value) == (0, f"{printed}\n", "")
     assert python("-O", "shop.py", JUMPLABEL_INSTRUMENT="asserts:*") == (0, "0\n", "")
+
+
+# ---- the key of those that are not taken ----
+
+
+def test_the_key_of_assertions_that_are_not_taken_is_on_and_stays_so(packages: Packages) -> None:
+    install("shop_untaken")
+    shop = packages.load("shop_untaken", "def check(x):\n    assert x > 5\n    return x\n")
+    key = jumplabel.key("asserts.shop_untaken")
+    key.enable()
+    assert key.enabled and key.entries == ()
+    with pytest.raises(StaticKeyError, match=r"ordinary statements, and always run: .*asserts=True"):
+        key.disable()
+    with pytest.raises(AssertionError):
+        shop.check(1)
+    with pytest.raises(StaticKeyError, match=r"there is no StaticKey 'asserts\.shop_none'"):
+        jumplabel.key("asserts.shop_none")
+
+
+def test_that_key_switches_them_once_they_are_taken(packages: Packages) -> None:
+    install("shop_later")
+    packages.load("shop_later", "def check(x):\n    assert x > 5\n    return x\n")
+    key = jumplabel.key("asserts.shop_later")
+    jumplabel.uninstall()
+    install("shop_later", asserts=True)
+    shop = importlib.reload(sys.modules["shop_later"])
+    assert len(key.entries) == 1 and key.enabled
+    key.disable()
+    assert shop.check(1) == 1
