@@ -17,6 +17,10 @@ from pathlib import Path
 
 import nox
 
+sys.path.append(str(Path(__file__).parent / "csrc"))
+
+import rooms
+
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
@@ -109,7 +113,7 @@ def lint(session):
     session.install(*pinned("ruff", "clang-format"))
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
-    c = [*ROOT.glob("csrc/*.[ch]"), *ROOT.glob("tests/c/*.[ch]")]
+    c = [*ROOT.glob("csrc/**/*.[ch]"), *ROOT.glob("tests/c/*.[ch]")]
     session.run("clang-format", "--dry-run", "-Werror", *map(str, c), silent=True)
 
 
@@ -128,8 +132,9 @@ def warnings(session):
     """The C files compile without a warning, against the headers of free-threaded builds too."""
     include = answer(session, "sysconfig.get_path('include')")
     for options in [[], ["-DPy_GIL_DISABLED=1"]] if session.python in WITH_JIT else [[]]:
-        for file in sorted(ROOT.glob("csrc/*.c")):
-            command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{include}"]
+        for file in sorted(ROOT.glob("csrc/**/*.c")):
+            folders = [f"-I{folder}" for folder in (*rooms.includes_of(file), include)]
+            command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", *folders]
             session.run(*command, *options, str(file), external=True, log=False)
 
 

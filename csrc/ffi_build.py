@@ -1,10 +1,16 @@
 """How cffi reaches the engine: the declarations that Python uses, and the files they are built from."""
 
+import os
+import sys
 from pathlib import Path
 
 from cffi import FFI
 
-HERE = Path("csrc")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rooms
+
+FOLDERS = [*rooms.engine(), rooms.CSRC / "cpython", rooms.CSRC / "testing"]
 HEADERS = (
     "call_loop",
     "call_site",
@@ -12,9 +18,9 @@ HEADERS = (
     "code_object",
     "code_poke",
     "dict_watch",
-    "empty",
     "jump_label",
     "key_toggle",
+    "off_results",
     "site_watch",
     "storm",
     "toggle_loop",
@@ -116,9 +122,9 @@ ffi.cdef("""
 ffi.set_source(
     "jumplabel._engine",
     "#include <stdlib.h>\n" + "".join(f'#include "{name}.h"\n' for name in HEADERS),
-    sources=sorted(str(path) for pattern in ("*.c", "*.S") for path in HERE.glob(pattern)),
-    depends=sorted(str(path) for path in HERE.glob("*.h")),
-    include_dirs=[str(HERE)],
+    sources=[os.path.relpath(path) for path in rooms.sources(*FOLDERS)],
+    depends=sorted(os.path.relpath(path) for path in rooms.CSRC.rglob("*.h")),
+    include_dirs=[os.path.relpath(path) for path in rooms.includes(*FOLDERS)],
     extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
     extra_link_args=["-pthread"],
     py_limited_api=False,

@@ -49,11 +49,11 @@ def pytest_collection_finish():
 
 
 ROOT = Path(__file__).parent.parent
-ENGINE = [
-    *("arena.c", "blocked.c", "code_poke.c", "int3.c", "jump_entry.c", "jump_label.c", "jump_table.c"),
-    *("plain_branch.c", "plain_branch_x86_64.S", "site_watch.c", "static_call.c", "storm.c", "sync_core.c"),
-    *("text_poke.c", "trampoline.c", "trampoline_x86_64.S"),
-]
+sys.path.append(str(ROOT / "csrc"))
+
+import rooms  # noqa: E402
+
+ENGINE = [*rooms.engine(), rooms.CSRC / "testing"]
 
 
 @pytest.fixture(scope="session")
@@ -71,16 +71,18 @@ def build_c(tmp_path_factory):
     engines = {}
 
     def run(compiler, *options):
-        command = [compiler, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread", f"-I{ROOT / 'csrc'}"]
-        subprocess.run([*command, *options], check=True)
+        command = [compiler, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread"]
+        include = [f"-I{folder}" for folder in rooms.includes(*ENGINE)]
+        subprocess.run([*command, *include, *options], check=True)
 
     def engine_of(compiler, options):
         """Its objects, made once for all programs that have these options, those of the linker aside."""
         options = tuple(each for each in map(str, options) if not each.startswith("-Wl,") and not each.endswith(".c"))
         if (compiler, options) not in engines:
-            objects = [tmp_path_factory.mktemp("engine") / f"{file}.o" for file in ENGINE]
-            for file, made in zip(ENGINE, objects, strict=True):
-                run(compiler, *options, "-c", ROOT / "csrc" / file, "-o", made)
+            files = rooms.sources(*ENGINE)
+            objects = [tmp_path_factory.mktemp("engine") / f"{file.name}.o" for file in files]
+            for file, made in zip(files, objects, strict=True):
+                run(compiler, *options, "-c", file, "-o", made)
             engines[compiler, options] = objects
         return engines[compiler, options]
 

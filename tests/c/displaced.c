@@ -5,7 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "expect.h"
-#include "int3.h"
+#include "trap_outcome.h"
 
 #include <signal.h>
 #include <stdbool.h>

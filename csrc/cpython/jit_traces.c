@@ -1,7 +1,7 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "compiled.h"
+#include "jit_traces.h"
 
 #include <dlfcn.h>
 

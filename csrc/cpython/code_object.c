@@ -2,9 +2,9 @@
 #include <Python.h>
 
 #include "code_object.h"
-#include "compiled.h"
+#include "jit_traces.h"
 #include "jump_label.h"
-#include "parked.h"
+#include "traced_frames.h"
 
 #include <stdlib.h>
 

@@ -11,7 +11,7 @@
 #ifndef JUMPLABEL_TEXT_POKE_H
 #define JUMPLABEL_TEXT_POKE_H
 
-#include "int3.h"
+#include "trap_outcome.h"
 
 #include <stdbool.h>
 #include <stddef.h>

@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "int3.h"
+#include "trap_outcome.h"
 
 #include <errno.h>
 #include <pthread.h>

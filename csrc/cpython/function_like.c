@@ -1,5 +1,5 @@
 #include "function_like.h"
-#include "empty.h"
+#include "off_results.h"
 
 PyObject *function_like_get(PyObject *self, PyObject *instance, PyObject *owner)
 {

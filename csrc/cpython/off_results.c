@@ -1,4 +1,4 @@
-#include "empty.h"
+#include "off_results.h"
 #include "function_like.h"
 
 #include <stdatomic.h>

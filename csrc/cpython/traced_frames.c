@@ -1,5 +1,5 @@
 #define PY_SSIZE_T_CLEAN
-#include "parked.h"
+#include "traced_frames.h"
 
 #if PY_VERSION_HEX >= 0x030c0000 && !defined(Py_GIL_DISABLED)
 
