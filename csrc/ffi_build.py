@@ -21,6 +21,7 @@ HEADERS = (
     "jump_label",
     "key_toggle",
     "off_results",
+    "os",
     "site_watch",
     "storm",
     "toggle_loop",
@@ -50,7 +51,7 @@ ffi.cdef("""
     struct key_expiry { int64_t next; size_t failed; char name[96]; };
     int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report);
     int static_keys_wake;
-    void jump_label_unblock_signals(void);
+    void os_unblock_signals(void);
     struct jump_entry;
     struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on,
                                              int *error);
@@ -73,7 +74,7 @@ ffi.cdef("""
     int jump_label_sync(size_t n);
     int jump_label_bare_toggles(struct static_key *key, size_t n);
 
-    struct int3_counts { uint64_t current, previous, stale, chained; };
+    struct trap_counts { uint64_t current, previous, stale, chained; };
     struct jump_label_info {
         int native;
         enum sync_method method;
@@ -81,7 +82,7 @@ ffi.cdef("""
         enum text_poke_way poke;
         uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
         uint64_t batches, word_batches, sites_patched, sync_calls;
-        struct int3_counts int3;
+        struct trap_counts int3;
         int refused;
         char refusal[128];
     };

@@ -104,7 +104,7 @@ def _wake_safely() -> None:
 
 def _look() -> int:
     """Switch off what is due. When to look again, in ns as of time.monotonic_ns(); 0: nothing lingers."""
-    lib.jump_label_unblock_signals()  # the mask is that of whoever started us
+    lib.os_unblock_signals()  # the mask is that of whoever started us
     return _expire(time.monotonic_ns())
 
 

@@ -80,7 +80,8 @@ def build_c(tmp_path_factory):
         options = tuple(each for each in map(str, options) if not each.startswith("-Wl,") and not each.endswith(".c"))
         if (compiler, options) not in engines:
             files = rooms.sources(*ENGINE)
-            objects = [tmp_path_factory.mktemp("engine") / f"{file.name}.o" for file in files]
+            folder = tmp_path_factory.mktemp("engine")
+            objects = [folder / f"{file.parent.name}-{file.name}.o" for file in files]
             for file, made in zip(files, objects, strict=True):
                 run(compiler, *options, "-c", file, "-o", made)
             engines[compiler, options] = objects

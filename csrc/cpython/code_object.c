@@ -4,6 +4,7 @@
 #include "code_object.h"
 #include "jit_traces.h"
 #include "jump_label.h"
+#include "os.h"
 #include "traced_frames.h"
 
 #include <stdlib.h>

@@ -2,8 +2,8 @@
 #include <Python.h>
 
 #include "key_toggle.h"
-#include "blocked.h"
 #include "jump_label.h"
+#include "os.h"
 
 #include <errno.h>
 
@@ -16,7 +16,7 @@
 
 static bool takes_long(const struct static_key *key)
 {
-    return __atomic_load_n(&key->n_entries, __ATOMIC_RELAXED) > MANY_SITES || blocked_asked() > MANY_THREADS;
+    return __atomic_load_n(&key->n_entries, __ATOMIC_RELAXED) > MANY_SITES || os_threads_asked() > MANY_THREADS;
 }
 
 /*

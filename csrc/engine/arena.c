@@ -95,7 +95,7 @@ struct slot *arena_alloc(int *error)
     size_t end = (size_t)(slot->exec - region->code.exec) + SLOT_SIZE;
     if (end > region->used)
         region->used = end;
-    memset(slot->write, INT3, SLOT_SIZE);
+    memset(slot->write, SLOT_FILL, SLOT_SIZE);
     return slot;
 }
 
@@ -104,7 +104,7 @@ void arena_free(struct slot *slot)
     if (arena_shared())
         return; /* the parent may have threads in it */
     atomic_store(&slot->poke, 0);
-    memset(slot->write, INT3, SLOT_SIZE); /* who still enters it dies at once instead of running another's code */
+    memset(slot->write, SLOT_FILL, SLOT_SIZE); /* who still enters it dies at once instead of running another's code */
     slot->next = free_slots;
     free_slots = slot;
 }

@@ -11,23 +11,7 @@
 #ifndef JUMPLABEL_ARENA_H
 #define JUMPLABEL_ARENA_H
 
-#include <stdatomic.h>
-#include <stdint.h>
-
-#define SLOT_SIZE 64
-#define INT3 0xcc /* fills the slots that nobody has */
-
-struct slot {
-    uint8_t *exec;  /* the slot as threads run it, SLOT_SIZE aligned */
-    uint8_t *write; /* the same bytes, writable */
-
-    /* The site at the slot's first byte; see int3.h and text_poke.h. */
-    _Atomic uint64_t poke; /* 0: the slot holds no site */
-    int32_t displacement;  /* of the instruction there now */
-    int32_t on;            /* of the one there when it is turned on */
-
-    struct slot *next; /* in the free list */
-};
+#include "slot.h"
 
 /* A slot filled with int3, or NULL with *error set to -errno. */
 struct slot *arena_alloc(int *error);

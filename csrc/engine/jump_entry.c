@@ -1,5 +1,6 @@
 #include "jump_label.h"
 #include "jump_label_locked.h"
+#include "os.h"
 
 #include <errno.h>
 #include <stdlib.h>

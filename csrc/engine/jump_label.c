@@ -1,13 +1,13 @@
 #include "jump_label.h"
+#include "at_fork.h"
 #include "jump_label_locked.h"
+#include "os.h"
 
 #include <errno.h>
 #include <limits.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <time.h>
 
 struct static_key *static_keys;
 
@@ -39,7 +39,7 @@ struct static_key *static_key_new(const char *name, int enabled)
 {
     struct static_key *key = calloc(1, sizeof(*key));
     char *copy = strdup(name);
-    if (!key || !copy || text_init()) {
+    if (!key || !copy || at_fork_start()) {
         free(key);
         free(copy);
         return NULL;
@@ -73,12 +73,7 @@ void static_key_defer(struct static_key *key, int64_t nanoseconds)
 
 static const int64_t SECOND = 1000000000;
 
-static int64_t from_now(int64_t nanoseconds)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return now.tv_sec * SECOND + now.tv_nsec + nanoseconds;
-}
+static int64_t from_now(int64_t nanoseconds) { return os_now() + nanoseconds; }
 
 static int64_t since(int64_t began) { return from_now(-began); }
 
@@ -331,17 +326,4 @@ int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report
     text_unlock();
     code_poke_settle();
     return error;
-}
-
-void jump_label_unblock_signals(void)
-{
-    sigset_t ours;
-    sigemptyset(&ours);
-    sigaddset(&ours, SIGTRAP);
-    text_lock();
-    int sync_signal = sync_core_signal();
-    text_unlock();
-    if (sync_signal)
-        sigaddset(&ours, sync_signal);
-    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
 }

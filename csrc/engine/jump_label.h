@@ -175,9 +175,6 @@ int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report
  */
 extern int static_keys_wake;
 
-/* The calling thread blocks none of the signals that a patch may send it (blocked.h): for a thread of the library. */
-void jump_label_unblock_signals(void);
-
 /* ---- entries ---- */
 
 /* A new entry in the key's state, native where the process allows it. NULL: no memory. Copies owner. */
@@ -267,7 +264,7 @@ struct jump_label_info {
     enum text_poke_way poke;
     uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
     uint64_t batches, word_batches, sites_patched, sync_calls; /* native; of this process, since it began or forked */
-    struct int3_counts int3;
+    struct trap_counts int3;
     int refused; /* errno of the last refusal to make a native entry, 0 for none; the text says of what */
     char refusal[128];
 };

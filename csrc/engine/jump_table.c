@@ -1,5 +1,6 @@
 #include "jump_label.h"
 #include "jump_label_locked.h"
+#include "os.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -100,7 +101,7 @@ void jump_label_info(struct jump_label_info *info)
     info->word_batches = poked.word_batches;
     info->sites_patched = poked.sites;
     info->sync_calls = sync_core_count();
-    info->int3 = int3_counts();
+    info->int3 = trap_counts();
     int shared = arena_shared();
     info->refused = shared ? -shared : refused;
     snprintf(info->refusal, sizeof(info->refusal), "%s", shared ? "a copy of the parent's code" : refused_what);

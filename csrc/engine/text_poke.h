@@ -18,19 +18,6 @@
 
 #define NOP5 0 /* the displacement that stands for no jump at all */
 
-/*
- * The one mutex of everything that changes code, keys or the arena. After text_init() fork(2) takes it too, so that no
- * child finds it locked, or half a patch; and a thread that holds it runs no handlers, which might fork, or meet an
- * int3 with all signals blocked. (Real-time signals are let through: by one of them sync_core asks who waits here.)
- * Returns 0 or -errno; idempotent.
- */
-int text_init(void);
-void text_lock(void);
-void text_unlock(void);
-
-/* False, and nothing is taken, where somebody holds it. */
-bool text_trylock(void);
-
 enum text_poke_way {
     POKE_AUTO, /* int3, but words while a thread blocks SIGTRAP (blocked.h) */
     POKE_INT3, /* the caller knows that none does: nobody looks */
@@ -77,5 +64,8 @@ struct text_poke_counts {
     uint64_t word_batches; /* of which by words */
 };
 struct text_poke_counts text_poke_counts(void);
+
+/* In the child of a fork. */
+void text_poke_forked(void);
 
 #endif

@@ -9,7 +9,7 @@
 #ifndef JUMPLABEL_TRAMPOLINE_H
 #define JUMPLABEL_TRAMPOLINE_H
 
-#include "sync_core.h"
+#include "os.h"
 #include "text_poke.h"
 
 #include <stdbool.h>

@@ -369,7 +369,7 @@ static void under_fire(void)
     lead(1, 0);
     for (uintptr_t i = 0; i < CALLERS; i++)
         EXPECT(!pthread_create(&threads[i], NULL, call_without_pause, (void *)i));
-    for (time_t end = time(NULL) + 2; time(NULL) < end || !int3_counts().current;) {
+    for (time_t end = time(NULL) + 2; time(NULL) < end || !trap_counts().current;) {
         for (size_t n = 0; n < KEPT; n++) {
             struct call_update update = {.state = 1, .to = to((int)((done + 1) % 4))};
             __atomic_fetch_add(&begun, 1, __ATOMIC_SEQ_CST);

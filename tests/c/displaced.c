@@ -5,6 +5,7 @@
  */
 #define _GNU_SOURCE
 #include "expect.h"
+#include "trap_handler.h"
 #include "trap_outcome.h"
 
 #include <signal.h>
@@ -34,10 +35,10 @@ static void between_look_and_taking(void)
 {
     signal(SIGTRAP, first);
     displace = true;
-    EXPECT(int3_install() == 0);
+    EXPECT(os_trap_take(&x86_trap) == 0);
     raise(SIGTRAP);
     EXPECT(by_first == 0 && by_second == 1);
-    EXPECT(int3_counts().chained == 1); /* we have it, and hand it on */
+    EXPECT(trap_counts().chained == 1); /* we have it, and hand it on */
 }
 
 int main(int argc, char **argv)

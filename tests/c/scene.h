@@ -93,7 +93,7 @@ static inline void toggle(struct static_key *toggled, bool on)
 
 static inline void expect_traps(uint64_t current, uint64_t previous, uint64_t stale, uint64_t chained)
 {
-    struct int3_counts counts = int3_counts();
+    struct trap_counts counts = trap_counts();
     EXPECT(counts.current == current);
     EXPECT(counts.previous == previous);
     EXPECT(counts.stale == stale);

@@ -4,7 +4,7 @@
  */
 #define _GNU_SOURCE
 #include "expect.h"
-#include "sync_core.h"
+#include "os.h"
 
 #include <dirent.h>
 #include <errno.h>

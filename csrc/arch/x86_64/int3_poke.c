@@ -1,10 +1,9 @@
 #include "text_poke.h"
-#include "blocked.h"
-#include "sync_core.h"
+#include "arch_cpu.h"
+#include "os.h"
+#include "trap_handler.h"
 
 #include <errno.h>
-#include <pthread.h>
-#include <signal.h>
 #include <string.h>
 
 /* The tests stop the protocol after a numbered step. */
@@ -15,84 +14,10 @@
 #define PREFIX 0x2e /* CS: without effect on both; gcc -mindirect-branch-cs-prefix puts it before such a jmp */
 static const uint8_t nop5[SITE_SIZE - 1] = {0x0f, 0x1f, 0x44, 0x00, 0x00};
 
-static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
-static sigset_t postponed;    /* signals that wait while the mutex is held */
-static sigset_t holders_mask; /* of the thread that holds it, before */
-static int holders_cancel;    /* whether it could be cancelled, before: open(2), nanosleep(2) would, with the mutex */
 static enum text_poke_way way = POKE_AUTO;
 static int syncs = 2;
 static struct text_poke_group *queue;
 static struct text_poke_counts counts;
-
-static bool lock(int (*how)(pthread_mutex_t *))
-{
-    sigset_t mask;
-    pthread_sigmask(SIG_BLOCK, &postponed, &mask);
-    int cancel;
-    pthread_setcancelstate(PTHREAD_CANCEL_DISABLE, &cancel);
-    bool taken = !how(&mutex);
-    if (taken) {
-        holders_mask = mask;
-        holders_cancel = cancel;
-    } else {
-        pthread_sigmask(SIG_SETMASK, &mask, NULL);
-        pthread_setcancelstate(cancel, NULL);
-    }
-    return taken;
-}
-
-void text_lock(void) { lock(pthread_mutex_lock); }
-bool text_trylock(void) { return lock(pthread_mutex_trylock); }
-
-void text_unlock(void)
-{
-    sigset_t mask = holders_mask;
-    int cancel = holders_cancel;
-    pthread_mutex_unlock(&mutex);
-    pthread_sigmask(SIG_SETMASK, &mask, NULL);
-    pthread_setcancelstate(cancel, NULL);
-}
-
-/* All that an instruction does not raise itself, but for the real-time ones. */
-__attribute__((constructor)) static void choose_postponed(void)
-{
-    static const int raised[] = {SIGBUS, SIGFPE, SIGILL, SIGSEGV, SIGSYS, SIGTRAP};
-    for (int number = 1; number < SIGRTMIN; number++)
-        sigaddset(&postponed, number);
-    for (size_t i = 0; i < sizeof(raised) / sizeof(raised[0]); i++)
-        sigdelset(&postponed, raised[i]);
-}
-
-static void fork_prepare(void)
-{
-    text_lock();
-    arena_fork_prepare();
-}
-
-static void fork_parent(void)
-{
-    arena_fork_parent();
-    text_unlock();
-}
-
-static void fork_child(void)
-{
-    arena_fork_child();
-    int3_forked();
-    sync_core_forked();
-    counts = (struct text_poke_counts){0};
-    text_unlock();
-}
-
-int text_init(void)
-{
-    static int registered;
-    text_lock();
-    int error = registered ? 0 : -pthread_atfork(fork_prepare, fork_parent, fork_child);
-    registered = !error; /* once: a second time would lock twice */
-    text_unlock();
-    return error;
-}
 
 void text_poke_configure(enum text_poke_way new_way, int new_syncs)
 {
@@ -100,7 +25,7 @@ void text_poke_configure(enum text_poke_way new_way, int new_syncs)
     syncs = new_syncs;
 }
 
-int text_poke_start(void) { return way == POKE_WORD ? 0 : int3_install(); }
+int text_poke_start(void) { return way == POKE_WORD ? 0 : os_trap_take(&x86_trap); }
 
 static void encode(uint8_t insn[SITE_SIZE], int32_t displacement)
 {
@@ -149,7 +74,7 @@ void text_poke_site(struct slot *slot, int32_t on, bool enabled)
     slot->displacement = enabled ? on : NOP5;
     encode(insn, slot->displacement);
     memcpy(slot->write, insn, SITE_SIZE);
-    record(slot, int3_poke(int3_batch(), slot->displacement));
+    record(slot, trap_record(trap_batch(), slot->displacement));
 }
 
 void text_poke_queue(struct text_poke_group *group, bool enabled)
@@ -180,11 +105,11 @@ void text_poke_queue(struct text_poke_group *group, bool enabled)
 static int poke_batch(struct text_poke_group *batch)
 {
     const bool cautious = syncs > 2;
-    uint32_t number = int3_batch_begin();
+    uint32_t number = trap_batch_begin();
     int error;
 
     EACH_SLOT(batch) {
-        record(slot, int3_poke(number, slot->displacement));
+        record(slot, trap_record(number, slot->displacement));
         write_first(slot, INT3);
     }
     TEXT_POKE_STEP(1);
@@ -194,11 +119,11 @@ static int poke_batch(struct text_poke_group *batch)
         /* No tail was touched: with its first byte back every site is the old instruction, whatever a core saw. */
         EACH_SLOT(batch)
             write_first(slot, PREFIX);
-        int3_batch_end();
+        trap_batch_end();
         return error;
     }
     EACH_SLOT(batch)
-        record(slot, int3_poke(number, NEXT_DISPLACEMENT));
+        record(slot, trap_record(number, NEXT_DISPLACEMENT));
     TEXT_POKE_STEP(2);
 
     if (cautious) {
@@ -223,7 +148,7 @@ static int poke_batch(struct text_poke_group *batch)
      */
     sync_core();
     TEXT_POKE_STEP(5);
-    int3_batch_end();
+    trap_batch_end();
     counts.batches++;
     return 0;
 }
@@ -234,7 +159,7 @@ static void write_word(struct slot *slot, int32_t displacement)
     encode(insn, displacement);
     write_site(slot, insn);
     /* No int3 of this batch exists: whoever comes late, of an older one, is sent back to the site. */
-    record(slot, int3_poke(int3_batch(), displacement));
+    record(slot, trap_record(trap_batch(), displacement));
 }
 
 /*
@@ -279,8 +204,7 @@ int text_poke_finish(void)
         error = text_poke_start(); /* somebody may have taken SIGTRAP since */
     if (error)
         return error;
-    bool ours = sigismember(&holders_mask, SIGTRAP); /* to hold the mutex blocks other signals */
-    bool words = way == POKE_WORD || (way == POKE_AUTO && (ours || blocked_elsewhere(SIGTRAP)));
+    bool words = way == POKE_WORD || (way == POKE_AUTO && os_trap_blocked());
     error = words ? poke_words(batch) : poke_batch(batch);
     for (struct text_poke_group *group = batch; group && !error; group = group->next)
         counts.sites += group->n;
@@ -305,3 +229,5 @@ int text_poke_bare(const struct text_poke_group *group)
 }
 
 struct text_poke_counts text_poke_counts(void) { return counts; }
+
+void text_poke_forked(void) { counts = (struct text_poke_counts){0}; }

@@ -1,5 +1,7 @@
 #define _GNU_SOURCE
 #include "blocked.h"
+#include "lock.h"
+#include "os.h"
 
 #include <dirent.h>
 #include <dlfcn.h>
@@ -175,7 +177,7 @@ static bool blocked_by_a_handler(int signal_number)
 
 static _Atomic size_t last_asked;
 
-size_t blocked_asked(void) { return atomic_load_explicit(&last_asked, memory_order_relaxed); }
+size_t os_threads_asked(void) { return atomic_load_explicit(&last_asked, memory_order_relaxed); }
 
 static bool blocked_by_another(int signal_number)
 {
@@ -212,3 +214,5 @@ bool blocked_elsewhere(int signal_number)
 {
     return may_have_threads() && (blocked_by_a_handler(signal_number) || blocked_by_another(signal_number));
 }
+
+bool os_trap_blocked(void) { return lock_holder_blocks(SIGTRAP) || blocked_elsewhere(SIGTRAP); }

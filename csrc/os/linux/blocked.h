@@ -25,7 +25,4 @@ int blocked_in(pid_t tid, int signal_number);
  */
 bool blocked_elsewhere(int signal_number);
 
-/* How many threads the last look has asked. Any thread may call this. */
-size_t blocked_asked(void);
-
 #endif

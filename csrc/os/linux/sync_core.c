@@ -1,5 +1,5 @@
 #define _GNU_SOURCE
-#include "sync_core.h"
+#include "os.h"
 #include "blocked.h"
 
 #include <cpuid.h>
@@ -330,6 +330,16 @@ void sync_core_forked(void)
 
 enum sync_method sync_core_method(void) { return __atomic_load_n(&method, __ATOMIC_RELAXED); }
 
-int sync_core_signal(void) { return sync_signal; }
+void os_unblock_signals(void)
+{
+    sigset_t ours;
+    sigemptyset(&ours);
+    sigaddset(&ours, SIGTRAP);
+    text_lock();
+    if (sync_signal)
+        sigaddset(&ours, sync_signal);
+    text_unlock();
+    pthread_sigmask(SIG_UNBLOCK, &ours, NULL);
+}
 
 uint64_t sync_core_count(void) { return count; }

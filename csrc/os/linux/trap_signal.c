@@ -1,32 +1,21 @@
 #define _GNU_SOURCE
-#include "trap_outcome.h"
+#include "os.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
-#include <stdbool.h>
+#include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
-#include <ucontext.h>
 #include <unistd.h>
 
 /* The tests hold a thread here, between its trap and the handler's first look around. */
-#ifndef INT3_DOOR
-#define INT3_DOOR()
+#ifndef TRAP_DOOR
+#define TRAP_DOOR()
 #endif
 
-/* They also begin close to the largest number. */
-#ifndef INT3_FIRST_BATCH
-#define INT3_FIRST_BATCH 1u
-#endif
-
-#define ACTIVE 1u
-
-static _Atomic uint64_t batch = (uint64_t)INT3_FIRST_BATCH << 1; /* its number << 1, and ACTIVE while it is patched */
-static struct {
-    _Atomic uint64_t current, previous, stale, chained;
-} counts;
+static const struct os_trap *_Atomic ours_is; /* set before the first signal can arrive */
 
 /* An action that held SIGTRAP before. Never freed: a handler may be reading it. */
 struct held {
@@ -45,11 +34,6 @@ static __thread struct chained {
     bool again;    /* it runs within itself */
 } chained __attribute__((tls_model("initial-exec")));
 
-/* Not 0, which is no batch. After 2^32 batches an old site may pass for a current one: with its own instruction. */
-static uint32_t following(uint32_t number) { return number + 1 ? number + 1 : 1; }
-
-static void count(_Atomic uint64_t *counter) { atomic_fetch_add_explicit(counter, 1, memory_order_relaxed); }
-
 /* Do what the kernel would have done, had we never been here. */
 static void die_of(siginfo_t *info)
 {
@@ -61,7 +45,7 @@ static void die_of(siginfo_t *info)
     /* To oneself any si_code may be sent (rt_sigqueueinfo(2)): the core dump shows the original cause. */
     syscall(SYS_rt_tgsigqueueinfo, getpid(), (pid_t)syscall(SYS_gettid), SIGTRAP, info);
     if (info->si_code > 0)
-        __asm__ volatile("int3"); /* init of a container: no signal kills it but one that the kernel forces */
+        atomic_load(&ours_is)->trap(); /* init of a container: no signal kills it but one that the kernel forces */
 }
 
 static void handler(int signal_number, siginfo_t *info, void *context);
@@ -142,39 +126,10 @@ static void chain(int signal_number, siginfo_t *info, void *context)
 
 static void handler(int signal_number, siginfo_t *info, void *context)
 {
-    INT3_DOOR();
+    TRAP_DOOR();
     int saved_errno = errno;
-    greg_t *rip = &((ucontext_t *)context)->uc_mcontext.gregs[REG_RIP];
-    uint8_t *site = (uint8_t *)*rip - 1;
-    /*
-     * Whatever si_code says: no thread is ever one byte into a site but behind its int3. A SIGTRAP that another thread
-     * sends at that instant takes the place of the trap's own (a signal is pending once), with its si_code.
-     */
-    struct slot *slot = arena_find(site);
-    /*
-     * A debugger puts the counter back to where it thinks its own breakpoint is, before it looks whose int3 it was. One
-     * that detaches then has the signal delivered there.
-     */
-    if ((!slot || slot->exec != site) && info->si_code == SI_KERNEL) {
-        site++;
-        slot = arena_find(site);
-    }
-    /* In this order: a batch that ends or begins between the two loads makes the trap look older, never younger. */
-    uint64_t now = atomic_load(&batch);
-    uint64_t poke = slot && slot->exec == site ? atomic_load(&slot->poke) : 0;
-    uint32_t number = (uint32_t)(now >> 1), poked = (uint32_t)(poke >> 32);
-    bool active = now & ACTIVE;
-
-    if (!poke) {
-        count(&counts.chained);
+    if (!atomic_load(&ours_is)->handle(context, info->si_code == SI_KERNEL))
         chain(signal_number, info, context);
-    } else if (active && poked == number) {
-        *rip = (greg_t)(site + SITE_SIZE + (int32_t)poke);
-        count(&counts.current);
-    } else {
-        *rip = (greg_t)site;
-        count((active ? following(poked) : poked) == number ? &counts.previous : &counts.stale);
-    }
     errno = saved_errno;
 }
 
@@ -193,9 +148,10 @@ static struct held *hold(const struct sigaction *action)
     return held;
 }
 
-int int3_install(void)
+int os_trap_take(const struct os_trap *trap)
 {
     struct sigaction now;
+    atomic_store(&ours_is, trap);
     if (sigaction(SIGTRAP, NULL, &now))
         return -errno;
     /* Until it is ourselves whom we replace: another thread may have come between the question and the answer. */
@@ -209,21 +165,3 @@ int int3_install(void)
     }
     return 0;
 }
-
-uint32_t int3_batch_begin(void)
-{
-    uint32_t number = following(int3_batch());
-    atomic_store(&batch, (uint64_t)number << 1 | ACTIVE);
-    return number;
-}
-
-void int3_batch_end(void) { atomic_fetch_and(&batch, ~(uint64_t)ACTIVE); }
-
-uint32_t int3_batch(void) { return (uint32_t)(atomic_load(&batch) >> 1); }
-
-struct int3_counts int3_counts(void)
-{
-    return (struct int3_counts){counts.current, counts.previous, counts.stale, counts.chained};
-}
-
-void int3_forked(void) { counts.current = counts.previous = counts.stale = counts.chained = 0; }
