@@ -58,7 +58,7 @@ ffi.cdef("""
     void *jump_entry_function(struct jump_entry *entry);
     void *jump_entry_address(struct jump_entry *entry);
     void jump_entry_retire(struct jump_entry *entry);
-    #define PLAIN_BRANCHES ...
+    #define ARCH_PLAIN_BRANCHES ...
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };

@@ -132,7 +132,7 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
         raise MemoryError
     raise PatchError(
         -error[0],
-        f"native_branch of {key!r}: no trampoline ({info().refusal}), and the {lib.PLAIN_BRANCHES} stubs that take the "
+        f"native_branch of {key!r}: no trampoline ({info().refusal}), and the {lib.ARCH_PLAIN_BRANCHES} stubs that take the "
         "place of one are all taken; make fewer branches, or drop some",
     )
 

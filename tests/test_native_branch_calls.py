@@ -237,10 +237,10 @@ def test_every_stub_is_used_and_used_again():
         """
         branches = []
         other = StaticKey("other", default=True)
-        for n in range(lib.PLAIN_BRANCHES):
+        for n in range(lib.ARCH_PLAIN_BRANCHES):
             branches.append(native_branch(other if n % 2 else key, off=off, on=on))
         functions = [branch.cast(ffi, "int(*)(int)") for branch in branches]
-        assert len({branch.address for branch in branches}) == lib.PLAIN_BRANCHES == 256
+        assert len({branch.address for branch in branches}) == lib.ARCH_PLAIN_BRANCHES == 256
         assert not any(entry.native for entry in key.entries) and info().plain_sites == 256
 
         def check():

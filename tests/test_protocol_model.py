@@ -90,13 +90,13 @@ def test_a_batch_by_int3_has_these_steps():
     begin, last = (THREE_SYNCS.steps.index(step) for step in ("first sync", "each: first byte"))
     cautious = (*THREE_SYNCS.steps[: begin + 1], *first, *THREE_SYNCS.steps[begin + 1 : last])
     both = TWO_SYNCS.steps[TWO_SYNCS.steps.index("each: tail, first byte") :]
-    assert calls(body("arch/x86_64/int3_poke.c", "poke_batch")) == in_c((*cautious, *both))
+    assert calls(body("arch/x86_64/int3_poke.c", "int3_poke")) == in_c((*cautious, *both))
 
 
 def test_a_batch_by_words_has_these_steps():
     inner = [step for step in (*WORDS.steps, *WORDS.where_it_fails["last sync"]) if not step.startswith("end")]
-    assert calls(body("arch/x86_64/int3_poke.c", "poke_words")) == in_c(inner)
-    word, record = (body("arch/x86_64/int3_poke.c", "write_word").index(what) for what in ("write_site(", "record("))
+    assert calls(body("arch/x86_64/word_poke.c", "word_poke")) == in_c(inner)
+    word, record = (body("arch/x86_64/word_poke.c", "write_word").index(what) for what in ("write_site(", "record("))
     assert word < record
 
 

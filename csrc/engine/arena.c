@@ -9,12 +9,6 @@
 #define FIRST_REGION (64 * 1024)
 #define LARGEST_REGION (16 * 1024 * 1024)
 
-/*
- * Addresses for the executable side of the regions, so that a jump from any slot reaches any other: rel32 goes 2 GiB.
- * Where they are used up, or were refused, a region is where the kernel puts it.
- */
-#define RESERVED (256 * 1024 * 1024)
-
 struct region {
     struct os_mapping code;
     size_t size;
@@ -27,16 +21,21 @@ struct region {
 static struct region *_Atomic regions; /* newest first; only ever grows */
 static struct slot *free_slots;
 static uint64_t mapped;
-static uint8_t *reserved; /* RESERVED bytes of addresses; NULL: none */
-static size_t taken;      /* of them */
-static int shared;        /* see arena_shared() */
+
+/*
+ * ARCH_RESERVED bytes of addresses for the executable side of the regions; NULL: none. Where they are used up, or were
+ * refused, a region is where the kernel puts it.
+ */
+static uint8_t *reserved;
+static size_t taken; /* of them */
+static int shared;   /* see arena_shared() */
 
 /* So many of them, or NULL. They are never taken again: what becomes of a mapping there may leave a hole for others. */
 static void *take_reserved(size_t size)
 {
     if (!reserved)
-        reserved = os_reserve(RESERVED);
-    if (!reserved || size > RESERVED - taken)
+        reserved = os_reserve(ARCH_RESERVED);
+    if (!reserved || size > ARCH_RESERVED - taken)
         return NULL;
     taken += size;
     return reserved + taken - size;

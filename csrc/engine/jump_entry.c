@@ -1,6 +1,9 @@
 #include "jump_label.h"
 #include "jump_label_locked.h"
+#include "arch.h"
+#include "native_sites.h"
 #include "os.h"
+#include "trampoline.h"
 
 #include <errno.h>
 #include <stdlib.h>
@@ -63,7 +66,7 @@ static void bury(struct jump_entry *entry)
     } else if (entry->site == SITE_NATIVE) {
         trampoline_free(entry->slot);
     } else if (entry->site == SITE_PLAIN && entry->stub) {
-        plain_branch_free(entry->stub);
+        arch_sites->plain_branch_free(entry->stub);
     }
     free(entry->owner);
     free(entry);
@@ -171,7 +174,7 @@ static bool join_code(struct jump_entry *entry, const struct code_site *site)
 static void go_native(struct jump_entry *entry, enum trampoline_kind trampoline, struct trampoline_target off,
                       struct trampoline_target on)
 {
-    if (jump_label_ready())
+    if (native_sites_start())
         return;
     int error;
     entry->slot = trampoline_new(trampoline, off, on, entry->key->enabled, &error);
@@ -182,7 +185,7 @@ static void go_native(struct jump_entry *entry, enum trampoline_kind trampoline,
     }
     entry->site = entry->slot ? SITE_NATIVE : SITE_PLAIN;
     if (!entry->slot)
-        jump_label_refuse("a trampoline", error);
+        native_sites_refuse("a trampoline", error);
 }
 
 struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
@@ -204,8 +207,11 @@ struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *own
     if (!entry)
         return NULL;
     go_native(entry, TRAMPOLINE_BRANCH, (struct trampoline_target){off, NULL}, (struct trampoline_target){on, NULL});
-    if (entry->site == SITE_PLAIN && !(entry->stub = plain_branch_new(&entry->enabled, off, on))) {
-        *error = -EAGAIN;
+    if (entry->site == SITE_PLAIN) {
+        entry->stub = arch_sites ? arch_sites->plain_branch_new(&entry->enabled, off, on) : NULL;
+        *error = entry->stub ? 0 : arch_sites ? -EAGAIN : -ENOSYS;
+    }
+    if (entry->site == SITE_PLAIN && !entry->stub) {
         bury(entry);
         entry = NULL;
     }
@@ -219,11 +225,11 @@ static struct static_call *call_alloc(size_t n, enum trampoline_kind trampoline,
     if (!call)
         return NULL;
     jump_label_lock();
-    if (!jump_label_ready()) {
+    if (!native_sites_start()) {
         int error;
         call->slot = trampoline_new(trampoline, off, (struct trampoline_target){0}, false, &error);
         if (!call->slot)
-            jump_label_refuse("a trampoline", error);
+            native_sites_refuse("a trampoline", error);
     }
     text_unlock();
     return call;

@@ -2,6 +2,7 @@
 #include "at_fork.h"
 #include "jump_label_locked.h"
 #include "os.h"
+#include "text_poke.h"
 
 #include <errno.h>
 #include <limits.h>

@@ -11,9 +11,9 @@
 #define JUMPLABEL_JUMP_LABEL_H
 
 #include "code_poke.h"
-#include "plain_branch.h"
+#include "native_sites.h"
 #include "static_call.h"
-#include "trampoline.h"
+#include "trap_outcome.h"
 
 #include <stddef.h>
 
@@ -78,16 +78,6 @@ struct jump_entry {
     size_t code_index; /* in key->code, of a site in bytecode */
     struct jump_entry *next_retired;
 };
-
-/* ---- settings, before the first entry is made ---- */
-
-struct jump_label_settings {
-    int native;              /* 0: plain branches only */
-    enum sync_method method; /* SYNC_NONE: membarrier, or else the signal */
-    int syncs;               /* 2 or 3 a batch */
-    enum text_poke_way poke; /* POKE_AUTO: int3, or words where a thread would die of one */
-};
-void jump_label_configure(struct jump_label_settings settings);
 
 /* ---- keys ---- */
 
@@ -185,7 +175,7 @@ struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, cons
 /*
  * The same for a function pointer: jump_entry_function() goes on to `off` or to `on`, whatever their arguments, as if
  * the caller had called it. Where there is no trampoline it is a stub. NULL with *error set to -errno: -ENOMEM, or
- * -EAGAIN, all stubs are taken.
+ * -EAGAIN, all stubs are taken, or -ENOSYS, this processor has none.
  */
 struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on, int *error);
 

@@ -28,10 +28,4 @@ struct static_key *static_key_touch(struct static_key *key, struct static_key *t
  */
 int static_keys_update(struct static_key *touched, struct static_call *calls, bool valid, struct key_report *report);
 
-/* Make native entries possible. 0 or -errno, which jump_label_info() then tells. */
-int jump_label_ready(void);
-
-/* The same of something else that was refused. Returns the error. */
-int jump_label_refuse(const char *what, int error);
-
 #endif

@@ -1,41 +1,15 @@
 #include "jump_label.h"
 #include "jump_label_locked.h"
+#include "arena.h"
+#include "native_sites.h"
 #include "os.h"
+#include "text_poke.h"
+#include "trap_outcome.h"
 
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-
-/* ---- what the process can do ---- */
-
-static struct jump_label_settings settings = {.native = 1, .method = SYNC_NONE, .syncs = 2};
-static int refused;
-static const char *refused_what = "";
-
-void jump_label_configure(struct jump_label_settings new_settings)
-{
-    text_lock();
-    settings = new_settings;
-    text_poke_configure(settings.poke, settings.syncs);
-    text_unlock();
-}
-
-int jump_label_refuse(const char *what, int error)
-{
-    refused_what = what;
-    refused = -error;
-    return error;
-}
-
-int jump_label_ready(void)
-{
-    if (!settings.native)
-        return jump_label_refuse("native sites", -ECANCELED);
-    const char *what;
-    int error = trampolines_start(settings.method, &what);
-    return error ? jump_label_refuse(what, error) : 0;
-}
 
 /* ---- what there is ---- */
 
@@ -92,26 +66,26 @@ void jump_label_info(struct jump_label_info *info)
             (*entries[key->entries[i]->site])++;
     }
     struct text_poke_counts poked = text_poke_counts();
-    info->native = trampolines_started();
+    info->native = native_sites_started();
     info->method = sync_core_method();
-    info->syncs = settings.syncs;
-    info->poke = settings.poke;
+    info->syncs = native_sites_settings().syncs;
+    info->poke = native_sites_settings().poke;
     info->arena_bytes = arena_size();
     info->batches = poked.batches;
     info->word_batches = poked.word_batches;
     info->sites_patched = poked.sites;
     info->sync_calls = sync_core_count();
     info->int3 = trap_counts();
-    int shared = arena_shared();
-    info->refused = shared ? -shared : refused;
-    snprintf(info->refusal, sizeof(info->refusal), "%s", shared ? "a copy of the parent's code" : refused_what);
+    struct native_refusal refusal = native_sites_refusal();
+    info->refused = -refusal.error;
+    snprintf(info->refusal, sizeof(info->refusal), "%s", refusal.what);
     text_unlock();
 }
 
 int jump_label_start(void)
 {
     jump_label_lock();
-    int error = jump_label_ready();
+    int error = native_sites_start();
     text_unlock();
     return error;
 }
@@ -119,7 +93,7 @@ int jump_label_start(void)
 int jump_label_bare_toggles(struct static_key *key, size_t n)
 {
     jump_label_lock();
-    int error = jump_label_ready();
+    int error = native_sites_start();
     while (n-- && !error) {
         error = text_poke_bare(&key->native);
         for (size_t i = 0; i < key->n_code; i++)
@@ -132,7 +106,7 @@ int jump_label_bare_toggles(struct static_key *key, size_t n)
 int jump_label_sync(size_t n)
 {
     jump_label_lock();
-    int error = jump_label_ready();
+    int error = native_sites_start();
     while (n-- && !error)
         error = sync_core();
     text_unlock();

@@ -1,12 +1,19 @@
 #include "static_call.h"
+#include "text_poke.h"
+#include "trampoline.h"
 
 #include <errno.h>
 #include <stdlib.h>
 
+static ptrdiff_t distance(const struct slot *site, const struct slot *target)
+{
+    return target->exec - (site->exec + SITE_SIZE);
+}
+
 static bool reaches(const struct slot *site, const struct slot *target)
 {
-    ptrdiff_t distance = target->exec - (site->exec + SITE_SIZE);
-    return distance == (int32_t)distance;
+    ptrdiff_t bytes = distance(site, target);
+    return -ARCH_REACH <= bytes && bytes <= ARCH_REACH;
 }
 
 struct call_target *call_target_new(const struct static_call *call, uint64_t state, struct trampoline_target to,
@@ -70,7 +77,7 @@ struct static_call *static_call_touch(struct static_call *call, struct static_ca
 
 static int32_t displacement(const struct static_call *call, const struct call_target *target)
 {
-    return target ? (int32_t)(target->slot->exec - (call->slot->exec + SITE_SIZE)) : NOP5;
+    return target ? (int32_t)distance(call->slot, target->slot) : NO_JUMP;
 }
 
 void static_call_queue(struct static_call *call)

@@ -11,9 +11,7 @@
 #ifndef JUMPLABEL_STATIC_CALL_H
 #define JUMPLABEL_STATIC_CALL_H
 
-#include "trampoline.h"
-
-#include <stddef.h>
+#include "slot.h"
 
 #define CALL_KEYS 64 /* bits of a state */
 

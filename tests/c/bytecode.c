@@ -187,11 +187,11 @@ static void failed_patch_stores_nothing(void)
     sync_fails = true;
     EXPECT(static_key_toggle(key, KEY_ENABLE) == -EIO);
     expect_all(7, 6);
-    EXPECT(!settles && !key->enabled && native->slot->displacement == NOP5);
+    EXPECT(!settles && !key->enabled && native->slot->displacement == NO_JUMP);
     sync_fails = false;
     EXPECT(!static_key_toggle(key, KEY_ENABLE));
     expect_all(9, 8);
-    EXPECT(settles && native->slot->displacement != NOP5);
+    EXPECT(settles && native->slot->displacement != NO_JUMP);
 }
 
 static void table_and_counts(void)

@@ -404,7 +404,7 @@ int main(int argc, char **argv)
         {0},
     };
     text_lock();
-    text_poke_configure(POKE_INT3, 2); /* the thread in the handler may block SIGTRAP */
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 2}); /* the thread in the handler may block SIGTRAP */
     text_unlock();
     return run_named(tests, argc, argv);
 }

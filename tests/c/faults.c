@@ -9,7 +9,9 @@
  */
 #define _GNU_SOURCE
 #include "expect.h"
+#include "arena.h"
 #include "jump_label.h"
+#include "text_poke.h"
 
 #include <dirent.h>
 #include <errno.h>

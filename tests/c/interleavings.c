@@ -43,7 +43,7 @@ static void three_syncs(void)
     toggle(key, true);
     EXPECT(syncs_made == 2);
     text_lock();
-    text_poke_configure(POKE_INT3, 3);
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 3});
     text_unlock();
     toggle(key, false);
     EXPECT(syncs_made == 5);
@@ -360,6 +360,6 @@ int main(int argc, char **argv)
         {0},
     };
     /* No thread here blocks SIGTRAP, but to ThreadSanitizer's handlers, which run ours with all signals blocked. */
-    text_poke_configure(POKE_INT3, 2);
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 2});
     return run_named(tests, argc, argv);
 }

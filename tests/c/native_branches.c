@@ -122,11 +122,11 @@ static void every_register_stays(void)
 
 /* ---- stubs ---- */
 
-static struct jump_entry *branches[PLAIN_BRANCHES];
+static struct jump_entry *branches[ARCH_PLAIN_BRANCHES];
 
 static void expect_branches(void)
 {
-    for (int i = 0; i < PLAIN_BRANCHES; i++) {
+    for (int i = 0; i < ARCH_PLAIN_BRANCHES; i++) {
         EXPECT(registers_changed(branches[i]) == 1 << R11);
         EXPECT(which == (branches[i]->key->enabled ? 1 : -1));
     }
@@ -138,7 +138,7 @@ static void every_stub(void)
     jump_label_configure((struct jump_label_settings){.native = 0, .syncs = 2});
     key = static_key_new("key", 0);
     other_key = static_key_new("other", 1);
-    for (int i = 0; i < PLAIN_BRANCHES; i++) {
+    for (int i = 0; i < ARCH_PLAIN_BRANCHES; i++) {
         branches[i] = new_branch(i % 3 ? key : other_key);
         EXPECT(branches[i]->site == SITE_PLAIN);
         for (int j = 0; j < i; j++)
@@ -183,6 +183,6 @@ int main(int argc, char **argv)
     static const struct test tests[] = {
         TEST(every_register_stays), TEST(every_stub), TEST(no_stub_left), TEST(a_stub_without_sync), {0},
     };
-    text_poke_configure(POKE_INT3, 2);
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 2});
     return run_named(tests, argc, argv);
 }

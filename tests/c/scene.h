@@ -9,7 +9,9 @@
 #define SCENE_H
 
 #include "expect.h"
+#include "arena.h"
 #include "jump_label.h"
+#include "text_poke.h"
 
 #include <errno.h>
 #include <pthread.h>

@@ -164,7 +164,7 @@ static void a_sync_fails(void)
         EXPECT(static_key_toggle(key, KEY_ENABLE) == -EIO);
         EXPECT(!key->enabled && !key->count);
         EXPECT(!memcmp(before, second->slot->exec, SLOT_SIZE));
-        EXPECT((uint32_t)atomic_load(&second->slot->poke) == NOP5);
+        EXPECT((uint32_t)atomic_load(&second->slot->poke) == NO_JUMP);
         EXPECT(call(entry) == off_value && call(second) == off_value && call_elsewhere() == off_value);
     }
     EXPECT(text_poke_counts().batches == 0 && text_poke_counts().sites == 0);

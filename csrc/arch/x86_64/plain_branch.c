@@ -3,20 +3,20 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a stub reads; plain_branch_x86_64.S knows the offsets. */
+/* What a stub reads; plain_branch_stubs.S knows the offsets. */
 struct words {
     const _Atomic int *enabled; /* NULL: nobody has it, and who calls it dies at once */
     void *off, *on;
 };
 
-extern struct words jumplabel_plain_words[PLAIN_BRANCHES] __attribute__((visibility("hidden")));
-extern uint8_t jumplabel_plain_branches[PLAIN_BRANCHES][PLAIN_BRANCH_SIZE] __attribute__((visibility("hidden")));
+extern struct words jumplabel_plain_words[ARCH_PLAIN_BRANCHES] __attribute__((visibility("hidden")));
+extern uint8_t jumplabel_plain_branches[ARCH_PLAIN_BRANCHES][PLAIN_BRANCH_SIZE] __attribute__((visibility("hidden")));
 
-struct words jumplabel_plain_words[PLAIN_BRANCHES];
+struct words jumplabel_plain_words[ARCH_PLAIN_BRANCHES];
 
 void *plain_branch_new(const _Atomic int *enabled, void *off, void *on)
 {
-    for (size_t i = 0; i < PLAIN_BRANCHES; i++)
+    for (size_t i = 0; i < ARCH_PLAIN_BRANCHES; i++)
         if (!jumplabel_plain_words[i].enabled) {
             jumplabel_plain_words[i] = (struct words){enabled, off, on};
             return jumplabel_plain_branches[i];

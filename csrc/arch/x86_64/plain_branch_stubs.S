@@ -26,7 +26,7 @@ jumplabel_plain_branches:
         .cfi_startproc
         .set    words, 0
         .set    end, 0
-        .rept   PLAIN_BRANCHES
+        .rept   ARCH_PLAIN_BRANCHES
         _CET_ENDBR
         mov     jumplabel_plain_words+words+ENABLED(%rip), %r11
         cmpl    $0, (%r11)

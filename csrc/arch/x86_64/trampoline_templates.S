@@ -1,5 +1,5 @@
 /*
- * The trampolines, as trampoline.c copies them into slots of 64 bytes.
+ * The trampolines, as trampolines.c copies them into slots of 64 bytes.
  *
  * Each begins with the site: a no-op here, falling into the off path; a jump to the on path when it is enabled.
  * Nothing here touches the stack, so a trampoline is invisible to backtraces and shadow stacks, and leaves every
@@ -23,7 +23,7 @@
         .globl  jumplabel_\name
         .hidden jumplabel_\name
 jumplabel_\name:
-        .byte   0x2e, 0x0f, 0x1f, 0x44, 0x00, 0x00    /* prefix, nop5: see text_poke.c */
+        .byte   0x2e, 0x0f, 0x1f, 0x44, 0x00, 0x00    /* prefix, nop5: see instructions.h */
 .endm
 
 .macro  ON name, words, argument=1

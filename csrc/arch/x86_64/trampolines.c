@@ -1,10 +1,7 @@
-#include "trampoline.h"
+#include "trampolines.h"
+#include "instructions.h"
 
-#include <errno.h>
-#include <stddef.h>
-#include <string.h>
-
-/* The last bytes of a slot, which its code reads; trampoline_x86_64.S knows the offsets. */
+/* The last bytes of a slot, which its code reads; trampoline_templates.S knows the offsets. */
 struct words {
     void *off_entry; /* of a switch or branch only: the others' code may need the room */
     void *on_entry;
@@ -31,63 +28,34 @@ static const struct {
     [TRAMPOLINE_BRANCH] = {jumplabel_branch, jumplabel_branch_on, jumplabel_branch_end},
 };
 
-static bool started;
+static void write_words(struct slot *slot, struct words words) { memcpy(slot->write + WORDS, &words, sizeof(words)); }
 
-int trampolines_start(enum sync_method method, const char **what)
+static void write_new_site(struct slot *slot, int32_t on, bool enabled)
 {
-    if (started)
-        return 0;
-    *what = "core synchronization";
-    int error = sync_core_start(method);
-    if (error)
-        return error;
-    *what = "executable memory";
-    struct slot *slot = arena_alloc(&error);
-    if (slot) {
-        arena_free(slot);
-        *what = "the SIGTRAP handler";
-        error = text_poke_start();
-    }
-    started = !error;
-    if (error)
-        sync_core_stop();
-    return error;
+    uint8_t insn[SITE_SIZE];
+    slot->on = on;
+    slot->displacement = enabled ? on : NO_JUMP;
+    encode(insn, slot->displacement);
+    memcpy(slot->write, insn, SITE_SIZE);
+    record(slot, trap_record(trap_batch(), slot->displacement));
 }
 
-bool trampolines_started(void) { return started; }
-
-struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target off, struct trampoline_target on,
-                            bool enabled, int *error)
+void write_trampoline(struct slot *slot, enum trampoline_kind kind, struct trampoline_target off,
+                      struct trampoline_target on, bool enabled)
 {
-    struct slot *slot = arena_alloc(error);
-    if (!slot)
-        return NULL;
-    struct words words = {off.entry, on.entry, on.argument, off.argument};
-    memcpy(slot->write + WORDS, &words, sizeof(words));
-    memcpy(slot->write, templates[kind].start, (size_t)(templates[kind].end - templates[kind].start));
-    text_poke_site(slot, (int32_t)(templates[kind].on - templates[kind].start) - SITE_SIZE, enabled);
-    /* The slot may have held other code a moment ago; a core that has fetched it must not run it. */
-    if ((*error = sync_core())) {
-        arena_free(slot);
-        return NULL;
-    }
-    return slot;
+    const uint8_t *start = templates[kind].start;
+    write_words(slot, (struct words){off.entry, on.entry, on.argument, off.argument});
+    memcpy(slot->write, start, (size_t)(templates[kind].end - start));
+    write_new_site(slot, (int32_t)(templates[kind].on - start) - SITE_SIZE, enabled);
 }
 
-struct slot *trampoline_target_new(struct trampoline_target target, int *error)
+void write_target(struct slot *slot, struct trampoline_target target)
 {
-    struct slot *slot = arena_alloc(error);
-    if (!slot)
-        return NULL;
-    struct words words = {.on_entry = target.entry, .on_argument = target.argument};
-    memcpy(slot->write + WORDS, &words, sizeof(words));
+    write_words(slot, (struct words){.on_entry = target.entry, .on_argument = target.argument});
     memcpy(slot->write, jumplabel_target, (size_t)(jumplabel_target_end - jumplabel_target));
-    return slot;
 }
 
-void trampoline_set_off_argument(struct slot *slot, void *argument)
+void set_off_argument(struct slot *slot, void *argument)
 {
     memcpy(slot->write + WORDS + offsetof(struct words, off_argument), &argument, sizeof(argument));
 }
-
-void trampoline_free(struct slot *slot) { arena_free(slot); }

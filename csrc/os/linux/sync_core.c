@@ -1,8 +1,8 @@
 #define _GNU_SOURCE
 #include "os.h"
+#include "arch_cpu.h"
 #include "blocked.h"
 
-#include <cpuid.h>
 #include <dirent.h>
 #include <errno.h>
 #include <linux/membarrier.h>
@@ -22,13 +22,6 @@ static enum sync_method method = SYNC_NONE;
 static enum sync_method allowed = SYNC_NONE;
 static bool caller_left_out; /* by membarrier(2) of this kernel */
 static uint64_t count;
-
-static void serialize(void)
-{
-    unsigned a, b, c, d;
-    __cpuid(0, a, b, c, d); /* serializing in user mode on every x86-64, and known to valgrind */
-    __asm__ volatile("" ::: "memory");
-}
 
 /* ---- membarrier ---- */
 
@@ -58,7 +51,7 @@ static int membarrier_sync(void)
 {
     int error = membarrier(MEMBARRIER_CMD_PRIVATE_EXPEDITED_SYNC_CORE);
     if (!error && caller_left_out)
-        serialize();
+        arch_serialize();
     return error;
 }
 
@@ -79,7 +72,7 @@ static void answer(int signal_number, siginfo_t *info, void *context)
     (void)signal_number, (void)context;
     if (info->si_code != SI_QUEUE || info->si_pid != getpid())
         return; /* somebody else sent it: it asks nothing */
-    serialize();
+    arch_serialize();
     uint64_t value = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
     uint32_t number = (uint32_t)(value >> 32);
     _Atomic uint32_t *place = &answers[(uint32_t)value % GROUP];
@@ -254,7 +247,7 @@ static int signal_sync(void)
     int error = take_signal();
     if (error)
         return error;
-    serialize();
+    arch_serialize();
     do {
         asked = threads.n;
         error = add_new_threads(&threads);
