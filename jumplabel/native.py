@@ -116,7 +116,8 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
     256 in a process. A forked child has its own code in both cases.
 
     May be called in any thread. Raises DecorationError for what is not a key, or no pointer to a function, NULL
-    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken.
+    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken, and with
+    ``ENOSYS`` on a processor that the engine has neither trampolines nor stubs for.
     """
     if not isinstance(key, StaticKey):
         raise DecorationError(f"native_branch needs a StaticKey first, not {key!r}")
@@ -130,10 +131,13 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
         return NativeBranch(entry, key, off, on, addresses, owner)
     if error[0] == -errno.ENOMEM:
         raise MemoryError
+    why = f"native_branch of {key!r}: no trampoline ({info().refusal}), and "
+    if error[0] == -errno.ENOSYS:
+        raise PatchError(errno.ENOSYS, f"{why}no stub that takes the place of one is written for this processor")
     raise PatchError(
         -error[0],
-        f"native_branch of {key!r}: no trampoline ({info().refusal}), and the {lib.ARCH_PLAIN_BRANCHES} stubs that take the "
-        "place of one are all taken; make fewer branches, or drop some",
+        f"{why}the {lib.ARCH_PLAIN_BRANCHES} stubs that take the place of one are all taken; make fewer branches, or "
+        "drop some",
     )
 
 
