@@ -116,7 +116,7 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
     256 in a process. A forked child has its own code in both cases.
 
     May be called in any thread. Raises DecorationError for what is not a key, or no pointer to a function, NULL
-    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken, and with
+    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken, with
     ``ENOSYS`` on a processor that the engine has neither trampolines nor stubs for.
     """
     if not isinstance(key, StaticKey):
