@@ -1,13 +1,11 @@
-#include "jump_label.h"
-#include "jump_label_locked.h"
+#include "jump_entry.h"
 #include "arch.h"
 #include "native_sites.h"
 #include "os.h"
+#include "text.h"
 #include "trampoline.h"
 
 #include <errno.h>
-#include <stdlib.h>
-#include <string.h>
 
 /* ---- the end of an entry ---- */
 
@@ -122,7 +120,7 @@ static void *with_room(void *array, size_t n, size_t *room, size_t size)
 static struct jump_entry *enter(struct static_key *key, const char *kind, const char *owner)
 {
     struct jump_entry *entry = calloc(1, sizeof(*entry));
-    char *copy = strdup(owner);
+    char *copy = text_copy(owner);
     jump_label_lock();
     struct jump_entry **entries = with_room(key->entries, key->n_entries, &key->room, sizeof(*entries));
     if (entries)
@@ -272,37 +270,6 @@ void static_call_retire(struct static_call *call)
     size_t n = call->n_entries; /* once the last one is retired, the call may go at any moment */
     for (size_t i = 0; i < n; i++)
         jump_entry_retire(call->entries[i]);
-}
-
-static int change_target(struct static_call *call, const struct call_update *change, struct call_target **left,
-                         struct key_report *report)
-{
-    struct call_target *old = static_call_find(call, change->state), *new = NULL;
-    int error;
-    if (change->conditional && (old ? old->to.argument : NULL) != change->expected)
-        return CALL_CHANGED;
-    if (change->to.entry && !(new = call_target_new(call, change->state, change->to, &error)))
-        return error;
-    struct static_key *touched = change->follows ? static_key_touch(call->entries[0]->key, NULL) : NULL;
-    if (touched)
-        touched->next_count = new != NULL;
-    static_call_replace(call, change->state, new);
-    error = static_keys_update(touched, static_call_touch(call, NULL), true, report);
-    if (error)
-        static_call_replace(call, change->state, old);
-    *left = error ? new : old;
-    return error;
-}
-
-int static_call_update(struct static_call *call, const struct call_update *change, struct call_target **left,
-                       struct key_report *report)
-{
-    *left = NULL;
-    jump_label_lock();
-    int error = change_target(call, change, left, report);
-    text_unlock();
-    code_poke_settle();
-    return error;
 }
 
 void call_target_retire(struct call_target *target)

@@ -1,12 +1,7 @@
-#include "jump_label.h"
-#include "jump_label_locked.h"
+#include "jump_table.h"
 #include "arena.h"
-#include "native_sites.h"
-#include "os.h"
 #include "text_poke.h"
-#include "trap_outcome.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>

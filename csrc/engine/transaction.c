@@ -1,6 +1,4 @@
-#include "jump_label.h"
-#include "at_fork.h"
-#include "jump_label_locked.h"
+#include "transaction.h"
 #include "os.h"
 #include "text_poke.h"
 
@@ -10,67 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
-struct static_key *static_keys;
-
 int static_keys_wake;
 static int64_t looks_again = INT64_MAX; /* when static_keys_expire() is called next, as far as we know */
-
-/* ---- keys ---- */
-
-void static_key_free_if_unused(struct static_key *key)
-{
-    if (!key->dropped || key->n_entries)
-        return;
-    *key->link = key->next;
-    if (key->next)
-        key->next->link = key->link;
-    while (key->overrides) {
-        struct key_override *override = key->overrides;
-        key->overrides = override->next;
-        free(override);
-    }
-    free(key->entries);
-    free(key->native.slots);
-    free(key->code);
-    free(key->name);
-    free(key);
-}
-
-struct static_key *static_key_new(const char *name, int enabled)
-{
-    struct static_key *key = calloc(1, sizeof(*key));
-    char *copy = strdup(name);
-    if (!key || !copy || at_fork_start()) {
-        free(key);
-        free(copy);
-        return NULL;
-    }
-    key->name = copy;
-    key->count = key->enabled = !!enabled;
-    jump_label_lock();
-    key->next = static_keys;
-    key->link = &static_keys;
-    if (static_keys)
-        static_keys->link = &key->next;
-    static_keys = key;
-    text_unlock();
-    return key;
-}
-
-void static_key_drop(struct static_key *key)
-{
-    jump_label_lock();
-    key->dropped = true;
-    static_key_free_if_unused(key);
-    text_unlock();
-}
-
-void static_key_defer(struct static_key *key, int64_t nanoseconds)
-{
-    jump_label_lock();
-    key->deferred = nanoseconds;
-    text_unlock();
-}
 
 static const int64_t SECOND = 1000000000;
 
@@ -114,7 +53,7 @@ static int take_step(struct static_key *key, enum key_operation operation)
     return -EINVAL;
 }
 
-struct static_key *static_key_touch(struct static_key *key, struct static_key *touched)
+static struct static_key *touch(struct static_key *key, struct static_key *touched)
 {
     if (key->touched)
         return touched;
@@ -195,7 +134,7 @@ static void commit(struct static_key *key, struct key_report *report)
         report->changes[report->n++] = (struct key_change){key, key->enabled, key->n_entries};
 }
 
-int static_keys_update(struct static_key *touched, struct static_call *calls, bool valid, struct key_report *report)
+static int update(struct static_key *touched, struct static_call *calls, bool valid, struct key_report *report)
 {
     int error = 0;
     int64_t began = report ? from_now(0) : 0;
@@ -229,12 +168,12 @@ static int apply(const struct key_step *steps, size_t n, size_t *failed, struct 
     int error = 0;
     size_t i;
     for (i = 0; i < n; i++) {
-        touched = static_key_touch(steps[i].key, touched);
+        touched = touch(steps[i].key, touched);
         if ((error = take_step(steps[i].key, steps[i].operation)))
             break;
     }
     *failed = i;
-    int patch_error = static_keys_update(touched, NULL, !error, report);
+    int patch_error = update(touched, NULL, !error, report);
     text_unlock();
     code_poke_settle();
     return error ? error : patch_error;
@@ -268,7 +207,7 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
     jump_label_lock();
     *made = (struct key_override){.enabled = enabled, .next = key->overrides};
     key->overrides = made;
-    int error = static_keys_update(static_key_touch(key, NULL), NULL, true, report);
+    int error = update(touch(key, NULL), NULL, true, report);
     if (error) {
         key->overrides = made->next;
         free(made);
@@ -291,7 +230,7 @@ int static_key_lift(struct static_key *key, struct key_override **override, stru
     *link = (*override)->next;
     free(*override);
     *override = NULL;
-    int error = static_keys_update(static_key_touch(key, NULL), NULL, true, report);
+    int error = update(touch(key, NULL), NULL, true, report);
     text_unlock();
     code_poke_settle();
     return error;
@@ -307,10 +246,10 @@ int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report
     jump_label_lock();
     for (struct static_key *key = static_keys; key; key = key->next)
         if (key->until && key->until <= now && (!report || n++ < report->room)) {
-            touched = static_key_touch(key, touched);
+            touched = touch(key, touched);
             key->next_until = 0;
         }
-    int error = static_keys_update(touched, NULL, true, report);
+    int error = update(touched, NULL, true, report);
     looks_again = INT64_MAX;
     for (struct static_key *key = static_keys; key; key = key->next) {
         if (error && key->until && key->until <= now) {
@@ -324,6 +263,39 @@ int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report
     if (looks_again != INT64_MAX)
         expiry->next = looks_again;
     static_keys_wake = 0;
+    text_unlock();
+    code_poke_settle();
+    return error;
+}
+
+/* ---- static calls ---- */
+
+static int change_target(struct static_call *call, const struct call_update *change, struct call_target **left,
+                         struct key_report *report)
+{
+    struct call_target *old = static_call_find(call, change->state), *new = NULL;
+    int error;
+    if (change->conditional && (old ? old->to.argument : NULL) != change->expected)
+        return CALL_CHANGED;
+    if (change->to.entry && !(new = call_target_new(call, change->state, change->to, &error)))
+        return error;
+    struct static_key *touched = change->follows ? touch(call->entries[0]->key, NULL) : NULL;
+    if (touched)
+        touched->next_count = new != NULL;
+    static_call_replace(call, change->state, new);
+    error = update(touched, static_call_touch(call, NULL), true, report);
+    if (error)
+        static_call_replace(call, change->state, old);
+    *left = error ? new : old;
+    return error;
+}
+
+int static_call_update(struct static_call *call, const struct call_update *change, struct call_target **left,
+                       struct key_report *report)
+{
+    *left = NULL;
+    jump_label_lock();
+    int error = change_target(call, change, left, report);
     text_unlock();
     code_poke_settle();
     return error;
