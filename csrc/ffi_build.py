@@ -111,7 +111,7 @@ ffi.cdef("""
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);
-    int empty_types(uintptr_t list);
+    int off_result_types(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
     void code_poke_settle(void);

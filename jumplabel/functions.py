@@ -12,7 +12,7 @@ from jumplabel.call_sites import CallSite, StaticCallable
 from jumplabel.errors import DecorationError
 from jumplabel.published import published
 
-_Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.empty_types)
+_Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.off_result_types)
 
 
 def off_value(function: Any, default: Any) -> tuple[Any, bool]:

@@ -1,6 +1,8 @@
 #include "call_site.h"
 #include "function_like.h"
 #include "jump_label.h"
+#include "publish.h"
+#include "trampoline.h"
 
 /*
  * Who may be in the trampoline, or in one that it leads to: a thread that calls the object, up to where the target
@@ -293,22 +295,18 @@ static int site_traverse(PyObject *object, visitproc visit, void *arg)
     return function_like_traverse(object, visit, arg);
 }
 
-static void site_dealloc(PyObject *object)
+static void site_let_go(PyObject *object)
 {
     CallSite *self = (CallSite *)object;
-    PyObject_GC_UnTrack(object);
-    Py_TRASHCAN_BEGIN(object, site_dealloc);
-    if (self->function.weakrefs)
-        PyObject_ClearWeakRefs(object);
     static_call_retire(self->call);
     while (self->n_kept)
         Py_DECREF(self->kept[--self->n_kept]);
     PyMem_Free(self->kept);
     Py_XDECREF(self->off);
     Py_XDECREF(self->keys);
-    function_like_free(object);
-    Py_TRASHCAN_END;
 }
+
+static void site_dealloc(PyObject *object) { function_like_dealloc(object, site_dealloc, site_let_go); }
 
 /* ---- the types ---- */
 
@@ -351,7 +349,7 @@ static PyType_Spec specs[] = {
     {"jumplabel.ObjectSite", sizeof(CallSite), 0, FLAGS, object_slots},
 };
 
-int call_site_types(uintptr_t list) { return function_like_publish(specs, sizeof(specs) / sizeof(specs[0]), list); }
+int call_site_types(uintptr_t list) { return publish_types(specs, sizeof(specs) / sizeof(specs[0]), list); }
 
 void call_site_seal(uintptr_t address)
 {

@@ -1,6 +1,7 @@
 #include "callable.h"
 #include "function_like.h"
 #include "jump_label.h"
+#include "publish.h"
 
 /*
  * Who may be in the trampoline: a thread that calls the object, and so holds a reference to it until the call returns.
@@ -93,20 +94,16 @@ static int callable_traverse(PyObject *object, visitproc visit, void *arg)
     return function_like_traverse(object, visit, arg);
 }
 
-static void callable_dealloc(PyObject *object)
+static void callable_let_go(PyObject *object)
 {
     StaticCallable *self = (StaticCallable *)object;
-    PyObject_GC_UnTrack(object);
-    Py_TRASHCAN_BEGIN(object, callable_dealloc); /* a switch may lead to a switch, and so on */
-    if (self->function.weakrefs)
-        PyObject_ClearWeakRefs(object);
     jump_entry_retire(self->entry);
     Py_XDECREF(self->off);
     Py_XDECREF(self->on);
     Py_XDECREF(self->key);
-    function_like_free(object);
-    Py_TRASHCAN_END;
 }
+
+static void callable_dealloc(PyObject *object) { function_like_dealloc(object, callable_dealloc, callable_let_go); }
 
 static PyMethodDef methods[] = {
     {"__reduce__", function_like_reduce, METH_NOARGS, NULL},
@@ -151,4 +148,4 @@ static PyType_Spec spec = {
     .slots = slots,
 };
 
-int callable_type(uintptr_t list) { return function_like_publish(&spec, 1, list); }
+int callable_type(uintptr_t list) { return publish_types(&spec, 1, list); }

@@ -5,6 +5,7 @@
 #include "jit_traces.h"
 #include "jump_label.h"
 #include "os.h"
+#include "publish.h"
 #include "traced_frames.h"
 
 #include <stdlib.h>
@@ -319,25 +320,12 @@ static PyMethodDef functions[] = {
     {"set_code", set_code, METH_VARARGS, NULL},
 };
 
-static bool publish(PyObject *list)
-{
-    for (size_t i = 0; i < sizeof(functions) / sizeof(functions[0]); i++) {
-        PyObject *function = PyCFunction_New(&functions[i], NULL);
-        bool appended = function && !PyList_Append(list, function);
-        Py_XDECREF(function);
-        if (!appended)
-            return false;
-    }
-    return true;
-}
-
 int code_object_start(uintptr_t list, bool jit)
 {
+    if (publish_functions(functions, sizeof(functions) / sizeof(functions[0]), list))
+        return -1;
     PyGILState_STATE gil = PyGILState_Ensure();
-    int result = publish((PyObject *)list) ? 0 : -1;
-    PyErr_Clear(); /* the caller raises */
-    if (!result && !compiled_start(jit))
-        result = 1;
+    int result = compiled_start(jit) ? 0 : 1;
     compiles = jit;
     code_poke_set_interpreter(has_readers, settle);
     PyGILState_Release(gil);

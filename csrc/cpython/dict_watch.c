@@ -3,6 +3,7 @@
 
 #include "dict_watch.h"
 #include "jump_label.h"
+#include "publish.h"
 
 #include <dlfcn.h>
 
@@ -79,18 +80,6 @@ static PyMethodDef functions[] = {
     {"changed", changed, METH_NOARGS, NULL},
     {"turn", turn, METH_VARARGS, NULL},
 };
-
-static bool publish(PyObject *list, PyMethodDef *methods, size_t n)
-{
-    for (size_t i = 0; i < n; i++) {
-        PyObject *function = PyCFunction_New(&methods[i], NULL);
-        bool appended = function && !PyList_Append(list, function);
-        Py_XDECREF(function);
-        if (!appended)
-            return false;
-    }
-    return true;
-}
 
 #if PY_VERSION_HEX >= 0x030c0000
 
@@ -231,12 +220,12 @@ static PyMethodDef watching[] = {
     {"unwatch", unwatch, METH_O, NULL},
 };
 
-static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_)
+static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_)
 {
     watcher = PyDict_AddWatcher(on_change);
     if (watcher < 0) {
         PyErr_Clear(); /* all eight are taken */
-        return true;
+        return 0;
     }
     names = Py_NewRef((PyObject *)names_);
     touched = Py_NewRef((PyObject *)touched_);
@@ -244,15 +233,15 @@ static bool start_watching(PyObject *list, uintptr_t names_, uintptr_t touched_,
     settle = Py_NewRef((PyObject *)settle_);
     add_pending_call =
         (int (*)(PyInterpreterState *, int (*)(void *), void *, int))dlsym(RTLD_DEFAULT, "_PyEval_AddPendingCall");
-    return publish(list, watching, sizeof(watching) / sizeof(watching[0]));
+    return publish_functions(watching, sizeof(watching) / sizeof(watching[0]), list);
 }
 
 #else
 
-static bool start_watching(PyObject *list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle)
+static int start_watching(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle)
 {
     (void)list, (void)names, (void)touched, (void)turned, (void)settle;
-    return true;
+    return 0;
 }
 
 #endif
@@ -260,9 +249,9 @@ static bool start_watching(PyObject *list, uintptr_t names, uintptr_t touched, u
 int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
-    bool published = publish((PyObject *)list, functions, sizeof(functions) / sizeof(functions[0])) &&
-                     start_watching((PyObject *)list, names_, touched_, turned_, settle_);
-    PyErr_Clear(); /* the caller raises */
+    int result = publish_functions(functions, sizeof(functions) / sizeof(functions[0]), list);
+    if (!result)
+        result = start_watching(list, names_, touched_, turned_, settle_);
     PyGILState_Release(gil);
-    return published ? 0 : -1;
+    return result;
 }

@@ -40,13 +40,19 @@ int function_like_traverse(PyObject *self, visitproc visit, void *arg)
     return 0;
 }
 
-void function_like_free(PyObject *self)
+void function_like_dealloc(PyObject *self, destructor dealloc, void (*let_go)(PyObject *))
 {
     PyTypeObject *type = Py_TYPE(self);
+    PyObject_GC_UnTrack(self);
+    Py_TRASHCAN_BEGIN(self, dealloc); /* a switch may lead to a switch, and so on */
+    if (((FunctionLike *)self)->weakrefs)
+        PyObject_ClearWeakRefs(self);
+    let_go(self);
     Py_XDECREF(((FunctionLike *)self)->wrapped);
     Py_XDECREF(((FunctionLike *)self)->dict);
     type->tp_free(self);
     Py_DECREF(type);
+    Py_TRASHCAN_END;
 }
 
 /*
@@ -55,7 +61,7 @@ void function_like_free(PyObject *self)
  */
 struct trampoline_target function_like_target(PyTypeObject *our_type, PyObject *callable)
 {
-    vectorcallfunc entry = (vectorcallfunc)empty_maker_entry(callable);
+    vectorcallfunc entry = (vectorcallfunc)off_result_maker_entry(callable);
     if (PyFunction_Check(callable) || PyCFunction_CheckExact(callable) || Py_IS_TYPE(callable, our_type))
         entry = PyVectorcall_Function(callable);
     return (struct trampoline_target){(void *)(entry ? entry : PyObject_Vectorcall), callable};
@@ -90,19 +96,4 @@ enum trampoline_kind function_like_return(PyObject *object, struct trampoline_ta
 #else
     return TRAMPOLINE_COUNTED64;
 #endif
-}
-
-int function_like_publish(PyType_Spec *specs, size_t n, uintptr_t list)
-{
-    PyGILState_STATE gil = PyGILState_Ensure();
-    int result = 0;
-    for (size_t i = 0; !result && i < n; i++) {
-        PyObject *type = PyType_FromSpec(&specs[i]);
-        result = type ? PyList_Append((PyObject *)list, type) : -1;
-        Py_XDECREF(type);
-    }
-    if (result)
-        PyErr_Clear();
-    PyGILState_Release(gil);
-    return result;
 }

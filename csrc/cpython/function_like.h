@@ -30,9 +30,14 @@ PyObject *function_like_reduce(PyObject *self, PyObject *unused);
  */
 int function_like_clear(PyObject *self);
 
-/* For its own traverse and dealloc, which ends with this. */
+/* For the end of its own traverse. */
 int function_like_traverse(PyObject *self, visitproc visit, void *arg);
-void function_like_free(PyObject *self);
+
+/*
+ * All of its own dealloc, which is given, but for what let_go() does: retire the site, and let go of what the type has
+ * beside these members.
+ */
+void function_like_dealloc(PyObject *self, destructor dealloc, void (*let_go)(PyObject *));
 
 #define FUNCTION_LIKE_MEMBERS                                                                 \
     {"__vectorcalloffset__", T_PYSSIZET, offsetof(FunctionLike, vectorcall), READONLY, NULL}, \
@@ -49,9 +54,5 @@ struct trampoline_target function_like_target(PyTypeObject *our_type, PyObject *
 
 /* The trampoline that returns this object, and what that is to have as its off target. */
 enum trampoline_kind function_like_return(PyObject *object, struct trampoline_target *off);
-
-/* Create n types from their specs and append them to the list at this address. 0, or -1 and then fewer were appended.
- */
-int function_like_publish(PyType_Spec *specs, size_t n, uintptr_t list);
 
 #endif

@@ -67,12 +67,9 @@ bool compiled_start(bool on)
 {
     invalidate = (void (*)(PyInterpreterState *, void *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateDependency");
     invalidate_all = (void (*)(PyInterpreterState *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateAll");
-#if PY_VERSION_HEX < 0x030e0000
-    (void)on;
-    return !invalidate; /* 3.13 with its experimental JIT built in, which nobody can ask whether it is on */
-#else
+    if (PY_VERSION_HEX < 0x030e0000)
+        return !invalidate; /* 3.13 with its experimental JIT built in, which does not tell whether it is on */
     return !on || (invalidate && invalidate_all && recordings_start());
-#endif
 }
 
 void compiled_changed(PyCodeObject *code) { invalidate(PyInterpreterState_Get(), code, 1); }

@@ -4,6 +4,7 @@
 #include "key_toggle.h"
 #include "jump_label.h"
 #include "os.h"
+#include "publish.h"
 
 #include <errno.h>
 
@@ -54,13 +55,4 @@ static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
 
 static PyMethodDef function = {"toggle", (PyCFunction)(void *)toggle, METH_FASTCALL, NULL};
 
-int key_toggle_function(uintptr_t list)
-{
-    PyGILState_STATE gil = PyGILState_Ensure();
-    PyObject *made = PyCFunction_New(&function, NULL);
-    int result = made ? PyList_Append((PyObject *)list, made) : -1;
-    Py_XDECREF(made);
-    PyErr_Clear(); /* the caller raises */
-    PyGILState_Release(gil);
-    return result;
-}
+int key_toggle_function(uintptr_t list) { return publish_functions(&function, 1, list); }

@@ -3,16 +3,14 @@
 #include <stddef.h>
 #include <stdint.h>
 
-/* What a stub reads; plain_branch_stubs.S knows the offsets. */
+/* What a stub reads; plain_branch_stubs.S knows the offsets, and has the room. */
 struct words {
-    const _Atomic int *enabled; /* NULL: nobody has it, and who calls it dies at once */
+    const _Atomic int *enabled; /* NULL: the stub is free, and a thread that calls it dies at once */
     void *off, *on;
 };
 
 extern struct words jumplabel_plain_words[ARCH_PLAIN_BRANCHES] __attribute__((visibility("hidden")));
 extern uint8_t jumplabel_plain_branches[ARCH_PLAIN_BRANCHES][PLAIN_BRANCH_SIZE] __attribute__((visibility("hidden")));
-
-struct words jumplabel_plain_words[ARCH_PLAIN_BRANCHES];
 
 void *plain_branch_new(const _Atomic int *enabled, void *off, void *on)
 {

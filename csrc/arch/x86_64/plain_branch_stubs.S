@@ -18,7 +18,7 @@
 #define WORDS   24
 
         .text
-        .globl  jumplabel_plain_branches
+        .globl  jumplabel_plain_branches, jumplabel_plain_words
         .hidden jumplabel_plain_branches, jumplabel_plain_words
         .type   jumplabel_plain_branches, @function
         .balign PLAIN_BRANCH_SIZE
@@ -39,5 +39,12 @@ jumplabel_plain_branches:
         .endr
         .cfi_endproc
         .size   jumplabel_plain_branches, .-jumplabel_plain_branches
+
+        .bss
+        .type   jumplabel_plain_words, @object
+        .balign 64
+jumplabel_plain_words:
+        .zero   ARCH_PLAIN_BRANCHES*WORDS
+        .size   jumplabel_plain_words, .-jumplabel_plain_words
 
         .section .note.GNU-stack, "", @progbits
