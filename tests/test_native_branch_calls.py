@@ -41,12 +41,12 @@ BRANCHES = """
 
 @pytest.fixture(scope="module")
 def signatures(build_c):
-    return build_c("signatures", "-shared", "-fPIC", engine=False)
+    return build_c("signatures", "-shared", "-fPIC", engine=())
 
 
 @pytest.fixture(scope="module")
 def callers(build_c):
-    return build_c("callers", "-shared", "-fPIC", engine=False)
+    return build_c("callers", "-shared", "-fPIC", engine=())
 
 
 # ---- any signature ----
@@ -353,7 +353,7 @@ def test_finalizers_in_the_same_garbage_still_call(settings):
 
 def test_crc32_plain_and_counted(build_c):
     """zlib's own, and a C function that counts what it is given; threads of Python call without the GIL."""
-    library = build_c("counted", "-shared", "-fPIC", engine=False)
+    library = build_c("counted", "-shared", "-fPIC", engine=())
     run(
         BRANCHES,
         f"""

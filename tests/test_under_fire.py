@@ -13,7 +13,7 @@ from jumplabel import StaticKey, batch, static_gate, static_switch
 
 @pytest.fixture(scope="module")
 def library(build_c):
-    return build_c("callers", "-shared", "-fPIC", engine=False)
+    return build_c("callers", "-shared", "-fPIC", engine=())
 
 
 def hammer_elsewhere(library, seconds, expectation, sites=1, blocked="()", **settings):

@@ -1,0 +1,136 @@
+"""The rooms of csrc: what each may know, that nothing in them goes in a circle, and the engine where it is a stranger.
+
+csrc/engine asks a processor by arch/arch.h and a system by os/os.h. The rooms named ``generic`` stand for every
+processor and every system that has no folder of its own.
+"""
+
+import re
+import subprocess
+import sysconfig
+from graphlib import CycleError, TopologicalSorter
+from pathlib import Path
+
+import pytest
+import rooms
+from c_programs import cases, run_case
+
+CSRC = rooms.CSRC
+FILES = sorted(path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".S"))
+LONGEST = 400
+
+# By the start of a file's path: the headers that it may include, by the start of theirs.
+ENGINE_TYPES = ("engine/slot.h", "engine/trap_outcome.h", "engine/arena.h")
+MAY_INCLUDE = {
+    "os/os.h": (),
+    "arch/arch.h": ("engine/slot.h",),
+    "os/linux": ("os/os.h", "os/linux"),
+    "os/generic": ("os/os.h", "os/generic"),
+    "arch/x86_64": ("arch/arch.h", "arch/x86_64", "os/os.h", *ENGINE_TYPES),
+    "arch/generic": ("arch/arch.h", "arch/generic", *ENGINE_TYPES),
+    "engine": ("engine", "arch/arch.h", "os/os.h"),
+    "cpython": ("cpython", "engine", "os/os.h"),
+    "testing": ("testing", "engine"),
+}
+OF_C11 = {f"<{name}.h>" for name in ("errno", "limits", "stdatomic", "stdbool", "stddef", "stdint", "stdio", "stdlib")}
+OF_C11 |= {"<string.h>"}
+PROCESSOR_OR_SYSTEM = re.compile(
+    r"\b(__x86_64__|__amd64__|__i386__|__aarch64__|__arm\w*__|__riscv|__powerpc\w*__|__s390x?__|_M_\w+|"
+    r"__linux__|__linux|__APPLE__|__FreeBSD__|__unix__|_WIN32|__GLIBC__|__GNU_LIBRARY__)\b"
+)
+
+
+def name_of(path):
+    return path.relative_to(CSRC).as_posix()
+
+
+def included(path):
+    return re.findall(r'^#include ([<"].+?[>"])', path.read_text(), re.MULTILINE)
+
+
+def ours(path):
+    """The headers of csrc that a file includes, as paths in csrc."""
+    folders = rooms.includes_of(path)
+    names = [text.strip('"') for text in included(path) if text.startswith('"')]
+    return [name_of(next(folder / name for folder in folders if (folder / name).exists())) for name in names]
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_knows_only_what_its_room_may_know(path):
+    name = name_of(path)
+    allowed = next(headers for room, headers in MAY_INCLUDE.items() if name.startswith(room))
+    for header in ours(path):
+        assert header.endswith("/arch_cpu.h") or header.startswith(allowed), f"{name} includes {header}"
+    if not name.startswith("cpython/"):
+        assert "<Python.h>" not in included(path)
+    if name.startswith("engine/"):
+        assert {text for text in included(path) if text.startswith("<")} <= OF_C11
+    if not name.startswith(("arch/", "os/")):
+        assert not PROCESSOR_OR_SYSTEM.search(path.read_text())
+
+
+@pytest.mark.parametrize("path", FILES, ids=name_of)
+def test_a_file_is_short(path):
+    assert len(path.read_text().splitlines()) <= LONGEST
+
+
+def test_headers_do_not_include_each_other_in_a_circle():
+    assert list(TopologicalSorter({name_of(path): ours(path) for path in FILES}).static_order())
+
+
+def names_in(object_file, kind):
+    """Defined or undefined names of an object, of those that other objects see."""
+    option = {"defined": "--defined-only", "undefined": "--undefined-only"}[kind]
+    done = subprocess.run(["nm", "-g", option, object_file], capture_output=True, text=True, check=True)
+    return {line.split()[-1] for line in done.stdout.splitlines()}
+
+
+def circle_of(objects):
+    """The names of objects that need each other; None: none do."""
+    home = {name: each for each in objects for name in names_in(each, "defined")}
+    needs = {each: {home[name] for name in names_in(each, "undefined") if name in home} - {each} for each in objects}
+    try:
+        TopologicalSorter(needs).prepare()
+    except CycleError as error:
+        return [Path(each).name for each in error.args[1]]
+    return None
+
+
+def test_files_do_not_call_each_other_in_a_circle(build_c):
+    folders = (*rooms.engine(), CSRC / "cpython")
+    objects = build_c.objects(folders, [f"-I{sysconfig.get_path('include')}"])
+    assert circle_of(objects) is None
+
+
+def test_a_circle_would_be_found(build_c, tmp_path):
+    """The check itself: a file that arena.c is made to need, and that needs arena.c."""
+    (tmp_path / "circle.c").write_text("void arena_free(void *); int os_map_twice() { arena_free(0); return 0; }\n")
+    folders = [folder for folder in rooms.engine() if folder.parent.name != "os"]
+    assert "circle.c.o" in "".join(circle_of(build_c.objects((*folders, tmp_path), [])))
+
+
+def test_the_engine_is_written_in_c11(build_c):
+    build_c.objects((CSRC / "engine", CSRC / "arch" / "generic"), ["-std=c11", "-pedantic-errors", "-Werror"])
+
+
+# ---- where the engine is a stranger ----
+
+STRANGERS = [("generic", "generic"), ("generic", rooms.system()), (rooms.arch(), "generic")]
+
+
+@pytest.fixture(scope="module", params=STRANGERS, ids="-".join)
+def stranger(request, build_c):
+    options = ["-DGENERIC_OS"] if request.param[1] == "generic" else []
+    return build_c("generic", "-Werror", *options, engine=tuple(rooms.engine(*request.param)))
+
+
+def test_every_case_is_run(stranger):
+    listed = subprocess.run([stranger], capture_output=True, text=True, check=True).stdout.split()
+    assert set(cases("generic")) - set(listed) <= {"the_system_refuses"}
+
+
+@pytest.mark.parametrize("case", cases("generic"))
+def test_an_engine_without_native_sites(stranger, case):
+    listed = subprocess.run([stranger], capture_output=True, text=True, check=True).stdout.split()
+    if case not in listed:
+        pytest.skip("of a system without a folder only")
+    run_case(stranger, case)
