@@ -226,22 +226,24 @@ def wheel(session):
     run_tests(session, *left_out(session.python.removesuffix("t")), program=(python, "-m", "pytest"), **no_compiler)
 
 
+EXTENSIONS = ["_engine", "_testing"]
+
+
 def check_holds(session, file):
     """All that a wheel is to hold, and no sources of the engine, nor tests."""
     with zipfile.ZipFile(file) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-    wanted = {"jumplabel.pth", "pytest_jumplabel.py", "jumplabel/py.typed", "jumplabel/_engine.pyi"}
+    wanted = {"jumplabel.pth", "pytest_jumplabel.py", "jumplabel/py.typed"}
+    wanted |= {f"jumplabel/{name}.pyi" for name in EXTENSIONS}
     wanted |= {str(path.relative_to(ROOT)) for path in ROOT.glob("jumplabel/*.py")}
     wanted |= {f"jumplabel/{path.relative_to(ROOT)}" for path in ROOT.glob("benchmarks/*.py")}
     wanted |= {f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")}
     wanted |= {f"{NAME}.dist-info/licenses/LICENSE", f"{NAME}.dist-info/top_level.txt"}
-    others = {
-        name
-        for name in names - wanted
-        if not re.fullmatch(r"jumplabel/_engine\.cpython-\w+-x86_64-linux-gnu\.so", name)
-    }
-    if wanted - names or others or len(names) != len(wanted) + 1:
-        session.error(f"{file.name} lacks {sorted(wanted - names)}, and should not have {sorted(others)}")
+    built = re.compile(rf"jumplabel/({'|'.join(EXTENSIONS)})\.cpython-\w+-x86_64-linux-gnu\.so")
+    found = [built.fullmatch(name)[1] for name in sorted(names - wanted) if built.fullmatch(name)]
+    others = {name for name in names - wanted if not built.fullmatch(name)}
+    if wanted - names or others or found != EXTENSIONS:
+        session.error(f"{file.name} lacks {sorted(wanted - names)}, should not have {sorted(others)}, has {found}")
 
 
 def check_comes_and_goes(session, python):

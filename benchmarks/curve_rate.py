@@ -15,7 +15,7 @@ from typing import Any
 from curves import CurveRows, OutOfReach, TimeFunction
 
 from jumplabel import StaticKey, native_branch, static_branches, static_gate
-from jumplabel._engine import ffi, lib
+from jumplabel.testing import ENGINE, ffi, lib
 
 PLACES = (0, 10, 100, 1000, 10_000, 100_000)
 FAST = 10_000
@@ -76,7 +76,7 @@ def passing(make: Callable[[StaticKey], Loop], rate: int) -> TimeFunction:
     def one_value(attempts: int = ATTEMPTS) -> float:
         state: Any = ffi.new("struct toggle_loop *")
         errors: list[int] = []
-        thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(key._key, 10**9 // rate, state)))
+        thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(ENGINE, key._key, 10**9 // rate, state)))
         if rate:
             thread.start()
         on = passes = 0

@@ -11,7 +11,7 @@ from typing import Any
 from rows import Rows
 
 from jumplabel import StaticKey, native_branch
-from jumplabel._engine import ffi, lib
+from jumplabel.testing import ffi, lib
 
 CALLS = 1000  # in one call of a C loop, which itself weighs nothing
 DUPLICATES = 100

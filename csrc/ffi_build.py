@@ -1,7 +1,11 @@
-"""How cffi reaches the engine: the declarations that Python uses, and the files they are built from."""
+"""How cffi reaches C: the declarations that Python uses, and the files they are built from.
+
+``ffi`` is the engine, jumplabel._engine. ``testing`` is jumplabel._testing, which knows the engine's types.
+"""
 
 import os
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from cffi import FFI
@@ -10,9 +14,7 @@ sys.path.insert(0, str(Path(__file__).parent))
 
 import rooms
 
-FOLDERS = [*rooms.engine(), rooms.CSRC / "cpython", rooms.CSRC / "testing"]
 HEADERS = (
-    "call_loop",
     "call_site",
     "callable",
     "code_object",
@@ -22,9 +24,6 @@ HEADERS = (
     "key_toggle",
     "off_results",
     "os",
-    "site_watch",
-    "storm",
-    "toggle_loop",
 )
 
 ffi = FFI()
@@ -53,6 +52,11 @@ ffi.cdef("""
     int static_keys_wake;
     void os_unblock_signals(void);
     struct jump_entry;
+    enum trampoline_kind { TRAMPOLINE_CONSTANT, ... };
+    struct trampoline_target { void *entry, *argument; };
+    struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
+                                      enum trampoline_kind trampoline, struct trampoline_target off,
+                                      struct trampoline_target on);
     struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on,
                                              int *error);
     void *jump_entry_function(struct jump_entry *entry);
@@ -88,24 +92,6 @@ ffi.cdef("""
     };
     void jump_label_info(struct jump_label_info *info);
 
-    size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
-
-    struct call_loop { int (*function)(int); int flag; };
-    int call_loop_off(int argument);
-    int call_loop_on(int argument);
-    int call_loop_pointer(int (*function)(int), size_t n);
-    int call_loop_struct(const struct call_loop *loop, size_t n);
-    int call_loop_flag(const struct call_loop *loop, size_t n);
-
-    struct toggle_loop { int stop; uint64_t toggles; };
-    int toggle_loop(struct static_key *key, int64_t period, struct toggle_loop *loop);
-
-    struct storm;
-    struct storm_counts { uint64_t calls, toggles, wrong; };
-    struct storm *storm_start(struct static_key *key, size_t sites, size_t threads, _Bool block_signals);
-    int storm_toggle(struct storm *storm);
-    struct storm_counts storm_stop(struct storm *storm);
-
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
     int call_site_types(uintptr_t list);
@@ -120,13 +106,56 @@ ffi.cdef("""
     int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle);
 """)
 
-ffi.set_source(
-    "jumplabel._engine",
-    "#include <stdlib.h>\n" + "".join(f'#include "{name}.h"\n' for name in HEADERS),
-    sources=[os.path.relpath(path) for path in rooms.sources(*FOLDERS)],
-    depends=sorted(os.path.relpath(path) for path in rooms.CSRC.rglob("*.h")),
-    include_dirs=[os.path.relpath(path) for path in rooms.includes(*FOLDERS)],
-    extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
-    extra_link_args=["-pthread"],
-    py_limited_api=False,
-)
+
+def set_source(built: FFI, name: str, headers: Iterable[str], sources: list[Path], includes: list[Path]) -> None:
+    built.set_source(
+        name,
+        "#include <stdlib.h>\n" + "".join(f'#include "{header}.h"\n' for header in headers),
+        sources=[os.path.relpath(path) for path in rooms.sources(*sources)],
+        depends=sorted(os.path.relpath(path) for path in rooms.CSRC.rglob("*.h")),
+        include_dirs=[os.path.relpath(path) for path in rooms.includes(*includes)],
+        extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
+        extra_link_args=["-pthread"],
+        py_limited_api=False,
+    )
+
+
+FOLDERS = [*rooms.engine(), rooms.CSRC / "cpython"]
+set_source(ffi, "jumplabel._engine", HEADERS, FOLDERS, FOLDERS)
+
+testing = FFI()
+testing.include(ffi)
+testing.cdef("""
+    struct engine_functions {
+        int (*toggle)(struct static_key *key, enum key_operation operation);
+        struct jump_entry *(*new_entry)(struct static_key *key, const char *kind, const char *owner,
+                                        enum trampoline_kind trampoline, struct trampoline_target off,
+                                        struct trampoline_target on);
+        void *(*function_of)(struct jump_entry *entry);
+        void (*retire)(struct jump_entry *entry);
+    };
+
+    size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    struct call_loop { int (*function)(int); int flag; };
+    int call_loop_off(int argument);
+    int call_loop_on(int argument);
+    int call_loop_pointer(int (*function)(int), size_t n);
+    int call_loop_struct(const struct call_loop *loop, size_t n);
+    int call_loop_flag(const struct call_loop *loop, size_t n);
+
+    struct toggle_loop { int stop; uint64_t toggles; };
+    int toggle_loop(const struct engine_functions *engine, struct static_key *key, int64_t period,
+                    struct toggle_loop *loop);
+
+    struct storm;
+    struct storm_counts { uint64_t calls, toggles, wrong; };
+    struct storm *storm_start(const struct engine_functions *engine, struct static_key *key, size_t sites,
+                              size_t threads, _Bool block_signals);
+    int storm_toggle(struct storm *storm);
+    struct storm_counts storm_stop(struct storm *storm);
+""")
+
+TESTING = rooms.CSRC / "testing"
+TESTING_HEADERS = (*HEADERS, "call_loop", "site_watch", "storm", "toggle_loop")
+set_source(testing, "jumplabel._testing", TESTING_HEADERS, [TESTING], [*FOLDERS, TESTING])

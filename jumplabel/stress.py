@@ -19,13 +19,13 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from jumplabel._engine import lib
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import JumpLabelError
 from jumplabel.faults import FAULTS, Fault
 from jumplabel.keys import StaticKey, batch
 from jumplabel.table import info, start
+from jumplabel.testing import ENGINE, lib
 
 TIMER = 0.0005  # seconds between two signals
 FORK_EVERY = 0.02
@@ -195,7 +195,7 @@ class Stress:
         """Without the GIL, on all cores; now with SIGTRAP blocked, now without."""
         key = StaticKey("jumplabel.stress.c")
         for number in self.until_stopped():
-            storm = lib.storm_start(key._key, C_SITES[number % 2], C_THREADS, self.blocking)
+            storm = lib.storm_start(ENGINE, key._key, C_SITES[number % 2], C_THREADS, self.blocking)
             if not storm:
                 raise MemoryError("no threads, or no trampolines")
             end = time.monotonic() + C_ROUND

@@ -1,6 +1,6 @@
 #include "call_loop.h"
 
-/* The empty asm: who calls it cannot tell that nothing happens there, so nothing is left out or remembered. */
+/* The compiler cannot tell that nothing happens in the empty asm, so it leaves no call out and remembers no result. */
 #define OPAQUE __asm__ volatile("" ::: "memory")
 
 __attribute__((noinline)) int call_loop_off(int argument)

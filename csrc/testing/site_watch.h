@@ -8,8 +8,8 @@
 #include <stdint.h>
 
 /*
- * Look at the six bytes at `address` (8-byte aligned) without pause until *stop is set. Keep every different value
- * once, as a little-endian number, in the order of first appearance. Returns how many there were, at most `room`.
+ * Look at the bytes of the site at `address` (8-byte aligned) without pause until *stop is set. Keep every different
+ * value once, as a little-endian number, in the order of first appearance. Returns how many there were, at most `room`.
  */
 size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
 

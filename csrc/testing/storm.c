@@ -14,10 +14,12 @@ struct caller {
 };
 
 struct storm {
+    const struct engine_functions *engine;
     struct static_key *key;
     struct oracle oracle;
     int stop;
     struct jump_entry **entries;
+    void **functions; /* of the entries */
     size_t n_entries;
     struct caller *callers;
     size_t n_callers;
@@ -34,7 +36,7 @@ static void *call_without_pause(void *data)
     uint64_t calls = 0, wrong = 0; /* its own until the end: no other core waits for the line */
     while (!__atomic_load_n(&storm->stop, __ATOMIC_RELAXED))
         for (size_t i = 0; i < storm->n_entries; i++) {
-            function *site = (function *)(void *)storm->entries[i]->slot->exec;
+            function *site = (function *)storm->functions[i];
             uint64_t done = oracle_before_call(&storm->oracle);
             void *result = site("replaced by the trampoline");
             wrong += !oracle_accepts(&storm->oracle, done, result, &off_value, &on_value);
@@ -48,19 +50,23 @@ static void *call_without_pause(void *data)
 static bool make_sites(struct storm *storm, size_t sites)
 {
     storm->entries = calloc(sites, sizeof(*storm->entries));
-    for (size_t i = 0; storm->entries && i < sites; i++) {
+    storm->functions = calloc(sites, sizeof(*storm->functions));
+    if (!storm->entries || !storm->functions)
+        return false;
+    for (size_t i = 0; i < sites; i++) {
         /* Every kind of off path that can return &off_value: a constant, and a call. */
         enum trampoline_kind kind = i & 1 ? TRAMPOLINE_SWITCH : TRAMPOLINE_CONSTANT;
-        struct jump_entry *entry =
-            jump_entry_new(storm->key, "storm", "storm.c", kind, (struct trampoline_target){identity, &off_value},
-                           (struct trampoline_target){identity, &on_value});
+        struct jump_entry *entry = storm->engine->new_entry(storm->key, "storm", "storm.c", kind,
+                                                            (struct trampoline_target){identity, &off_value},
+                                                            (struct trampoline_target){identity, &on_value});
         if (!entry)
             return false;
         storm->entries[storm->n_entries++] = entry;
         if (entry->site != SITE_NATIVE)
             return false;
+        storm->functions[i] = storm->engine->function_of(entry);
     }
-    return storm->entries;
+    return true;
 }
 
 static bool start_threads(struct storm *storm, size_t threads, bool block_signals)
@@ -78,11 +84,13 @@ static bool start_threads(struct storm *storm, size_t threads, bool block_signal
     return storm->callers && storm->n_callers == threads;
 }
 
-struct storm *storm_start(struct static_key *key, size_t sites, size_t threads, bool block_signals)
+struct storm *storm_start(const struct engine_functions *engine, struct static_key *key, size_t sites, size_t threads,
+                          bool block_signals)
 {
     struct storm *storm = calloc(1, sizeof(*storm));
     if (!storm)
         return NULL;
+    storm->engine = engine;
     storm->key = key;
     if (make_sites(storm, sites) && start_threads(storm, threads, block_signals))
         return storm;
@@ -94,7 +102,7 @@ int storm_toggle(struct storm *storm)
 {
     uint64_t number = storm->oracle.begun + 1;
     __atomic_store_n(&storm->oracle.begun, number, __ATOMIC_SEQ_CST);
-    int error = static_key_toggle(storm->key, number & 1 ? KEY_ENABLE : KEY_DISABLE);
+    int error = storm->engine->toggle(storm->key, number & 1 ? KEY_ENABLE : KEY_DISABLE);
     if (error) /* the key is as it was, and so is the number */
         __atomic_store_n(&storm->oracle.begun, number - 1, __ATOMIC_SEQ_CST);
     else
@@ -112,9 +120,10 @@ struct storm_counts storm_stop(struct storm *storm)
         counts.wrong += storm->callers[i].wrong;
     }
     for (size_t i = 0; i < storm->n_entries; i++)
-        jump_entry_retire(storm->entries[i]);
+        storm->engine->retire(storm->entries[i]);
     free(storm->callers);
     free(storm->entries);
+    free(storm->functions);
     free(storm);
     return counts;
 }

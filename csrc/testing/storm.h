@@ -4,7 +4,7 @@
 #ifndef JUMPLABEL_STORM_H
 #define JUMPLABEL_STORM_H
 
-#include "jump_label.h"
+#include "engine_functions.h"
 
 struct storm;
 
@@ -14,11 +14,13 @@ struct storm_counts {
 
 /*
  * Make `sites` trampolines of a key that is off, and start `threads` threads that call them, with all signals blocked
- * where that is asked for. NULL: no memory, no thread, or no trampoline, see jump_label_info().
+ * where that is asked for. NULL: no memory, no thread, or no trampoline, see jump_label_info(). The engine stays.
  */
-struct storm *storm_start(struct static_key *key, size_t sites, size_t threads, bool block_signals);
+struct storm *storm_start(const struct engine_functions *engine, struct static_key *key, size_t sites, size_t threads,
+                          bool block_signals);
 
-/* Toggle the key, which nobody else does. Returns what static_key_toggle() does. One thread at a time. */
+/* Toggle the key, which no other caller may do meanwhile. Returns what static_key_toggle() does. One thread at a time.
+ */
 int storm_toggle(struct storm *storm);
 
 /* End the threads, free all, and say what happened. */

@@ -13,7 +13,7 @@ static int64_t now(void)
     return time.tv_sec * (int64_t)SECOND + time.tv_nsec;
 }
 
-/* Not in one sleep: whoever sets loop->stop waits for the end. */
+/* Not in one sleep: the thread that sets loop->stop waits for the end. */
 static bool wait_until(int64_t due, const struct toggle_loop *loop)
 {
     int64_t left;
@@ -28,12 +28,12 @@ static bool wait_until(int64_t due, const struct toggle_loop *loop)
     return false;
 }
 
-int toggle_loop(struct static_key *key, int64_t period, struct toggle_loop *loop)
+int toggle_loop(const struct engine_functions *engine, struct static_key *key, int64_t period, struct toggle_loop *loop)
 {
     int error = 0;
     for (int64_t due = now() + period; !error && wait_until(due, loop); due += period) {
-        error = static_key_toggle(key, loop->toggles & 1 ? KEY_DISABLE : KEY_ENABLE);
+        error = engine->toggle(key, loop->toggles & 1 ? KEY_DISABLE : KEY_ENABLE);
         __atomic_fetch_add(&loop->toggles, !error, __ATOMIC_RELAXED);
     }
-    return error ? error : static_key_toggle(key, KEY_DISABLE);
+    return error ? error : engine->toggle(key, KEY_DISABLE);
 }

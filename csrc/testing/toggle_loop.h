@@ -4,7 +4,7 @@
 #ifndef JUMPLABEL_TOGGLE_LOOP_H
 #define JUMPLABEL_TOGGLE_LOOP_H
 
-#include "jump_label.h"
+#include "engine_functions.h"
 
 struct toggle_loop {
     int stop;         /* set by another thread */
@@ -12,9 +12,11 @@ struct toggle_loop {
 };
 
 /*
- * Enable and disable a key in turn, which nobody else toggles, one every `period` nanoseconds, until loop->stop. What
- * comes late is made up for. Leaves the key off. 0, or what static_key_toggle() returned at the first that failed.
+ * Enable and disable a key in turn, one toggle every `period` nanoseconds, until loop->stop. No other caller toggles it
+ * meanwhile. Toggles that come late are made up for. Leaves the key off. 0, or what static_key_toggle() returned at the
+ * first that failed.
  */
-int toggle_loop(struct static_key *key, int64_t period, struct toggle_loop *loop);
+int toggle_loop(const struct engine_functions *engine, struct static_key *key, int64_t period,
+                struct toggle_loop *loop);
 
 #endif
