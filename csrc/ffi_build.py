@@ -149,7 +149,7 @@ testing.cdef("""
                     struct toggle_loop *loop);
 
     struct storm;
-    struct storm_counts { uint64_t calls, toggles, wrong; };
+    struct storm_counts { uint64_t calls, toggles, strict, wrong; };
     struct storm *storm_start(const struct engine_functions *engine, struct static_key *key, size_t sites,
                               size_t threads, _Bool block_signals);
     int storm_toggle(struct storm *storm);

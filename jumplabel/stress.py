@@ -208,6 +208,7 @@ class Stress:
             counts["calls from C"] += found.calls
             counts["toggles"] += found.toggles
             expect(not found.wrong, f"{found.wrong} wrong results of calls from C")
+            expect(found.strict, "no call from C was checked between two toggles")
             if key:
                 key.disable()
 

@@ -10,7 +10,7 @@ typedef void *function(void *argument);
 struct caller {
     pthread_t thread;
     struct storm *storm;
-    uint64_t calls, wrong;
+    struct storm_counts counts; /* filled in at its end */
 };
 
 struct storm {
@@ -29,21 +29,25 @@ static char off_value, on_value;
 
 static void *identity(void *argument) { return argument; }
 
+static void call_all(const struct storm *storm, struct storm_counts *counts)
+{
+    for (size_t i = 0; i < storm->n_entries; i++) {
+        function *site = (function *)storm->functions[i];
+        uint64_t done = oracle_before_call(&storm->oracle);
+        void *result = site("replaced by the trampoline");
+        counts->wrong += !oracle_accepts(&storm->oracle, done, result, &off_value, &on_value, &counts->strict);
+        counts->calls++;
+    }
+}
+
 static void *call_without_pause(void *data)
 {
     struct caller *caller = data;
-    struct storm *storm = caller->storm;
-    uint64_t calls = 0, wrong = 0; /* its own until the end: no other core waits for the line */
-    while (!__atomic_load_n(&storm->stop, __ATOMIC_RELAXED))
-        for (size_t i = 0; i < storm->n_entries; i++) {
-            function *site = (function *)storm->functions[i];
-            uint64_t done = oracle_before_call(&storm->oracle);
-            void *result = site("replaced by the trampoline");
-            wrong += !oracle_accepts(&storm->oracle, done, result, &off_value, &on_value);
-            calls++;
-        }
-    caller->calls = calls;
-    caller->wrong = wrong;
+    struct storm_counts counts = {0}; /* its own until the end: no other core waits for the line */
+    while (!__atomic_load_n(&caller->storm->stop, __ATOMIC_RELAXED))
+        call_all(caller->storm, &counts);
+    call_all(caller->storm, &counts); /* after the last toggle: strict */
+    caller->counts = counts;
     return NULL;
 }
 
@@ -116,8 +120,9 @@ struct storm_counts storm_stop(struct storm *storm)
     __atomic_store_n(&storm->stop, 1, __ATOMIC_RELAXED);
     for (size_t i = 0; i < storm->n_callers; i++) {
         pthread_join(storm->callers[i].thread, NULL);
-        counts.calls += storm->callers[i].calls;
-        counts.wrong += storm->callers[i].wrong;
+        counts.calls += storm->callers[i].counts.calls;
+        counts.strict += storm->callers[i].counts.strict;
+        counts.wrong += storm->callers[i].counts.wrong;
     }
     for (size_t i = 0; i < storm->n_entries; i++)
         storm->engine->retire(storm->entries[i]);

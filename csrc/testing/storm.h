@@ -9,7 +9,9 @@
 struct storm;
 
 struct storm_counts {
-    uint64_t calls, toggles, wrong; /* wrong: returned what they may not, see oracle.h */
+    uint64_t calls, toggles;
+    uint64_t strict; /* calls that no toggle overlapped: only one result was right. At least one a thread and site */
+    uint64_t wrong;  /* returned what they may not, see oracle.h */
 };
 
 /*
