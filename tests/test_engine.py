@@ -6,7 +6,10 @@ import subprocess
 import pytest
 from c_programs import cases, options, run_case
 
-PROGRAMS = ["bytecode", "calls", "chained", "interleavings", "native_branches", "synchronization", "words"]
+PROGRAMS = [
+    *("asked_again", "blocked", "bytecode", "calls", "calls_under_fire", "chained", "holding", "interleavings"),
+    *("native_branches", "synchronization", "words"),
+]
 
 
 @pytest.fixture(scope="module")

@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <sys/wait.h>
+#include <time.h>
 
 /* The processor's refusal comes before the system's. */
 static int refusal(void) { return arch_sites ? -ENOTSUP : -ENOSYS; }
@@ -208,6 +209,16 @@ static void a_child_has_its_own(void)
     EXPECT(gate->enabled);
 }
 
+static void the_clock_is_that_of_python(void)
+{
+    struct timespec before, after;
+    clock_gettime(CLOCK_MONOTONIC, &before); /* time.monotonic_ns() */
+    int64_t now = os_now();
+    clock_gettime(CLOCK_MONOTONIC, &after);
+    EXPECT(before.tv_sec * INT64_C(1000000000) + before.tv_nsec <= now);
+    EXPECT(now <= after.tv_sec * INT64_C(1000000000) + after.tv_nsec);
+}
+
 static void the_lock_is_tried(void)
 {
     make_key();
@@ -232,6 +243,7 @@ int main(int argc, char **argv)
         TEST(a_batch_is_taken_or_not),
         TEST(a_key_lingers),
         TEST(a_child_has_its_own),
+        TEST(the_clock_is_that_of_python),
         TEST(the_lock_is_tried),
         {0},
     };

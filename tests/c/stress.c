@@ -14,9 +14,6 @@
 
 #define CALLERS 2
 
-/* Once in a while calls that no toggle overlaps. An odd number: after both kinds of toggle. */
-#define PAUSE_EVERY 51
-
 static const struct engine_functions engine = ENGINE_FUNCTIONS;
 
 static double now(void)
@@ -44,11 +41,8 @@ int main(int argc, char **argv)
         fprintf(stderr, "no trampoline\n");
         return 1;
     }
-    int toggles = 0;
     for (double end = now() + seconds; now() < end;) {
         int error = storm_toggle(storm);
-        if (++toggles % PAUSE_EVERY == 0)
-            nanosleep(&(struct timespec){.tv_nsec = 1}, NULL);
         if (error) {
             fprintf(stderr, "toggle: %s\n", strerror(-error));
             return 1;
