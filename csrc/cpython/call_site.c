@@ -5,9 +5,10 @@
 #include "trampoline.h"
 
 /*
- * Who may be in the trampoline, or in one that it leads to: a thread that calls the object, up to where the target
- * takes a reference to itself. It has the GIL all the way. So who has replaced a target, and has the GIL again, may let
- * go of the old one: nobody is on the way to it. (Free-threaded, nobody can tell: it is kept as long as the object.)
+ * A thread is in the trampoline, or in one that it leads to, while it calls the object, up to where the target takes a
+ * reference to itself. It has the GIL all the way. So a thread that has replaced a target, and has the GIL again, may
+ * let go of the old one: no thread is on the way to it. (Without a GIL this cannot be known: the old target is kept as
+ * long as the object.)
  */
 typedef struct {
     FunctionLike function; /* whose vectorcall is the trampoline, or call_plain */
@@ -25,7 +26,7 @@ static const char *const off_kinds[] = {[OFF_RESULT] = "result", [OFF_CALLABLE] 
 
 /* ---- how targets are called ---- */
 
-/* A target may be the object itself, or lead back to it, with nobody on the way who looks how deep this goes. */
+/* A target may be the object itself, or lead back to it. Nothing else on the way looks how deep this goes. */
 static PyObject *call_deeper(PyObject *callable, PyObject *const *args, size_t nargsf, PyObject *kwnames)
 {
     if (Py_EnterRecursiveCall(" while calling a target"))

@@ -7,8 +7,7 @@
 #include <stdint.h>
 
 /*
- * Append two types to the list at this address (a Python object's id()), the second one without __get__, so that it is
- * no method in a class. Returns 0, or -1 and then less or nothing was appended.
+ * Publish two types (publish.h). The second one has no __get__, so that it is no method in a class.
  *
  *     CallSite(kind, keys, key_addresses, off, off_is, owner, wrapped)
  *
@@ -22,8 +21,8 @@
  * called in order, whatever they return, and whatever Exception they raise; the call returns None.
  *
  *     .__lead__(state, target, follows, [expected], [report])
- *         replaces the target for a state, None for none. See struct call_update in jump_label.h; report is the address
- *         of a key_report. Returns static_call_update()'s error
+ *         replaces the target for a state, None for none. See struct call_update in transaction.h; report is the
+ * address of a key_report. Returns static_call_update()'s error
  *     .__target__(state)                               the callable, or the tuple of probes; or None
  *     .__state__, .__kind__, .__static_keys__, .__site__()
  */
@@ -31,7 +30,7 @@ int call_site_types(uintptr_t list);
 
 /*
  * Give a subclass (by its id()) that adds methods, and does not change how it is called, the quick ways of its base:
- * CPython leaves them to types that nobody can change (Objects/typeobject.c, inherit_slots()), and so it is one now.
+ * CPython leaves them to types that cannot be changed (Objects/typeobject.c, inherit_slots()), and so it is one now.
  */
 void call_site_seal(uintptr_t type);
 

@@ -4,8 +4,8 @@
 #include "publish.h"
 
 /*
- * Who may be in the trampoline: a thread that calls the object, and so holds a reference to it until the call returns.
- * When the object is deallocated nobody is, and nobody can enter any more; that is what jump_entry_retire() asks for.
+ * A thread is in the trampoline while it calls the object, and holds a reference to it until the call returns. So when
+ * the object is deallocated no thread is in the trampoline or can still enter it, as jump_entry_retire() demands.
  */
 typedef struct {
     FunctionLike function; /* whose vectorcall is the trampoline, or plain_branch */
@@ -71,7 +71,7 @@ static PyObject *callable_new(PyTypeObject *type, PyObject *args, PyObject *kwar
     return (PyObject *)self;
 }
 
-/* ---- a function to everybody else ---- */
+/* ---- what makes it a function to all other code ---- */
 
 static PyObject *callable_repr(PyObject *object)
 {

@@ -1,7 +1,7 @@
 /*
  * The Python callable whose vectorcall pointer is a trampoline.
  *
- * Calling it runs the trampoline and nothing else of ours. The sixth layer, and the first one that includes Python.h.
+ * Calling it runs the trampoline and nothing else of ours. Above entries (jump_entry.h).
  */
 #ifndef JUMPLABEL_CALLABLE_H
 #define JUMPLABEL_CALLABLE_H
@@ -9,8 +9,7 @@
 #include <stdint.h>
 
 /*
- * Append the type to the list at this address (a Python object's id()): cffi cannot return an object.
- * Returns 0, or -1 and then nothing was appended.
+ * Publish the type (publish.h):
  *
  *     StaticCallable(kind, key, key_address, off, on, owner, calls_off=False)
  *

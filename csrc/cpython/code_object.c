@@ -77,7 +77,7 @@ static bool parse_branch(PyObject *tuple, struct code_record *record, struct bra
     return true;
 }
 
-/* Whoever settles may look at the record as soon as it has an entry, but only with the GIL. */
+/* A thread that settles may look at the record as soon as it has an entry, but only with the GIL. */
 static bool enter(struct code_record *record, const struct branch *branches, size_t n)
 {
     Py_BEGIN_ALLOW_THREADS
@@ -226,7 +226,7 @@ static struct code_record *next_unsettled(void)
     return (struct code_record *)poked;
 }
 
-/* NULL with an error set: nobody can tell. */
+/* NULL with an error set: it cannot be known. */
 static struct code_record *record_of(PyCodeObject *code)
 {
     Py_ssize_t index = extra_index(false);

@@ -1,8 +1,8 @@
 /*
- * Sites in CPython's code objects: who owns them, and the second step of a store into them (code_poke.h).
+ * Sites in CPython's code objects: what owns them, and the second step of a store into them (code_poke.h).
  *
  * The code object's own record of its sites hangs on it (PyUnstable_Code_SetExtra) and goes with it. The order of locks
- * is GIL first, text mutex second: nobody waits for the GIL who holds the mutex.
+ * is GIL first, text lock second: a thread that holds the text lock never waits for the GIL.
  */
 #ifndef JUMPLABEL_CODE_OBJECT_H
 #define JUMPLABEL_CODE_OBJECT_H
@@ -11,14 +11,13 @@
 #include <stdint.h>
 
 /*
- * Before the first branch is made. jit: whether this interpreter compiles. Appends functions to the list at this
- * address (a Python object's id()): cffi cannot return objects, and calls C without the caller's thread state.
+ * Called before the first branch is made. jit: whether this interpreter compiles. Publishes functions (publish.h):
  *
  *     make_branches(code, [(key_address, owner, unit, target_off, target_on, twin), ...])
  *
- * Makes sites of these units of a code object that nobody runs yet, in their keys' states. The entries live as long as
- * it does. Raises MemoryError; RuntimeError where other tools leave no room for a record on code objects. Nothing was
- * made then.
+ * Makes sites of these units of a code object that no thread runs yet, in their keys' states. The entries live as long
+ * as it does. Raises MemoryError; RuntimeError where other tools leave no room for a record on code objects. Nothing
+ * was made then.
  *
  *     branches_of(code)
  *

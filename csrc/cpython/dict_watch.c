@@ -98,10 +98,10 @@ static int settle_now(void *unused)
     waiting = false;
     PyObject *result = PyObject_CallNoArgs(settle);
     Py_XDECREF(result);
-    return result ? 0 : -1; /* what a signal handler raised is for whoever runs */
+    return result ? 0 : -1; /* what a signal handler raised is for the code that runs */
 }
 
-/* Where there is no place for another call the keys stay on, until somebody settles for another reason. */
+/* Where there is no place for another call the keys stay on, until a call for another reason settles. */
 static void settle_soon(void)
 {
     if (waiting)
@@ -127,7 +127,7 @@ static PyObject *get(PyObject *dict, PyObject *key)
 #endif
 }
 
-/* One that nobody hears of for want of memory is none. */
+/* Without memory the turn is not told: on_toggle() callbacks miss it. */
 static void tell(PyObject *address, const struct key_report *report)
 {
     if (!report || !report->n)
@@ -149,7 +149,7 @@ static void go_on(PyObject *keys)
     struct key_report *report = (struct key_report *)(void *)room;
     while (PyDict_Next(keys, &i, &address, NULL)) {
         step[0] = (struct key_step){PyLong_AsVoidPtr(address), KEY_ENABLE};
-        /* That this failed is for settle to find out, who may raise it. */
+        /* settle() finds out that this failed, and may raise it. */
         if (!step[0].key->enabled)
             tell(address, static_key_apply(step, 1, &failed, report) ? NULL : report);
         PySet_Add(touched, address);

@@ -1,7 +1,7 @@
 /*
- * Keys that follow what a name in a Python dict stands for: turned on the moment the name changes, and turned as
- * somebody works out only if nothing has changed since he looked. What a key follows is for Python to know
- * (jumplabel/log_keys.py); this knows names, and keys by their addresses.
+ * Keys that follow what a name in a Python dict stands for. The moment the name changes, the key is turned on. Python
+ * then works out the right state, and turns the key only if nothing has changed since it looked. What a key follows is
+ * for Python to know (jumplabel/log_keys.py); this knows names, and keys by their addresses.
  *
  * A watcher is called in the middle of a change of the dict, which no code of Python's may be run in: that could change
  * the dict, or let go of the GIL for another thread to do so (Doc/c-api/dict.rst, PyDict_WatchCallback). So it turns
@@ -15,7 +15,7 @@
 enum turn_result { TURN_STALE = 1 };
 
 /*
- * Once a process. Appends functions to `list`; all are Python objects' id()s, which are kept.
+ * Called once a process. Publishes functions (publish.h). All arguments are Python objects' id()s, which are kept.
  *
  *     changes()                 how many changes there have been: of watched names, and those told by changed()
  *     changed()                 there is another one

@@ -1,6 +1,6 @@
 /*
- * What callables of ours have in common that stand for a function: methods, attributes, pickling by name. And what a
- * trampoline needs to know of the Python objects that it leads to.
+ * What our callables that stand for a function have in common: methods, attributes, pickling by name, deallocation. And
+ * what a trampoline needs to know of the Python objects that it leads to.
  */
 #ifndef JUMPLABEL_FUNCTION_LIKE_H
 #define JUMPLABEL_FUNCTION_LIKE_H
@@ -25,7 +25,7 @@ PyObject *function_like_getattro(PyObject *self, PyObject *name);
 PyObject *function_like_reduce(PyObject *self, PyObject *unused);
 
 /*
- * Their targets stay: whoever holds the object may still call it. A cycle through them runs through a function or a
+ * Clears no targets: code that holds the object may still call it. A cycle through them runs through a function or a
  * container, which breaks it, as for a tuple.
  */
 int function_like_clear(PyObject *self);
@@ -34,8 +34,8 @@ int function_like_clear(PyObject *self);
 int function_like_traverse(PyObject *self, visitproc visit, void *arg);
 
 /*
- * All of its own dealloc, which is given, but for what let_go() does: retire the site, and let go of what the type has
- * beside these members.
+ * Deallocate an object whose type has this dealloc. let_go() retires the site, and lets go of what the type has beside
+ * these members.
  */
 void function_like_dealloc(PyObject *self, destructor dealloc, void (*let_go)(PyObject *));
 
@@ -47,7 +47,7 @@ void function_like_dealloc(PyObject *self, destructor dealloc, void (*let_go)(Py
     }
 
 /*
- * Where a trampoline goes to call this, which whoever calls the trampoline keeps alive. Objects of our_type are
+ * Where a trampoline goes to call this object, which the caller of the trampoline keeps alive. Objects of our_type are
  * entered directly.
  */
 struct trampoline_target function_like_target(PyTypeObject *our_type, PyObject *callable);

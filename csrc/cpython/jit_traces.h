@@ -3,11 +3,11 @@
  *
  * A compiled trace knows only the argument that a site had. CPython drops the traces that depend on an object when it
  * is told to. 3.15 records a trace while the code runs, and one that is being recorded cannot be dropped yet: it is
- * when it is done, before anybody runs it, as the interpreter enters no trace while a pending call waits
+ * when it is done, before any thread runs it, as the interpreter enters no trace while a pending call waits
  * (ENTER_EXECUTOR in Python/bytecodes.c).
  */
-#ifndef JUMPLABEL_COMPILED_H
-#define JUMPLABEL_COMPILED_H
+#ifndef JUMPLABEL_JIT_TRACES_H
+#define JUMPLABEL_JIT_TRACES_H
 
 #include <Python.h>
 #include <stdbool.h>

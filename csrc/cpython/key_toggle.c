@@ -9,8 +9,8 @@
 #include <errno.h>
 
 /*
- * Longer than others wait for the GIL before they ask for it, 5 ms: nobody can ask us. A site takes up to 20 ns, a
- * thread up to 20 µs. Read without the mutex, so what was made just now may be missed.
+ * Longer than others wait for the GIL before they ask for it, 5 ms: other threads cannot ask us. A site takes up to 20
+ * ns, a thread up to 20 µs. Read without the lock, so what was made just now may be missed.
  */
 #define MANY_SITES 100000
 #define MANY_THREADS 100
@@ -42,7 +42,7 @@ static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
     bool kept = may_keep_gil(key);
     int error = kept ? static_key_try_toggle(key, operation) : 0;
     /*
-     * It has changed nothing. That a signal was needed after all is found out within. And the mutex is not waited for:
+     * It has changed nothing. That a signal was needed after all is found out within. And the lock is not waited for:
      * it is not fair, and a fork that holds it may be in others' handlers, which want the GIL (pthread_atfork(3)).
      */
     if (!kept || error == -EDEADLK || error == -EBUSY) {

@@ -2,7 +2,7 @@
  * A toggle as Python calls it: without cffi, which takes as long as a system call, and where that is safe without
  * letting go of the GIL, which takes several times as long as the whole patch when other threads want it.
  *
- * Above the keys (jump_label.h); includes Python.h.
+ * Above transactions (transaction.h).
  */
 #ifndef JUMPLABEL_KEY_TOGGLE_H
 #define JUMPLABEL_KEY_TOGGLE_H
@@ -10,8 +10,7 @@
 #include <stdint.h>
 
 /*
- * Append a function to the list at this address (a Python object's id()): cffi cannot return an object.
- * Returns 0, or -1 and then nothing was appended.
+ * Publish a function (publish.h):
  *
  *     toggle(key_address, operation) -> error
  *

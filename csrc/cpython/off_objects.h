@@ -27,8 +27,8 @@ typedef struct {
 } OffObject;
 
 /*
- * What methods of it return: __await__() of a coroutine, and __anext__(), asend(), athrow() and aclose() of an async
- * generator, its steps.
+ * What methods of an OffObject return: __await__() of a coroutine, and __anext__(), asend(), athrow() and aclose() of
+ * an async generator, its steps.
  */
 typedef struct {
     PyObject_HEAD
@@ -38,7 +38,7 @@ typedef struct {
     _Atomic char awaited;
 } Step;
 
-/* Relaxed: who shares one between threads must order its use anyway, as with any coroutine. */
+/* Relaxed: threads that share one must order its use anyway, as with any coroutine. */
 #define GET(flag) atomic_load_explicit(&(flag), memory_order_relaxed)
 #define SET(flag) atomic_store_explicit(&(flag), 1, memory_order_relaxed)
 

@@ -114,8 +114,8 @@ static PyType_Slot maker_slots[] = {
 
 /*
  * An await runs what am_await gives by its am_send, or from 3.12 on by tp_iternext. The coroutine has them itself,
- * which saves an object. Who calls __await__() gets one: it must have an __iter__, and a coroutine must not, or it
- * would be a generator to collections.abc.
+ * which saves an object. A caller of __await__() gets an object of its own: it must have an __iter__, and a coroutine
+ * must not, or it would be a generator to collections.abc.
  */
 static PyType_Slot coroutine_slots[] = {
     OFF_SLOTS,

@@ -78,7 +78,7 @@ PyObject *step_throw(PyObject *object, PyObject *const *args, Py_ssize_t n)
     return NULL;
 }
 
-/* From 3.13 on, to close a step is to throw GeneratorExit into it. Nobody needs what was before. */
+/* From 3.13 on, to close a step is to throw GeneratorExit into it. The ways of 3.11 and 3.12 are not kept. */
 PyObject *step_close(PyObject *object, PyObject *unused)
 {
     (void)unused;

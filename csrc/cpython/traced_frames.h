@@ -7,10 +7,10 @@
  * interpreter looks whether the tracer has moved the frame (as setting frame.f_lineno does), and fetches anew if so: we
  * move it, by one unit, to the site's twin.
  *
- * The only file that knows the inside of a frame.
+ * Knows the inside of a frame; no other file does.
  */
-#ifndef JUMPLABEL_PARKED_H
-#define JUMPLABEL_PARKED_H
+#ifndef JUMPLABEL_TRACED_FRAMES_H
+#define JUMPLABEL_TRACED_FRAMES_H
 
 #include "code_poke.h"
 

@@ -5,7 +5,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-/* Regions double in size, so that a handler finds an address among a few of them however many slots there are. */
+/* Regions double in size: however many slots there are, a handler finds an address among a few regions. */
 #define FIRST_REGION (64 * 1024)
 #define LARGEST_REGION (16 * 1024 * 1024)
 
@@ -30,7 +30,7 @@ static uint8_t *reserved;
 static size_t taken; /* of them */
 static int shared;   /* see arena_shared() */
 
-/* So many of them, or NULL. They are never taken again: what becomes of a mapping there may leave a hole for others. */
+/* `size` bytes of them, or NULL. Never given back: a failed mapping there may have left a hole for other libraries. */
 static void *take_reserved(size_t size)
 {
     if (!reserved)
@@ -103,7 +103,8 @@ void arena_free(struct slot *slot)
     if (arena_shared())
         return; /* the parent may have threads in it */
     atomic_store(&slot->poke, 0);
-    memset(slot->write, SLOT_FILL, SLOT_SIZE); /* who still enters it dies at once instead of running another's code */
+    memset(slot->write, SLOT_FILL,
+           SLOT_SIZE); /* a thread that still enters it dies at once, and runs no code of another site */
     slot->next = free_slots;
     free_slots = slot;
 }

@@ -3,17 +3,17 @@
  *
  * Every page is mapped twice, once readable and executable, once readable and writable, so no address is ever both
  * (W^X). A slot never moves, and its description is never unmapped, so a signal handler may look slots up.
- * As long as there are some of 256 MiB of addresses left, a jump from any slot reaches any other.
+ * As long as reserved addresses (ARCH_RESERVED) are left, a jump from any slot reaches any other.
  * Memory is private to a process: a fork gives the child its own copy at the same addresses.
  *
- * The second layer: knows nothing of what the slots hold. Except for arena_find, the caller holds the text mutex.
+ * Above the system (os.h), below all that is in slots. Except for arena_find, the caller holds the text lock.
  */
 #ifndef JUMPLABEL_ARENA_H
 #define JUMPLABEL_ARENA_H
 
 #include "slot.h"
 
-/* A slot filled with int3, or NULL with *error set to -errno. */
+/* A slot filled with SLOT_FILL, or NULL with *error set to -errno. */
 struct slot *arena_alloc(int *error);
 
 /* The caller promises that no thread is in the slot or can still enter it: it may be handed out again at once. */
@@ -28,8 +28,8 @@ void arena_fork_parent(void);
 void arena_fork_child(void);
 
 /*
- * -errno where this process has its parent's code, which is not ours to write; or 0. -ENOTSUP: it was made by a
- * clone(2) or _Fork(3), which tell nobody.
+ * -errno where this process has its parent's code, which is not its own to write; or 0. -ENOTSUP: it was made by a
+ * clone(2) or _Fork(3), which run no handlers.
  */
 int arena_shared(void);
 

@@ -48,7 +48,7 @@ struct poked_code *code_poke_unsettled(void)
     if (code)
         code_poke_forget(code);
     else
-        atomic_store(&asked, false); /* only now: until then others wait for who takes the step */
+        atomic_store(&asked, false); /* only now: until then other toggles wait for the thread that takes the step */
     return code;
 }
 

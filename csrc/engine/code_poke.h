@@ -4,17 +4,17 @@
  * A site is one unit of a CPython code object, an opcode and its argument: JUMP_FORWARD to where the function goes on
  * while the key is off, or to where it goes on while the key is on. Only the argument is ever written:
  *
- *   - it is one byte, so nobody can see half a site. (A jump of more than 255 units has an EXTENDED_ARG before it, and
- *     a tracer may run, and toggle, between the two. Such a jump never is a site; one leads to it.)
+ *   - it is one byte, so no thread can see half a site. (A jump of more than 255 units has an EXTENDED_ARG before it,
+ * and a tracer may run, and toggle, between the two. Such a jump never is a site; one leads to it.)
  *   - tracing and sys.monitoring replace opcodes and leave arguments alone, see CPython's Python/instrumentation.c
  *   - bytecode is data to the processor: no int3, no synchronization
  *
  * Some readers have the old argument in hand and do not look again: code that the JIT has compiled, an instruction that
  * waits for a tracer to return, the bytes that co_code keeps, and on a free-threaded build each thread's own copy of
- * the code. They need the interpreter's help, a second step that is only asked for here; code_object.c knows and takes
- * it.
+ * the code. They need a second step, with the interpreter's help. This file only asks for it; cpython/code_object.c
+ * takes it.
  *
- * The seventh layer: no Python.h. The caller holds the text mutex.
+ * Below keys: knows bytes. No Python.h. The caller holds the text lock.
  */
 #ifndef JUMPLABEL_CODE_POKE_H
 #define JUMPLABEL_CODE_POKE_H
@@ -42,18 +42,19 @@ struct code_site {
 void code_poke(const struct code_site *site, bool enabled);
 
 /*
- * Ask for the second step of all stores into this code, where it needs one. Between them and this stands a full
- * barrier: who makes the interpreter trace after we looked whether it does finds the new arguments.
+ * Ask for the second step of all stores into this code, where it needs one. The caller puts a full barrier between the
+ * stores and this. So if tracing begins after this look for it, the tracing thread finds the new arguments.
  */
 void code_poke_look(struct poked_code *code);
 
 /*
- * Who knows the interpreter. has_readers(): whether this code needs the second step; called behind a store, with the
- * mutex. settle() takes it, without the mutex: it calls code_poke_unsettled(), with the mutex, until that returns NULL.
+ * Name the functions that know the interpreter. has_readers() tells whether this code needs the second step; called
+ * behind a store, with the lock. settle() takes the step, without the lock: it calls code_poke_unsettled(), with the
+ * lock, until that returns NULL.
  */
 void code_poke_set_interpreter(bool (*has_readers)(const struct poked_code *code), void (*settle)(void));
 
-/* Have the second step taken, if it was asked for. The caller does *not* hold the text mutex. */
+/* Have the second step taken, if it was asked for. The caller does *not* hold the text lock. */
 void code_poke_settle(void);
 
 /* The next one that needs it, taken out of the list; NULL: none does. */

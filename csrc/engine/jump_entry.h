@@ -55,8 +55,9 @@ struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *own
 void *jump_entry_function(struct jump_entry *entry);
 
 /*
- * The entry is gone, and so is whoever could enter its trampoline. Lock-free, so that a destructor may call it while
- * it holds a lock that a thread in a transaction waits for; the next caller of this file does the work.
+ * End an entry. The caller promises that no thread is in its trampoline or can still enter it. Lock-free, so that a
+ * destructor may call it while it holds a lock that a thread in a transaction waits for. The next jump_label_lock()
+ * does the work.
  */
 void jump_entry_retire(struct jump_entry *entry);
 
@@ -77,7 +78,7 @@ void call_target_retire(struct call_target *target);
 /* A new entry for a site in bytecode, which is brought to the key's state. NULL: no memory. Copies owner and site. */
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site);
 
-/* These entries of one code object are gone, all of them, before its memory goes. Takes the mutex. */
+/* End these entries, which are all of one code object, before its memory goes. */
 void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_code *code);
 
 /* The address of an entry's site: its first instruction, or the word that a plain branch reads. */

@@ -6,7 +6,7 @@
  * that keeps its keys' values for a whole pass has one for each combination. Where there is no target for the present
  * state the site is a no-op, and the trampoline's off path is taken.
  *
- * Above trampolines, below keys: knows bits. The caller holds the text mutex, but where it says otherwise.
+ * Above trampolines, below entries: knows bits. The caller holds the text lock, but where it says otherwise.
  */
 #ifndef JUMPLABEL_STATIC_CALL_H
 #define JUMPLABEL_STATIC_CALL_H
@@ -46,8 +46,8 @@ struct call_target *call_target_new(const struct static_call *call, uint64_t sta
 void call_target_free(struct call_target *target);
 
 /*
- * The target for a state; NULL: none. Needs no lock, where whoever has a target freed first waits until nobody is
- * here, or uses what it was given, any more.
+ * The target for a state; NULL: none. Needs no lock if no target is freed before every thread has left this function,
+ * and has stopped using what it returned.
  */
 struct call_target *static_call_find(const struct static_call *call, uint64_t state);
 

@@ -17,12 +17,12 @@ struct slot *trampoline_new(enum trampoline_kind kind, struct trampoline_target 
                             bool enabled, int *error);
 
 /*
- * Code that goes to a target, for a site of another trampoline to lead to; no site itself. Nobody may enter it before
- * the next sync, which comes first in every batch. NULL with *error set to -errno.
+ * Code that goes to a target, for a site of another trampoline to lead to; no site itself. No thread may enter it
+ * before the next sync, which comes first in every batch. NULL with *error set to -errno.
  */
 struct slot *trampoline_target_new(struct trampoline_target target, int *error);
 
-/* Of a trampoline of kind TRAMPOLINE_SWITCH that nobody calls yet. */
+/* Change the off argument of a TRAMPOLINE_SWITCH that no thread calls yet. */
 void trampoline_set_off_argument(struct slot *slot, void *argument);
 
 /* See arena_free() for what the caller promises. */

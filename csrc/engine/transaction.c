@@ -41,8 +41,7 @@ static int take_step(struct static_key *key, enum key_operation operation)
         if (!key->next_count)
             return KEY_NO_USERS;
         key->next_count--;
-        /* To linger is to leave the sites as they are: what was off, before a batch that took and dropped it, stays
-         * off. */
+        /* Lingering never turns a key on: one that was off before a batch that takes and drops it stays off. */
         if (!key->next_count && key->deferred && (key->count || key->until))
             key->next_until = from_now(key->deferred);
         return 0;
@@ -83,8 +82,9 @@ static struct static_call *queue_entries(struct static_key *key, struct static_c
 }
 
 /*
- * All stores, one barrier (see code_poke.h), and then a look for those who have the old argument in hand; of so many
- * sites at a time as a cache holds. They stand side by side as a toggle of very many takes as long as their bytes.
+ * All stores, one barrier, and then a look for readers that have the old argument in hand (see code_poke.h), of so many
+ * sites at a time as a cache holds. Sites stand side by side, because a toggle of very many takes as long as their
+ * bytes.
  */
 #define TOGETHER 512
 
@@ -109,8 +109,9 @@ static void turn_plain(struct static_key *key)
 }
 
 /*
- * Who calls static_keys_expire() is woken for what is due sooner, and for what goes off before its time, as it may be
- * the last one. Not for a key that is used again, which happens often: nothing is due at the time, that is all.
+ * The thread that calls static_keys_expire() is woken for a key that is due sooner, and for one that goes off before
+ * its time, as it may be the last one. It is not woken for a key that is used again, which happens often: then it
+ * merely finds no key due.
  */
 static void set_until(struct static_key *key)
 {
@@ -161,7 +162,7 @@ static int update(struct static_key *touched, struct static_call *calls, bool va
     return error;
 }
 
-/* The caller holds the mutex, and no more when this returns. */
+/* The caller holds the lock; this releases it. */
 static int apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report)
 {
     struct static_key *touched = NULL;

@@ -43,11 +43,12 @@ struct key_change {
 };
 
 /*
- * What a transaction has changed, written with the mutex held. NULL: nobody asks. Who asks brings room for every key
- * that may change, and keeps those alive whose addresses are to mean something afterwards.
+ * What a transaction has changed, written with the lock held. NULL: the caller does not ask. A caller that asks brings
+ * room for every key that may change, and keeps a key alive as long as it uses its address.
  */
 struct key_report {
-    int64_t nanoseconds; /* that the whole transaction took, from the mutex on: no wait for others, no second step */
+    int64_t
+        nanoseconds; /* that the whole transaction took, with the lock: without the wait for it, and without settling */
     size_t room, n;
     struct key_change changes[]; /* in no order; none where the transaction failed */
 };
@@ -59,7 +60,7 @@ struct key_report {
  */
 int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report);
 
-/* The same for one step, of which nobody asks. */
+/* The same for one step, without a report. */
 int static_key_toggle(struct static_key *key, enum key_operation operation);
 
 /* The same, but where it would wait for another patch, or a fork, it changes nothing and returns -EBUSY. */
@@ -73,7 +74,7 @@ int static_key_try_toggle(struct static_key *key, enum key_operation operation);
 int static_key_override(struct static_key *key, int enabled, struct key_override **override, struct key_report *report);
 int static_key_lift(struct static_key *key, struct key_override **override, struct key_report *report);
 
-/* ---- keys that linger: somebody has to call, in a thread of its own, what switches them off ---- */
+/* ---- keys that linger: a thread of the caller's switches them off ---- */
 
 struct key_expiry {
     int64_t next;  /* when the first of those that still linger is due; 0: none does */
@@ -82,8 +83,8 @@ struct key_expiry {
 };
 
 /*
- * Switch off, in one transaction, the keys that are due at `now` (INT64_MAX: all that linger). Whoever was used again
- * meanwhile is not due: this is looked at under the mutex. Returns 0 or -errno; those that were due then linger as
+ * Switch off, in one transaction, the keys that are due at `now` (INT64_MAX: all that linger). A key that was used
+ * again meanwhile is not due: the lock is held for the look. Returns 0 or -errno; those that were due then linger as
  * long again, and a second at least. Those that there is no room for in a report stay due.
  */
 int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report);
@@ -110,7 +111,8 @@ struct call_update {
 /*
  * Replace the target for a state, in one transaction with what follows from it. Returns 0; CALL_CHANGED where it was
  * not as expected, -errno where it could not be had or patched, and then nothing has changed. *left is the target that
- * the call does not have (any more), if there is one: for call_target_retire(), when nobody can be in its trampoline.
+ * the call does not have (any more), if there is one: for call_target_retire(), when no thread can be in its
+ * trampoline.
  */
 int static_call_update(struct static_call *call, const struct call_update *update, struct call_target **left,
                        struct key_report *report);

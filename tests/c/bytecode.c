@@ -129,7 +129,7 @@ static void readers_are_told_of_overrides_and_of_batches(void)
     EXPECT(settled[2] == 3);
 }
 
-/* Who comes while somebody else settles does not go away before that is done. */
+/* A toggle that finds another thread settling waits until that is done. */
 static void all_wait_until_all_is_settled(void)
 {
     make_sites(false);

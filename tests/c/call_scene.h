@@ -29,7 +29,7 @@ static inline int lead_to(uint64_t state, int value, bool follows)
         .state = state, .to = value < 0 ? (struct trampoline_target){0} : to(value), .follows = follows};
     struct call_target *left;
     int error = static_call_update(site, &update, &left, NULL);
-    call_target_retire(left); /* nobody else calls */
+    call_target_retire(left); /* no other thread calls */
     return error;
 }
 

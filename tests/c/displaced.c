@@ -1,5 +1,5 @@
 /*
- * SIGTRAP taken by somebody else at the worst moment: between our look at who holds it and our taking it.
+ * Another thread takes SIGTRAP at the worst moment: between our look at its handler and our taking it.
  *
  * Built with the linker's --wrap. Exits with 0, or says which expectation failed and aborts.
  */

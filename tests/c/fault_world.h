@@ -57,7 +57,7 @@ static void *shown_by_both(void)
     return current ? current->to.argument : NULL;
 }
 
-static bool displaced; /* somebody else has SIGTRAP, or had it before us */
+static bool displaced; /* another handler has SIGTRAP, or had it before us */
 
 static long shared_memory(void)
 {

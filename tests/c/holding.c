@@ -105,7 +105,7 @@ static void a_thread_that_waits_for_the_lock_answers(void)
     toggle(key, true);
 }
 
-/* ---- a child that nobody told us of ---- */
+/* ---- a child that no fork handler was told of ---- */
 
 static void raw_child(bool (*act)(void))
 {

@@ -147,7 +147,7 @@ static void old_trap_of_a_site_armed_again(void)
     expect_traps(1, 0, 0, 0);
 }
 
-/* The entry dies while it is being patched: nobody waits, and the slot is not handed out before the batch ends. */
+/* The entry dies while it is being patched: no thread waits, and the slot is not handed out before the batch ends. */
 static struct jump_entry *dying;
 static const uint8_t *dying_slot;
 
@@ -167,7 +167,7 @@ static void retired_while_patched(void)
     step_hook = NULL;
     EXPECT(dying_slot[1] == 0xe9);
     toggle(key, false);
-    EXPECT(dying_slot[0] == 0xcc); /* buried: whoever entered now would die */
+    EXPECT(dying_slot[0] == 0xcc); /* buried: a thread that entered now would die */
     EXPECT(key->n_entries == 1);
     EXPECT(new_entry(other_key)->slot->exec == dying_slot);
     EXPECT(call(entry) == off_value);

@@ -132,7 +132,7 @@ static void expect_branches(void)
     }
 }
 
-/* All of them, of two keys. They change r11, which is nobody's at a call, and nothing else. */
+/* All of them, of two keys. They change r11, which a call may, and nothing else. */
 static void every_stub(void)
 {
     jump_label_configure((struct jump_label_settings){.native = 0, .syncs = 2});

@@ -109,7 +109,7 @@ UNWATCHED int __wrap_munmap(void *address, size_t size)
     return -1;
 }
 
-/* A synchronization by the signal has asked the other thread, and nobody else had SIGTRAP during a patch. */
+/* A synchronization by the signal has asked the other thread, and no other handler had SIGTRAP during a patch. */
 static int asked_before;
 static uint64_t synchronized_before, batches_before;
 static enum sync_method method_before;

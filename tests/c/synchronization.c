@@ -162,7 +162,7 @@ static int taken_signal(void)
     return 0;
 }
 
-/* A signal that somebody handles is left to them. */
+/* A signal that another library handles is left to it. */
 static void signal_in_use(void)
 {
     signal(SIGRTMAX, SIG_IGN);
@@ -204,7 +204,7 @@ static void stray_signal(void)
     pthread_join(thread, NULL);
 }
 
-/* Somebody takes the signal that was ours: it is left to them, and another one serves. */
+/* Another library takes the signal that was ours: it is left to that library, and another signal serves. */
 static void not_the_question(int number) { (void)number; }
 
 static void signal_taken(void)

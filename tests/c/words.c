@@ -20,7 +20,7 @@ static void call_everywhere(int number)
     steps++;
 }
 
-/* It meets the site between any two steps, and nobody ever meets an int3. */
+/* It meets the site between any two steps, and no thread ever meets an int3. */
 static void a_thread_blocks_sigtrap(void)
 {
     make_keys();
@@ -136,7 +136,7 @@ static void configure(enum text_poke_way way)
     jump_label_configure((struct jump_label_settings){.native = 1, .syncs = 2, .poke = way});
 }
 
-/* By words only, SIGTRAP is nobody's. */
+/* By words only, SIGTRAP is not taken. */
 static void words_only(void)
 {
     configure(POKE_WORD);
@@ -147,7 +147,7 @@ static void words_only(void)
     EXPECT(!sigaction(SIGTRAP, NULL, &action) && action.sa_handler == SIG_DFL);
 }
 
-/* By int3 only, nobody looks. */
+/* By int3 only, the engine does not look. */
 static void int3_only(void)
 {
     configure(POKE_INT3);

@@ -1,9 +1,9 @@
 /*
- * Ordinary branches that are called as C functions are, for processes that may not have executable memory of their own.
+ * Stubs: ordinary branches with the calling convention of C, for a process that may not have executable memory.
  *
- * A gate that got no trampoline asks its key in C, knowing what a Python call looks like. A function pointer cannot:
- * whoever stands in for two C functions must pass on arguments that it knows nothing of, which no C can. So a number of
- * such stubs is assembled into the library, and handed out.
+ * A gate without a trampoline asks its key in C: it knows what a Python call looks like. A function pointer that stands
+ * for two C functions must pass on arguments that it knows nothing of, and no C can. So a number of stubs is assembled
+ * into the library, and handed out.
  *
  * See arch.h for the functions. Knows neither keys nor entries.
  */

@@ -1,7 +1,7 @@
 /*
  * The stubs of plain_branch.h, which run where they are: code is the library's own, data is the process's.
  *
- * r11 and the flags are nobody's at a call (System V ABI, AMD64 supplement, 3.2.3); all other registers stay, also rax,
+ * a call may change r11 and the flags (System V ABI, AMD64 supplement, 3.2.3); all other registers stay, also rax,
  * which counts a variadic call's vector registers, and r10, the static chain. The stack is not touched.
  */
 #include "plain_branch.h"

@@ -71,7 +71,7 @@ static void answer(int signal_number, siginfo_t *info, void *context)
 {
     (void)signal_number, (void)context;
     if (info->si_code != SI_QUEUE || info->si_pid != getpid())
-        return; /* somebody else sent it: it asks nothing */
+        return; /* another process or library sent it: it asks nothing */
     arch_serialize();
     uint64_t value = (uint64_t)(uintptr_t)info->si_value.sival_ptr;
     uint32_t number = (uint32_t)(value >> 32);
@@ -207,8 +207,9 @@ static int add_new_threads(struct threads *threads)
 }
 
 /*
- * Take the highest real-time signal that nobody handles: C libraries and runtimes take theirs from the low end.
- * Before each question, as somebody may have taken it since: who asks with a signal that is not ours waits for ever.
+ * Take the highest real-time signal without a handler: C libraries and runtimes take theirs from the low end. Called
+ * before each question, as another library may have taken the signal since: no thread would answer, and the caller
+ * would wait for ever.
  */
 static int take_signal(void)
 {
@@ -217,7 +218,7 @@ static int take_signal(void)
         return -errno;
     if (sync_signal && now.sa_flags & SA_SIGINFO && now.sa_sigaction == answer)
         return 0;
-    sync_signal = 0; /* whoever took it since keeps it */
+    sync_signal = 0; /* the library that has taken it since keeps it */
     for (int number = SIGRTMAX; number >= SIGRTMIN; number--) {
         if (sigaction(number, NULL, &now)) {
             if (errno == EINVAL) /* valgrind keeps the last one to itself */

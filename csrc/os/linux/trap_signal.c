@@ -20,7 +20,7 @@ static const struct os_trap *_Atomic ours_is; /* set before the first signal can
 /* An action that held SIGTRAP before. Never freed: a handler may be reading it. */
 struct held {
     struct sigaction action;
-    struct held *before; /* who held it when this one was first seen; NULL: nobody */
+    struct held *before; /* the action that held it when this one was first seen; NULL: none */
     struct held *next;
 };
 static struct held *all_held;
@@ -30,11 +30,11 @@ static struct held *_Atomic before_us;
 static __thread struct chained {
     struct held *held; /* runs now, on this thread, called by chain(); NULL: none does */
     char *frame;
-    void *context; /* that it got */
+    void *context; /* that it was given */
     bool again;    /* it runs within itself */
 } chained __attribute__((tls_model("initial-exec")));
 
-/* Do what the kernel would have done, had we never been here. */
+/* Do what the kernel would have done without our handler. */
 static void die_of(siginfo_t *info)
 {
     signal(SIGTRAP, SIG_DFL);
@@ -72,15 +72,15 @@ static bool same(const struct sigaction *a, const struct sigaction *b)
 }
 
 /*
- * Who gets a trap that is not ours: who held SIGTRAP before us. But one that hands on to us what it does not know
- * (faulthandler's chain=True, another copy of this engine) gets it once; then it is the turn of who was before it. The
- * very first is asked again: it may have learnt of others since, as a copy of this engine does.
+ * Pass foreign traps to the previous SIGTRAP handler. If that handler passes the trap back to us (faulthandler's
+ * chain=True, another copy of this engine), try the handler before it. The very first is tried again: it may know more
+ * handlers by then, as a copy of this engine does.
  */
 static struct chained next_in_turn(char *frame, siginfo_t *info, void *context)
 {
     /*
-     * It calls us with what it got, or sends itself the signal. And as a handler may be left by longjmp, it runs only
-     * while the stack (always one and the same here) is deeper.
+     * A handler passes a trap back when it calls us with what it got, or sends itself the signal. It may be left by
+     * longjmp: it still runs only while the stack (always one and the same here) is deeper.
      */
     bool handed_on = context == chained.context || info->si_code <= 0;
     if (!chained.held || !handed_on || frame >= chained.frame)
@@ -92,10 +92,10 @@ static struct chained next_in_turn(char *frame, siginfo_t *info, void *context)
 
 static void chain(int signal_number, siginfo_t *info, void *context)
 {
-    static struct held nobody; /* all zero: SIG_DFL */
+    static struct held none; /* all zero: SIG_DFL */
     struct chained next = next_in_turn(__builtin_frame_address(0), info, context);
     struct held *held = next.held;
-    struct sigaction *action = held ? &held->action : &nobody.action;
+    struct sigaction *action = held ? &held->action : &none.action;
     bool forced = info->si_code > 0; /* by the kernel, for an instruction: it kills where the signal is ignored */
     if (action->sa_handler == SIG_DFL || (action->sa_handler == SIG_IGN && forced)) {
         die_of(info);
@@ -105,7 +105,7 @@ static void chain(int signal_number, siginfo_t *info, void *context)
         return;
     if (action->sa_flags & (int)SA_RESETHAND) {
         struct held *expected = held;
-        atomic_compare_exchange_strong(&before_us, &expected, &nobody);
+        atomic_compare_exchange_strong(&before_us, &expected, &none);
     }
     sigset_t mask = action->sa_mask;
     if (!(action->sa_flags & SA_NODEFER))
@@ -118,7 +118,7 @@ static void chain(int signal_number, siginfo_t *info, void *context)
     else
         action->sa_handler(signal_number);
     chained = outer;
-    /* One that sends itself the signal takes it from us to do so. With a trap of ours it could not do that. */
+    /* A handler that sends itself the signal takes it from us first, and keeps it: take it back. */
     struct sigaction now;
     if (!sigaction(SIGTRAP, NULL, &now) && same(&now, &held->action))
         sigaction(SIGTRAP, &ours, NULL);
@@ -154,7 +154,7 @@ int os_trap_take(const struct os_trap *trap)
     atomic_store(&ours_is, trap);
     if (sigaction(SIGTRAP, NULL, &now))
         return -errno;
-    /* Until it is ourselves whom we replace: another thread may have come between the question and the answer. */
+    /* Until what we replace is our own handler: another thread may have come between the question and the answer. */
     while (!is_ours(&now)) {
         struct held *held = hold(&now);
         if (!held)
