@@ -1,7 +1,7 @@
 """What is left of a hot loop's speed while its key is toggled so many times a second?
 
-The one who toggles is a thread that needs no GIL (csrc/toggle_loop.c), on a processor of its own where there is one.
-The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
+The one who toggles is a thread that needs no GIL (csrc/testing/toggle_loop.c), on a processor of its own where there is
+one. The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
 without the GIL. Their time is what they have a processor for. At any rate the key is on for half of it, at 0 for the
 second half. JUMPLABEL_POKE=int3: nobody looks whether a thread blocks SIGTRAP, which takes longer than a toggle.
 """

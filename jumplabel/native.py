@@ -1,7 +1,7 @@
 """Function pointers for C: native_branch, which sends C callers to one of two C functions.
 
-The code behind the pointer is a trampoline of the engine's (csrc/trampoline_x86_64.S), or, where there is none, a stub
-(csrc/plain_branch.h). Here is what finds the addresses, and what keeps them valid.
+The code behind the pointer is a trampoline of the engine's (csrc/arch/x86_64/trampoline_templates.S), or, where there
+is none, a stub (csrc/arch/x86_64/plain_branch.h). Here is what finds the addresses, and what keeps them valid.
 """
 
 import errno

@@ -1,8 +1,8 @@
 """Everything that is hard on a patcher, together in this process: what to run before trusting a machine with it.
 
 Each storm is a function that does something without pause until it is told to stop, checks what it sees, and counts.
-The signals and the forks come from the main thread, as they must. An oracle (csrc/oracle.h) says what a call may
-return while somebody toggles: the state that the last toggle left, or either one where a toggle overlaps the call.
+The signals and the forks come from the main thread, as they must. An oracle (csrc/testing/oracle.h) says what a call
+may return while somebody toggles: the state that the last toggle left, or either one where a toggle overlaps the call.
 """
 
 import faulthandler

@@ -122,7 +122,7 @@ def test_signatures_of_every_sort(signatures, settings):
 @each_way
 @pytest.mark.parametrize("start", ["", "_short_lived", "_forking"])
 def test_threads_without_the_gil_call_while_another_toggles(callers, signatures, stress_seconds, settings, start):
-    """Each call returns what the toggles permit (csrc/oracle.h); a child sees one state, and none of the patches."""
+    """Each call returns what the toggles permit (oracle.h); a child sees one state, and none of the patches."""
     run(
         BRANCHES,
         f"""
