@@ -10,26 +10,21 @@
 #ifndef JUMPLABEL_JUMP_ENTRY_H
 #define JUMPLABEL_JUMP_ENTRY_H
 
+#include "site_kind.h"
 #include "static_call.h"
 #include "static_key.h"
 
-enum site {
-    SITE_PLAIN,
-    SITE_NATIVE,
-    SITE_BYTECODE,
-};
-
 struct jump_entry {
     _Atomic int enabled; /* of a plain branch; any other's state is the key's */
-    enum site site;
+    const struct site_kind *of;
     const char *kind;         /* what its owner calls it; a static string */
     char *owner;              /* "module.qualname:line" */
     struct static_call *call; /* whose site this is, with `bit` of its state; NULL: of no call */
     unsigned bit;
     union {
         struct {
-            struct slot *slot;
-            void *stub; /* of a plain branch that is called as C functions are, see jump_entry_new_branch() */
+            struct slot *slot; /* NULL: it is plain */
+            void *stub;        /* of a plain branch that is called as C functions are, see jump_entry_new_branch() */
         };
         struct code_site code;
     };
@@ -72,9 +67,6 @@ struct static_call *static_call_new(struct static_key *const *keys, size_t n, co
 /* As jump_entry_retire(), for all its entries; targets that it still has go with it. */
 void static_call_retire(struct static_call *call);
 
-/* Lock-free, as jump_entry_retire(). NULL is nothing. */
-void call_target_retire(struct call_target *target);
-
 /* A new entry for a site in bytecode, which is brought to the key's state. NULL: no memory. Copies owner and site. */
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site);
 
@@ -83,6 +75,7 @@ void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_cod
 
 /* The address of an entry's site: its first instruction, or the word that a plain branch reads. */
 void *jump_entry_address(struct jump_entry *entry);
+enum site jump_entry_site(const struct jump_entry *entry);
 
 /* ---- the lock of all that looks at entries ---- */
 
@@ -91,5 +84,23 @@ void jump_label_lock(void);
 
 /* False, and nothing is taken, where another thread holds the lock. */
 bool jump_label_trylock(void);
+
+/* ---- for the kinds of sites: the caller holds the text lock, unless it says otherwise ---- */
+
+/*
+ * A new entry of this kind in the key's state, the last of its key, with the lock taken; NULL, without the lock: no
+ * memory. Copies owner.
+ */
+struct jump_entry *jump_entry_enter(struct static_key *key, const struct site_kind *of, const char *kind,
+                                    const char *owner);
+
+/* Put the entry at this place in key->entries. */
+void jump_entry_put(struct jump_entry *entry, size_t index);
+
+/* End the entry now. */
+void jump_entry_bury(struct jump_entry *entry);
+
+/* The call takes part in this transaction. */
+void static_call_join(struct static_call *call);
 
 #endif

@@ -41,7 +41,7 @@ struct jump_table *jump_table_read(struct static_key *only)
                 row->kind = keep(&texts, entry->kind);
                 row->owner = keep(&texts, entry->owner);
                 row->address = jump_entry_address(entry);
-                row->site = entry->site;
+                row->site = jump_entry_site(entry);
                 row->enabled = key->enabled;
                 row++;
             }
@@ -58,7 +58,7 @@ void jump_label_info(struct jump_label_info *info)
     for (struct static_key *key = static_keys; key; key = key->next) {
         info->keys++;
         for (size_t i = 0; i < key->n_entries; i++)
-            (*entries[key->entries[i]->site])++;
+            (*entries[jump_entry_site(key->entries[i])])++;
     }
     struct text_poke_counts poked = text_poke_counts();
     info->native = native_sites_started();

@@ -98,3 +98,37 @@ void static_call_finish(struct static_call *call, bool poked)
     atomic_store(&call->state, call->next_state);
     atomic_store(&call->current, call->next_target);
 }
+
+void static_call_free(struct static_call *call)
+{
+    struct call_target *target = atomic_load(&call->targets);
+    while (target) {
+        struct call_target *next = atomic_load(&target->next);
+        call_target_free(target);
+        target = next;
+    }
+    if (call->slot)
+        trampoline_free(call->slot);
+    free(call);
+}
+
+static struct call_target *_Atomic retired;
+
+void call_target_retire(struct call_target *target)
+{
+    if (!target)
+        return;
+    target->next_retired = atomic_load(&retired);
+    while (!atomic_compare_exchange_weak(&retired, &target->next_retired, target))
+        ;
+}
+
+void call_targets_free_retired(void)
+{
+    struct call_target *target = atomic_load(&retired) ? atomic_exchange(&retired, NULL) : NULL;
+    while (target) {
+        struct call_target *next = target->next_retired;
+        call_target_free(target);
+        target = next;
+    }
+}

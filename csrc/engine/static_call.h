@@ -46,6 +46,16 @@ struct call_target *call_target_new(const struct static_call *call, uint64_t sta
 void call_target_free(struct call_target *target);
 
 /*
+ * End a target that the call does not have (any more). Lock-free, so that a destructor may call it. The next
+ * call_targets_free_retired() does the work. NULL is nothing.
+ */
+void call_target_retire(struct call_target *target);
+void call_targets_free_retired(void);
+
+/* Free the call, and the targets that it still has. */
+void static_call_free(struct static_call *call);
+
+/*
  * The target for a state; NULL: none. Needs no lock if no target is freed before every thread has left this function,
  * and has stopped using what it returned.
  */

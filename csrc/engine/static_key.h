@@ -40,7 +40,7 @@ struct static_key {
     size_t n_entries, room;
     struct text_poke_group native; /* the sites of the first of them, which have one of their own */
     size_t native_room;
-    struct code_place *code; /* the sites of those in bytecode, once more, side by side: see turn_code() */
+    struct code_place *code; /* the sites of those in bytecode, once more, side by side: see site_code.c */
     size_t n_code, code_room;
     bool dropped; /* the owner is done with it; it goes with its last entry */
     struct static_key *next, **link;
@@ -62,6 +62,12 @@ void static_key_defer(struct static_key *key, int64_t nanoseconds);
 /* ---- the caller of the rest holds the text lock ---- */
 
 extern struct static_key *static_keys; /* all of them */
+
+/* Whether some entries are neither in key->native nor in key->code: of calls, or plain branches. Mostly none is. */
+static inline bool static_key_has_others(const struct static_key *key)
+{
+    return key->native.n + key->n_code < key->n_entries;
+}
 
 /* Free a key that its owner has dropped and that has no entries. */
 void static_key_free_if_unused(struct static_key *key);

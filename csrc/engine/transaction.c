@@ -17,6 +17,14 @@ static int64_t from_now(int64_t nanoseconds) { return os_now() + nanoseconds; }
 
 static int64_t since(int64_t began) { return from_now(-began); }
 
+/* Call an operation of each kind that has it, with these arguments in parentheses. */
+#define EACH_KIND(operation, arguments)             \
+    do {                                            \
+        for (size_t i = 0; i < n_site_kinds; i++)   \
+            if (site_kinds[i]->operation)           \
+                site_kinds[i]->operation arguments; \
+    } while (0)
+
 static int take_step(struct static_key *key, enum key_operation operation)
 {
     switch (operation) {
@@ -63,51 +71,6 @@ static struct static_key *touch(struct static_key *key, struct static_key *touch
     return key;
 }
 
-/* Whether some are neither key->native's nor key->code's: of calls, or plain branches. Mostly none is. */
-static bool has_others(const struct static_key *key) { return key->native.n + key->n_code < key->n_entries; }
-
-/* Calls are queued when all keys are known. */
-static struct static_call *queue_entries(struct static_key *key, struct static_call *calls)
-{
-    if (key->native.n)
-        text_poke_queue(&key->native, key->next_enabled);
-    for (size_t i = key->native.n; has_others(key) && i < key->n_entries; i++) {
-        struct jump_entry *entry = key->entries[i];
-        if (entry->call) {
-            calls = static_call_touch(entry->call, calls);
-            entry->call->next_state ^= UINT64_C(1) << entry->bit;
-        }
-    }
-    return calls;
-}
-
-/*
- * All stores, one barrier, and then a look for readers that have the old argument in hand (see code_poke.h), of so many
- * sites at a time as a cache holds. Sites stand side by side, because a toggle of very many takes as long as their
- * bytes.
- */
-#define TOGETHER 512
-
-static void turn_code(struct static_key *key)
-{
-    for (size_t from = 0, to; from < key->n_code; from = to) {
-        to = key->n_code - from > TOGETHER ? from + TOGETHER : key->n_code;
-        for (size_t i = from; i < to; i++)
-            code_poke(&key->code[i].site, key->next_enabled);
-        atomic_thread_fence(memory_order_seq_cst);
-        for (size_t i = from; i < to; i++)
-            if (i == from || key->code[i].site.code != key->code[i - 1].site.code)
-                code_poke_look(key->code[i].site.code);
-    }
-}
-
-static void turn_plain(struct static_key *key)
-{
-    for (size_t i = key->native.n; i < key->n_entries; i++)
-        if (key->entries[i]->site == SITE_PLAIN)
-            atomic_store_explicit(&key->entries[i]->enabled, key->next_enabled, memory_order_release);
-}
-
 /*
  * The thread that calls static_keys_expire() is woken for a key that is due sooner, and for one that goes off before
  * its time, as it may be the last one. It is not woken for a key that is used again, which happens often: then it
@@ -127,31 +90,38 @@ static void commit(struct static_key *key, struct key_report *report)
         set_until(key);
     if (key->next_enabled == key->enabled)
         return;
-    turn_code(key);
-    if (has_others(key))
-        turn_plain(key);
+    if (key->n_entries)
+        EACH_KIND(commit, (key));
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
     if (report)
         report->changes[report->n++] = (struct key_change){key, key->enabled, key->n_entries};
 }
 
-static int update(struct static_key *touched, struct static_call *calls, bool valid, struct key_report *report)
+static void plan(struct static_key *touched)
+{
+    for (struct static_key *key = touched; key; key = key->next_touched) {
+        key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0 || key->next_until;
+        if (key->next_enabled != key->enabled && key->n_entries)
+            EACH_KIND(queue, (key));
+    }
+    EACH_KIND(queue_rest, ());
+}
+
+/*
+ * Bring the touched keys to their next count, and the calls that take part to where they then lead, all or none.
+ * Nothing changes where the steps were not `valid`. Returns 0 or -errno.
+ */
+static int update(struct static_key *touched, bool valid, struct key_report *report)
 {
     int error = 0;
     int64_t began = report ? from_now(0) : 0;
     if (report)
         report->n = 0;
-    for (struct static_key *key = touched; valid && key; key = key->next_touched) {
-        key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0 || key->next_until;
-        if (key->next_enabled != key->enabled)
-            calls = queue_entries(key, calls);
-    }
-    for (struct static_call *call = calls; valid && call; call = call->next_touched)
-        static_call_queue(call);
-    if (valid)
+    if (valid) {
+        plan(touched);
         error = text_poke_finish();
-    for (struct static_call *call = calls; call; call = call->next_touched)
-        static_call_finish(call, valid && !error);
+    }
+    EACH_KIND(patched, (valid && !error));
     for (struct static_key *key = touched; key; key = key->next_touched) {
         key->touched = false;
         if (valid && !error)
@@ -174,7 +144,7 @@ static int apply(const struct key_step *steps, size_t n, size_t *failed, struct 
             break;
     }
     *failed = i;
-    int patch_error = update(touched, NULL, !error, report);
+    int patch_error = update(touched, !error, report);
     text_unlock();
     code_poke_settle();
     return error ? error : patch_error;
@@ -208,7 +178,7 @@ int static_key_override(struct static_key *key, int enabled, struct key_override
     jump_label_lock();
     *made = (struct key_override){.enabled = enabled, .next = key->overrides};
     key->overrides = made;
-    int error = update(touch(key, NULL), NULL, true, report);
+    int error = update(touch(key, NULL), true, report);
     if (error) {
         key->overrides = made->next;
         free(made);
@@ -231,7 +201,7 @@ int static_key_lift(struct static_key *key, struct key_override **override, stru
     *link = (*override)->next;
     free(*override);
     *override = NULL;
-    int error = update(touch(key, NULL), NULL, true, report);
+    int error = update(touch(key, NULL), true, report);
     text_unlock();
     code_poke_settle();
     return error;
@@ -250,7 +220,7 @@ int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report
             touched = touch(key, touched);
             key->next_until = 0;
         }
-    int error = update(touched, NULL, true, report);
+    int error = update(touched, true, report);
     looks_again = INT64_MAX;
     for (struct static_key *key = static_keys; key; key = key->next) {
         if (error && key->until && key->until <= now) {
@@ -284,7 +254,8 @@ static int change_target(struct static_call *call, const struct call_update *cha
     if (touched)
         touched->next_count = new != NULL;
     static_call_replace(call, change->state, new);
-    error = update(touched, static_call_touch(call, NULL), true, report);
+    static_call_join(call);
+    error = update(touched, true, report);
     if (error)
         static_call_replace(call, change->state, old);
     *left = error ? new : old;

@@ -66,7 +66,7 @@ static bool make_sites(struct storm *storm, size_t sites)
         if (!entry)
             return false;
         storm->entries[storm->n_entries++] = entry;
-        if (entry->site != SITE_NATIVE)
+        if (!entry->slot)
             return false;
         storm->functions[i] = storm->engine->function_of(entry);
     }

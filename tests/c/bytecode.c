@@ -181,7 +181,7 @@ static void failed_patch_stores_nothing(void)
     make_sites(true);
     struct trampoline_target to = {(void *)target, NULL};
     struct jump_entry *native = jump_entry_new(key, "switch", "owner", TRAMPOLINE_SWITCH, to, to);
-    if (native->site != SITE_NATIVE)
+    if (jump_entry_site(native) != SITE_NATIVE)
         exit(NOT_POSSIBLE_HERE);
     reads[0] = true;
     sync_fails = true;

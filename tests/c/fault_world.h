@@ -31,7 +31,7 @@ static size_t n_sites;
 static bool shows_on(struct made *site)
 {
     void *result;
-    switch (site->entry->site) {
+    switch (jump_entry_site(site->entry)) {
     case SITE_NATIVE:
         result = ((function *)(void *)site->entry->slot->exec)(NULL);
         EXPECT(result == &on_value || result == &off_value);

@@ -49,7 +49,7 @@ static void make_site(int key, int kind)
     }
     EXPECT(site->entry);
     n_sites++;
-    if (site->entry->site == SITE_PLAIN) {
+    if (jump_entry_site(site->entry) == SITE_PLAIN) {
         struct jump_label_info info;
         jump_label_info(&info);
         EXPECT(given[info.refused] || info.refused == -arena_shared());
@@ -93,7 +93,7 @@ static void make_native_site(int key)
 {
     refused_call = 0;
     make_site(key, SWITCH);
-    EXPECT(sites[n_sites - 1].entry->site == SITE_NATIVE);
+    EXPECT(jump_entry_site(sites[n_sites - 1].entry) == SITE_NATIVE);
 }
 
 static void apply(const struct key_step *steps, const int *which, size_t n)
@@ -193,12 +193,12 @@ static void fill_arena(size_t room)
 
 static void retire(size_t i)
 {
-    if (sites[i].entry->site == SITE_BYTECODE)
+    if (jump_entry_site(sites[i].entry) == SITE_BYTECODE)
         jump_entries_remove(&sites[i].entry, 1, &sites[i].poked);
     else
         jump_entry_retire(sites[i].entry);
     sites[i] = sites[--n_sites];
-    if (sites[i].entry->site == SITE_BYTECODE)
+    if (jump_entry_site(sites[i].entry) == SITE_BYTECODE)
         abort(); /* it knows its own address */
 }
 
@@ -315,7 +315,7 @@ static void live(enum sync_method method)
 
     for (size_t i = 0; i < n_sites; i++) {
         struct made *site = &sites[i];
-        if (site->entry->site == SITE_BYTECODE)
+        if (jump_entry_site(site->entry) == SITE_BYTECODE)
             jump_entries_remove(&site->entry, 1, &site->poked);
         else
             jump_entry_retire(site->entry);

@@ -73,7 +73,7 @@ static void a_function_pointer_needs_a_stub(void)
         EXPECT(!entry && error == -ENOSYS && key->n_entries == 0);
         return;
     }
-    EXPECT(entry && entry->site == SITE_PLAIN);
+    EXPECT(entry && jump_entry_site(entry) == SITE_PLAIN);
     EXPECT(((void *(*)(void *))jump_entry_function(entry))(key) == key);
 }
 
@@ -100,7 +100,7 @@ static void a_gate_is_a_plain_branch(void)
 {
     make_key();
     struct jump_entry *entry = make_gate(key);
-    EXPECT(entry->site == SITE_PLAIN && !entry->slot && !entry->enabled);
+    EXPECT(jump_entry_site(entry) == SITE_PLAIN && !entry->slot && !entry->enabled);
     EXPECT(jump_entry_address(entry) == (void *)&entry->enabled);
     for (int i = 0; i < 3; i++) {
         toggle(true);
@@ -136,7 +136,7 @@ static void a_site_in_bytecode_turns(void)
     make_key();
     struct jump_entry *entry = jump_entry_new_code(key, "owner", &site);
     code_poke_set_interpreter(has_readers, settle);
-    EXPECT(entry && entry->site == SITE_BYTECODE && jump_entry_address(entry) == code);
+    EXPECT(entry && jump_entry_site(entry) == SITE_BYTECODE && jump_entry_address(entry) == code);
     toggle(true);
     EXPECT(code[0] == 42 && code[1] == 9 && code[2] == 42 && code[3] == 8 && settled == 1);
     toggle(false);

@@ -191,7 +191,7 @@ static void those_who_stay_follow(void)
             entries[j] = jump_entry_new(its, "test", __FILE__, TRAMPOLINE_SWITCH,
                                         (struct trampoline_target){identity, off_value},
                                         (struct trampoline_target){identity, on_value});
-            EXPECT((entries[j]->site == SITE_PLAIN) == (mixed && j & 1));
+            EXPECT((jump_entry_site(entries[j]) == SITE_PLAIN) == (mixed && j & 1));
         }
         jump_entry_retire(entries[gone[0]]);
         toggle(its, true); /* buries it */
@@ -202,8 +202,8 @@ static void those_who_stay_follow(void)
             for (int j = 0; j < ENTRIES; j++) {
                 if (j == gone[0] || j == gone[1])
                     continue;
-                EXPECT(entries[j]->site == SITE_PLAIN ? entries[j]->enabled == on
-                                                      : call(entries[j]) == (on ? on_value : off_value));
+                EXPECT(jump_entry_site(entries[j]) == SITE_PLAIN ? entries[j]->enabled == on
+                                                                 : call(entries[j]) == (on ? on_value : off_value));
             }
         }
         EXPECT(its->n_entries == (gone[0] == gone[1] ? ENTRIES - 1 : ENTRIES - 2));

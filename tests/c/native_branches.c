@@ -106,7 +106,7 @@ static void every_register_stays(void)
 {
     make_keys();
     branch = new_branch(key);
-    EXPECT(branch->site == SITE_NATIVE && jump_entry_function(branch) == branch->slot->exec);
+    EXPECT(jump_entry_site(branch) == SITE_NATIVE && jump_entry_function(branch) == branch->slot->exec);
     step_hook = call_at_every_step;
     for (int i = 0; i < 4; i++) {
         EXPECT(registers_changed(branch) == 0 && which == (now_on ? 1 : -1));
@@ -140,7 +140,7 @@ static void every_stub(void)
     other_key = static_key_new("other", 1);
     for (int i = 0; i < ARCH_PLAIN_BRANCHES; i++) {
         branches[i] = new_branch(i % 3 ? key : other_key);
-        EXPECT(branches[i]->site == SITE_PLAIN);
+        EXPECT(jump_entry_site(branches[i]) == SITE_PLAIN);
         for (int j = 0; j < i; j++)
             EXPECT(jump_entry_function(branches[i]) != jump_entry_function(branches[j]));
     }
@@ -172,10 +172,10 @@ static void a_stub_without_sync(void)
     make_keys();
     sync_fails_at = 1;
     branch = new_branch(key);
-    EXPECT(branch->site == SITE_PLAIN && registers_changed(branch) == 1 << R11 && which == -1);
+    EXPECT(jump_entry_site(branch) == SITE_PLAIN && registers_changed(branch) == 1 << R11 && which == -1);
     toggle(key, true);
     EXPECT(registers_changed(branch) == 1 << R11 && which == 1);
-    EXPECT(new_branch(key)->site == SITE_NATIVE);
+    EXPECT(jump_entry_site(new_branch(key)) == SITE_NATIVE);
 }
 
 int main(int argc, char **argv)

@@ -3,7 +3,7 @@
 #include "pokes.h"
 
 /* Behind an int3. Only a thread whose SIGTRAP did not reach our handler looks there: it finds all of it, or nothing. */
-static void write_tail(struct slot *slot, int32_t displacement)
+static inline void write_tail(struct slot *slot, int32_t displacement)
 {
     uint8_t insn[SITE_SIZE];
     encode(insn, displacement);
