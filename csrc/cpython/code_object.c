@@ -256,16 +256,16 @@ static void settle(void)
         traced |= is_traced(record->code);
         forget_copy(record->code);
         if (compiles)
-            compiled_changed(record->code);
+            jit_traces_changed(record->code);
 #ifdef Py_GIL_DISABLED
         store_in_copies(record);
 #endif
         Py_DECREF(record->code);
     }
     if (compiles)
-        compiled_changed_all();
+        jit_traces_changed_all();
     if (traced)
-        parked_move(site_at);
+        traced_frames_move(site_at);
 #ifdef Py_GIL_DISABLED
     PyMutex_Unlock(&settling);
 #endif
@@ -325,7 +325,7 @@ int code_object_start(uintptr_t list, bool jit)
     if (publish_functions(functions, sizeof(functions) / sizeof(functions[0]), list))
         return -1;
     PyGILState_STATE gil = PyGILState_Ensure();
-    int result = compiled_start(jit) ? 0 : 1;
+    int result = jit_traces_start(jit) ? 0 : 1;
     compiles = jit;
     code_poke_set_interpreter(has_readers, settle);
     PyGILState_Release(gil);

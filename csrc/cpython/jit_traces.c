@@ -63,7 +63,7 @@ static void recordings_changed(void) {}
 
 #endif
 
-bool compiled_start(bool on)
+bool jit_traces_start(bool on)
 {
     invalidate = (void (*)(PyInterpreterState *, void *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateDependency");
     invalidate_all = (void (*)(PyInterpreterState *, int))dlsym(RTLD_DEFAULT, "_Py_Executors_InvalidateAll");
@@ -72,6 +72,6 @@ bool compiled_start(bool on)
     return !on || (invalidate && invalidate_all && recordings_start());
 }
 
-void compiled_changed(PyCodeObject *code) { invalidate(PyInterpreterState_Get(), code, 1); }
+void jit_traces_changed(PyCodeObject *code) { invalidate(PyInterpreterState_Get(), code, 1); }
 
-void compiled_changed_all(void) { recordings_changed(); }
+void jit_traces_changed_all(void) { recordings_changed(); }

@@ -13,10 +13,10 @@
 #include <stdbool.h>
 
 /* Whether the rest can be called, if the JIT is on; or need not be. */
-bool compiled_start(bool on);
+bool jit_traces_start(bool on);
 
-/* This code has changed. Needs the GIL, as does compiled_changed_all(), to be called after the last of them. */
-void compiled_changed(PyCodeObject *code);
-void compiled_changed_all(void);
+/* This code has changed. Needs the GIL, as does jit_traces_changed_all(), to be called after the last of them. */
+void jit_traces_changed(PyCodeObject *code);
+void jit_traces_changed_all(void);
 
 #endif

@@ -19,7 +19,7 @@ static void move(PyFrameObject *frame, const struct code_site *site)
 #endif
 }
 
-void parked_move(const struct code_site *(*site_at)(PyCodeObject *code, int offset))
+void traced_frames_move(const struct code_site *(*site_at)(PyCodeObject *code, int offset))
 {
     PyObject *current = PySys_GetObject("_current_frames");
     PyObject *frames = current ? PyObject_CallNoArgs(current) : NULL;
@@ -46,6 +46,6 @@ void parked_move(const struct code_site *(*site_at)(PyCodeObject *code, int offs
 #else
 
 /* 3.11 fetches the argument after the tracer has returned. On a free-threaded build the frames are other threads'. */
-void parked_move(const struct code_site *(*site_at)(PyCodeObject *code, int offset)) { (void)site_at; }
+void traced_frames_move(const struct code_site *(*site_at)(PyCodeObject *code, int offset)) { (void)site_at; }
 
 #endif

@@ -20,6 +20,6 @@
  * Move every frame of every thread that is at a site to the site's twin. site_at(): the site at an offset, in bytes, of
  * a code object; NULL: none. Needs the GIL.
  */
-void parked_move(const struct code_site *(*site_at)(PyCodeObject *code, int offset));
+void traced_frames_move(const struct code_site *(*site_at)(PyCodeObject *code, int offset));
 
 #endif

@@ -1,3 +1,7 @@
+/*
+ * Sites of static calls, tracepoints and snapshots (static_call.h): an entry for each key that has a part in the call,
+ * and one site for them all, which leads where the states of all these keys say.
+ */
 #include "jump_entry.h"
 #include "native_sites.h"
 #include "os.h"

@@ -1,3 +1,6 @@
+/*
+ * Sites in bytecode: nothing is patched; the commit stores their arguments (code_poke.h).
+ */
 #include "array_room.h"
 #include "jump_entry.h"
 #include "os.h"

@@ -1,8 +1,8 @@
 /*
  * Kinds of sites: what a transaction does with the sites of a key, and the jump table with one of them.
  *
- * Each kind is one file (site_native.c, site_call.c, site_code.c, site_plain.c) and one row of site_kinds.c. No other
- * file tells kinds apart.
+ * Each kind is one file (site_native.c, site_call.c, site_code.c, site_plain.c) and one row of site_kinds.c. To add a
+ * kind, add both. Transactions, entries and the jump table go through these operations.
  *
  * Below entries. The caller of every function holds the text lock.
  */

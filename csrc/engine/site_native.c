@@ -1,3 +1,7 @@
+/*
+ * Sites with a trampoline of their own: gates, switches and native branches. A key has theirs side by side, and queues
+ * them as one group.
+ */
 #include "arch.h"
 #include "array_room.h"
 #include "jump_entry.h"

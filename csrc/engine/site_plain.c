@@ -1,3 +1,7 @@
+/*
+ * Entries without a trampoline: the owner reads entry->enabled, or a stub does. Those of plain static calls are turned
+ * here, too.
+ */
 #include "arch.h"
 #include "jump_entry.h"
 
