@@ -47,6 +47,7 @@ NAME = f"jumplabel-{PROJECT['version']}"
 NOT_AGAIN = [
     "tests/test_engine.py",
     "tests/test_protocol_model.py",
+    "tests/test_rooms.py",
     "tests/test_sanitizers.py",
     "tests/test_debuggers.py",
     "tests/test_command_line.py::test_bench_prints_one_table_and_writes_what_it_measured",

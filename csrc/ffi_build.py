@@ -49,7 +49,7 @@ ffi.cdef("""
 
     struct key_expiry { int64_t next; size_t failed; char name[96]; };
     int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report);
-    int static_keys_wake;
+    extern int static_keys_wake;
     void os_unblock_signals(void);
     struct jump_entry;
     enum trampoline_kind { TRAMPOLINE_CONSTANT, ... };

@@ -4,8 +4,12 @@ csrc/engine asks a processor by arch/arch.h and a system by os/os.h. The rooms n
 processor and every system that has no folder of its own.
 """
 
+import os
 import re
+import runpy
+import shutil
 import subprocess
+import sys
 import sysconfig
 from graphlib import CycleError, TopologicalSorter
 from pathlib import Path
@@ -13,6 +17,8 @@ from pathlib import Path
 import pytest
 import rooms
 from c_programs import C, cases, run_case
+
+import jumplabel
 
 CSRC = rooms.CSRC
 FILES = sorted(path for path in CSRC.rglob("*") if path.suffix in (".c", ".h", ".S"))
@@ -137,3 +143,63 @@ def test_an_engine_without_native_sites(stranger, case):
     if case not in listed:
         pytest.skip("of a system without a folder only")
     run_case(stranger, case)
+
+
+EVERY_SITE = """
+import errno
+import ctypes
+import jumplabel
+from jumplabel import PatchError, StaticCall, StaticKey, Tracepoint
+from jumplabel import native_branch, static_branches, static_gate, static_switch
+
+key, seen = StaticKey("key"), []
+gate = static_gate(key, default="off")(lambda: "on")
+switch = static_switch(key, to=lambda: "on")(lambda: "off")
+
+def test():
+    if key:
+        return "on"
+    return "off"
+
+branch, snapshot = static_branches(test), static_branches(snapshot=True)(test)
+for state in ("on", "off", "on"):
+    key.enable() if state == "on" else key.disable()
+    assert [gate(), switch(), branch(), snapshot()] == [state] * 4
+    assert {entry.state for entry in key.entries} == {state == "on"}
+call = StaticCall(len)
+call.update(abs)
+assert call(-1) == 1
+point = Tracepoint("point")
+point(1)
+point.register(seen.append)
+point(2)
+assert seen == [2]
+info = jumplabel.info()
+assert (info.native, info.native_sites, info.arena_bytes, info.sync_method) == (False, 0, 0, None)
+assert "native sites on this processor refused" in info.refusal
+assert not any(entry.native for entry in jumplabel.jump_table())
+try:
+    native_branch(key, off=ctypes.CDLL(None).abs, on=ctypes.CDLL(None).labs)
+except PatchError as error:
+    assert error.errno == errno.ENOSYS and "no stub that takes the place of one" in str(error)
+else:
+    raise AssertionError("there is a stub")
+"""
+
+
+def test_the_package_without_native_sites(build_c, tmp_path, monkeypatch):
+    """Every kind of site works by an ordinary branch in C, but for native branches, which say why they do not."""
+    monkeypatch.setenv("JUMPLABEL_ARCH", "generic")
+    monkeypatch.setenv("JUMPLABEL_OS", "generic")
+    installed, built = Path(jumplabel.__file__).parent, shutil.ignore_patterns("*.so", "__pycache__")
+    package = shutil.copytree(installed, tmp_path / "jumplabel", ignore=built)
+    include = f"-I{sysconfig.get_path('include')}"
+    folders = (*rooms.engine(), CSRC / "cpython")
+    runpy.run_path(str(CSRC / "ffi_build.py"))["ffi"].emit_c_code(str(tmp_path / "engine.c"))
+    made = package / f"_engine{sysconfig.get_config_var('EXT_SUFFIX')}"
+    parts = [tmp_path / "engine.c", *build_c.objects(folders, ["-fPIC", include])]
+    headers = [f"-I{folder}" for folder in rooms.includes(*folders)]
+    cc = os.environ.get("CC", "cc")
+    subprocess.run([cc, "-shared", "-fPIC", "-pthread", include, *headers, *parts, "-o", made], check=True)
+    environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
+    subprocess.run([sys.executable, "-c", EVERY_SITE], cwd=tmp_path, env=environment, check=True)
