@@ -1,12 +1,12 @@
 /*
  * What the engine asks of a processor, whichever it is.
  *
- * A folder beside this file answers for one processor. It has the header arch_cpu.h, with the processor's numbers and
- * arch_serialize(), and defines arch_sites. `generic` answers for all other processors: it has no native sites.
- * Everything that depends on instructions is behind this seam: their bytes, the machine context of a trap, the
- * maintenance of instruction caches, the reach of a jump, the order in which other cores see stores, and with all that
- * the protocol of a batch. An architecture that may replace an aligned word under running cores stores words, and takes
- * no signal; x86 needs int3, and a handler of its traps.
+ * A folder beside this file answers for one processor. It has the header arch_cpu.h, with the processor's numbers,
+ * arch_serialize() and arch_flush(), and defines arch_sites. `generic` answers for all other processors: it has no
+ * native sites. Everything that depends on instructions is behind this seam: their bytes, the machine context of a
+ * trap, the maintenance of instruction caches, the reach of a jump, the order in which other cores see stores, and with
+ * all that the protocol of a batch. An architecture that may replace an aligned word under running cores stores words,
+ * and takes no signal; x86 needs int3, and a handler of its traps.
  *
  * The caller of every function holds the text lock.
  */

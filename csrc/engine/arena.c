@@ -103,8 +103,9 @@ void arena_free(struct slot *slot)
     if (arena_shared())
         return; /* the parent may have threads in it */
     atomic_store(&slot->poke, 0);
-    memset(slot->write, SLOT_FILL,
-           SLOT_SIZE); /* a thread that still enters it dies at once, and runs no code of another site */
+    /* A thread that still enters it dies at once, and runs no code of another site. */
+    memset(slot->write, SLOT_FILL, SLOT_SIZE);
+    arch_flush(slot->exec, SLOT_SIZE);
     slot->next = free_slots;
     free_slots = slot;
 }
@@ -127,9 +128,7 @@ void arena_fork_parent(void)
 
 void arena_fork_child(void)
 {
-    if (shared)
-        return;
-    if (!atomic_load(&regions))
+    if (shared || !atomic_load(&regions))
         return;
     os_watch_forks();
     for (struct region *region = atomic_load(&regions); region; region = region->next) {
@@ -137,6 +136,8 @@ void arena_fork_child(void)
         region->twin = (struct os_mapping){0};
         if (!os_move_mapping(&region->code, &twin, region->size))
             shared = -ENOMEM;
+        else
+            arch_flush(region->code.exec, region->used);
     }
 }
 

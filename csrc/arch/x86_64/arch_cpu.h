@@ -1,5 +1,5 @@
 /*
- * x86-64 in numbers, and how it serializes. See arch.h.
+ * x86-64 in numbers, how it serializes and flushes. See arch.h.
  */
 #ifndef JUMPLABEL_X86_64_ARCH_CPU_H
 #define JUMPLABEL_X86_64_ARCH_CPU_H
@@ -7,6 +7,7 @@
 #include "plain_branch.h"
 
 #include <cpuid.h>
+#include <stddef.h>
 #include <stdint.h>
 
 /*
@@ -33,5 +34,11 @@ static inline void arch_serialize(void)
     __cpuid(0, a, b, c, d); /* serializing in user mode on every x86-64, and known to valgrind */
     __asm__ volatile("" ::: "memory");
 }
+
+/*
+ * Have instruction fetches see what was written into this code, at its executable addresses. Nothing to do: x86 keeps
+ * its caches coherent.
+ */
+static inline void arch_flush(const void *code, size_t size) { (void)code, (void)size; }
 
 #endif
