@@ -19,11 +19,15 @@ HEADERS = (
     "callable",
     "code_object",
     "code_poke",
+    "code_watch",
     "dict_watch",
+    "follow",
     "jump_label",
     "key_toggle",
     "off_results",
     "os",
+    "type_version",
+    "unseen",
 )
 
 ffi = FFI()
@@ -98,10 +102,15 @@ ffi.cdef("""
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);
     int off_result_types(uintptr_t list);
+    int unseen_types(uintptr_t list);
+    extern int unseen_is_shown;
+    int follow_type(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
+    int code_watch_start(uintptr_t list);
     void code_poke_settle(void);
 
+    enum type_version { TYPE_VERSION, ... };
     enum turn_result { TURN_STALE, ... };
     int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle);
 """)

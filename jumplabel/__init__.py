@@ -10,6 +10,8 @@ other native site maps executable memory and takes SIGTRAP.
 assertions, and warn where it finds the package imported before it begins.)
 """
 
+from typing import TYPE_CHECKING as _TYPE_CHECKING
+
 try:
     from jumplabel._engine import lib as _lib  # noqa: F401
 except ModuleNotFoundError as error:
@@ -18,6 +20,13 @@ except ModuleNotFoundError as error:
     raise ImportError(
         f"the engine of jumplabel is not built in {__path__[0]}. If that is a source tree, build it there with "
         "'pip install -e .', or run the installed package from another directory"
+    ) from error
+except ImportError as error:
+    if "subinterpreters" not in str(error):  # as CPython's Python/import.c has it
+        raise
+    raise ImportError(
+        "jumplabel cannot be imported in an isolated sub-interpreter: cffi, which its engine is made with, supports "
+        "none. Import it in the main interpreter, or in a process"
     ) from error
 
 from jumplabel.branches import static_branches
@@ -30,7 +39,9 @@ from jumplabel.errors import (
     PatchError,
     PatternError,
     RemoteError,
+    ReplacedCodeWarning,
     SettingError,
+    SettingWarning,
     StaticKeyError,
     TracepointError,
 )
@@ -41,18 +52,44 @@ from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey, batch, key, keys
 from jumplabel.native import NativeBranch, native_branch
-from jumplabel.serving import Server, serve
-from jumplabel.serving import serve_if_asked as _serve_if_asked
-from jumplabel.settings import configure as _configure
+from jumplabel.settings import configure_if_asked as _configure_if_asked
+from jumplabel.settings import folder_to_serve as _folder_to_serve
 from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
-from jumplabel.table import Info, JumpEntry, info, jump_table
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
-_configure()
+if _TYPE_CHECKING:
+    from jumplabel.serving import Server, serve
+    from jumplabel.table import Info, JumpEntry, info, jump_table
+else:
+    _LATER = {
+        **{"Server": "serving", "serve": "serving"},
+        **{"Info": "table", "JumpEntry": "table", "info": "table", "jump_table": "table"},
+    }
+    """Names that are imported when they are used first. They need sockets, selectors, JSON and dataclasses."""
+
+    def __getattr__(name: str) -> object:
+        from importlib import import_module
+
+        if name in _LATER.values():
+            return import_module(f"{__name__}.{name}")
+        if name not in _LATER:
+            raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
+        return found
+
+    def __dir__() -> list[str]:
+        return sorted({*globals(), *_LATER, *_LATER.values()})
+
+
+# A wrong value in the environment is told by a SettingWarning, and left out: the import goes on.
+_configure_if_asked()
 _start()
-_serve_if_asked()
+if _folder_to_serve() is not None:
+    from jumplabel.serving import serve_if_asked as _serve_if_asked
+
+    _serve_if_asked()
 
 __all__ = [
     "CallbackError",
@@ -68,8 +105,10 @@ __all__ = [
     "PatchError",
     "PatternError",
     "RemoteError",
+    "ReplacedCodeWarning",
     "Server",
     "SettingError",
+    "SettingWarning",
     "StaticCall",
     "StaticKey",
     "StaticKeyArray",

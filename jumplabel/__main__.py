@@ -1,13 +1,16 @@
-"""The command line: python -m jumplabel {info,run,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
+"""The command line: python -m jumplabel {info,run,compile,dis,keys,enable,disable,watch,level,demo,stress,bench}."""
 
 import argparse
+import os
 import sys
 from dataclasses import asdict
 from importlib import import_module
 from typing import Any, NoReturn
 
 from jumplabel import remote_commands, startup
+from jumplabel.closed_pipe import ends_quietly, tell
 from jumplabel.errors import PatternError
+from jumplabel.patterns import Patterns
 from jumplabel.table import info, jump_table, start
 
 
@@ -22,18 +25,15 @@ def main() -> int:
     command.add_argument("modules", nargs="*", metavar="module", help="imported first, so that it makes its sites")
     command.set_defaults(run=_info)
 
-    command = commands.add_parser("run", help="a program, with its logging, assertions and keys instrumented")
+    command = commands.add_parser("run", help="a program, with its logging and keys instrumented, or its assertions")
     command.usage = f"{command.prog} [options] (script | -m module | -c code) [argument ...]"
     command.description = (
         "Run a Python program as python would, with the modules that it imports instrumented, and itself. Without any "
-        "of --logging, --asserts and --keys: all three. The Python processes that it starts are instrumented, too: "
-        "JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
+        "of --logging, --asserts, --asserts-off and --keys: logging and keys. The Python processes that it starts are "
+        "instrumented, too: JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are set for them."
     )
     command.allow_abbrev = False
-    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
-    command.add_argument("--asserts", action="store_true", help="assertions: off, under the keys asserts.MODULE")
-    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
-    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
+    _add_what(command)
     command.add_argument(
         "--modules", action="append", default=[], metavar="PATTERN", help="such as 'shop,shop.*' (default: '*'); again"
     )
@@ -41,6 +41,24 @@ def main() -> int:
         "--enable", action="append", default=[], metavar="PATTERN", help="keys that start on: 'asserts.shop.*'; again"
     )
     command.set_defaults(run=_run, parser=command)
+
+    command = commands.add_parser("compile", help="what the import hook makes at a first start, made ahead of it")
+    command.description = (
+        "Compile modules with their sites, and keep the code where install(), run and JUMPLABEL_INSTRUMENT find it: "
+        "beside the interpreter's own, in __pycache__. Nothing is imported. The options are those that the program is "
+        "run with, and so are the interpreter's (-O). Ends with 0 where all that matches is compiled."
+    )
+    command.add_argument("patterns", nargs="+", metavar="PATTERN", help="of modules, such as 'shop,shop.*'")
+    _add_what(command)
+    command.add_argument(
+        "--path", action="append", default=[], metavar="FOLDER", help="search there first, as in PYTHONPATH; again"
+    )
+    command.add_argument("-f", "--force", action="store_true", help="also what is compiled already")
+    command.add_argument("-q", "--quiet", action="count", default=0, help="only tell of errors; -qq: tell nothing")
+    command.add_argument(
+        "--invalidation-mode", choices=["timestamp", "checked-hash", "unchecked-hash"], help="as that of compileall"
+    )
+    command.set_defaults(run=_compile, parser=command)
 
     command = commands.add_parser("dis", help="a trampoline's bytes and instructions, or a function's")
     command.description = (
@@ -89,13 +107,32 @@ def main() -> int:
     command.set_defaults(run=_bench)
 
     ours, program = _split(sys.argv[1:])
-    arguments, others = parser.parse_known_args(ours)
+    with ends_quietly():
+        arguments, others = parser.parse_known_args(ours)
+        if others and arguments.run is not _bench:
+            parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.program = program
-    if others and arguments.run is not _bench:
-        parser.error(f"unrecognized arguments: {' '.join(others)}")
     arguments.others = others
     arguments.command_line = ours
-    return int(arguments.run(arguments))
+    if arguments.run is _run:  # a program, whose output and end are its own
+        return _run(arguments)
+    with ends_quietly():
+        return int(arguments.run(arguments))
+
+
+def _add_what(command: argparse.ArgumentParser) -> None:
+    """What of a module is instrumented."""
+    command.add_argument("--logging", action="store_true", help="calls of loggers: free while their level is off")
+    command.add_argument(
+        "--asserts", action="store_true", help="assertions, under the keys asserts.MODULE, which start on"
+    )
+    command.add_argument("--asserts-off", action="store_true", help="assertions, under keys that start off")
+    command.add_argument("--keys", action="store_true", help="tests of keys, as @static_branches does")
+    command.add_argument("--only-pure", action="store_true", help="only logging whose arguments call nothing")
+
+
+def _what(arguments: argparse.Namespace) -> frozenset[str]:
+    return frozenset(name for name in startup.WHAT if getattr(arguments, name.replace("-", "_")))
 
 
 def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
@@ -111,7 +148,7 @@ def _split(arguments: list[str]) -> tuple[list[str], list[str]]:
 
 
 def _fail(message: str) -> NoReturn:
-    print(f"jumplabel: {message}", file=sys.stderr)
+    tell(f"jumplabel: {message}")
     raise SystemExit(2)
 
 
@@ -164,9 +201,8 @@ def _run(arguments: argparse.Namespace) -> int:
         program[:1] = [option, program[0][2:]]
     if len(program) < (2 if option else 1):
         arguments.parser.error(f"{option or 'run'} needs a program: script, -m module or -c code")
-    what = [name for name in startup.WHAT if getattr(arguments, name.replace("-", "_"))]
     try:
-        run.prepare(what, arguments.modules or ["*"], arguments.enable)
+        run.prepare(_what(arguments), arguments.modules or ["*"], arguments.enable)
     except PatternError as error:
         arguments.parser.error(str(error))
     try:
@@ -177,9 +213,25 @@ def _run(arguments: argparse.Namespace) -> int:
         else:
             run.run_script(program[0], program[1:])
     except run.NoProgramError as error:
-        print(f"jumplabel: {error}", file=sys.stderr)
+        tell(f"jumplabel: {error}")
         return error.status
     return 0
+
+
+def _compile(arguments: argparse.Namespace) -> int:
+    from jumplabel import compile_modules
+
+    try:
+        group = startup.Group(_what(arguments), tuple(arguments.patterns))
+    except PatternError as error:
+        arguments.parser.error(str(error))
+    options = group.options
+    if not (options.logging or options.asserts):
+        arguments.parser.error("--keys alone needs no compiling: tests of keys become sites when the module is there")
+    sys.path[:0] = map(os.path.abspath, arguments.path)
+    return compile_modules.run(
+        Patterns(group.patterns), options, arguments.invalidation_mode, arguments.force, arguments.quiet
+    )
 
 
 def _dis(arguments: argparse.Namespace) -> int:
@@ -237,7 +289,7 @@ def _bench(arguments: argparse.Namespace) -> int:
             raise
         _fail(f"{error.name} is missing: pip install 'jumplabel[bench]' brings what bench needs")
     except ScriptError as error:
-        sys.stderr.write(error.output)
+        tell(error.output.rstrip())
         _fail(str(error))
     except (bench.UsageError, ResultsError, FileExistsError, NotADirectoryError) as error:
         _fail(str(error))

@@ -6,16 +6,18 @@ With ``snapshot=True`` it is snapshots.py that does so, for one call at a time.
 """
 
 import os
-from collections.abc import Callable, Iterator
-from functools import cached_property, partialmethod
-from types import FunctionType, MethodType
+from collections.abc import Callable
+from types import FunctionType
 from typing import Any, TypeVar, overload
 
+from jumplabel import looks, replaced_code
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
+from jumplabel.function_search import functions_in, module_of
 from jumplabel.new_code import rewritten
-from jumplabel.snapshots import Snapshot, snapshot_of
+from jumplabel.planning import refusal
+from jumplabel.snapshots import snapshot_of
 
 T = TypeVar("T")
 
@@ -28,9 +30,11 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     """A decorator: every test of a key in a function becomes one instruction, which toggling the key rewrites.
 
     target    a function or method, with all that is defined in it; a class: its functions, properties, class methods,
-              static methods, and the classes in it; or what stands for a function: a property, a gate or switch,
-              anything with ``__wrapped__``
-    strict    refuse what has a test that is, or might be, one of a key and cannot become a site
+              static methods, and the classes in it; or what stands for a function: a property, a gate or switch, a
+              ``functools.partial``, the implementations of a ``singledispatch``, anything with ``__wrapped__``, such as
+              what the decorators of wrapt make. In a class, a method is also found in a wrapper that does not say what
+              it wraps, if it is in a closure or an attribute
+    strict    refuse what has a test that is, or might be, one of a key and cannot become a site; see below
     snapshot  within one call every key keeps the value that it had when the call began; see below
 
     Returns the same object; its functions have new code. ``if``, ``elif``, ``while``, conditional expressions, ``and``,
@@ -38,12 +42,25 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     closure variable, an attribute of a module or a class, or in a StaticKeyArray that is found so. Tests of keys found
     elsewhere (``self.key``) and every other use of a key work as before, and so does a call that is running already.
 
-    With ``strict``, the test of a name that cannot be found now is refused, whatever it may turn out to be:
-    ``self.key``, a global that is not defined yet; only a plain local variable is not. This is asked of the code of the
-    decorated thing's own module, not of what other modules have put into a class or around a function.
+    With ``strict``, a test that stays an ordinary one is refused where it is a key's, or may be. The message says what
+    to write instead. The rule:
+
+    - The test of a name, or of what follows a name by dots, is refused unless the value can be looked up now and is no
+      key: ``self.key``, a global that is not defined yet, an object's property. Only a plain local variable is taken to
+      be no key.
+    - What asks a key about itself is refused: ``if key.enabled:``, ``key.count > 0``, ``bool(key)``, and so is ``not
+      key`` as a value. Write ``if key:``.
+    - Items of a StaticKeyArray are tests of its keys: ``features["search"]`` is ``features.search``. The item of a
+      dictionary is refused where it is a key now.
+    - Any other subscript, call or comparison is an ordinary test, and accepted.
+
+    This is asked of the code of the decorated thing's own module, not of what other modules have put into a class or
+    around a function. To look runs no code of the program's: no property, ``__getattribute__`` or metaclass.
 
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
-    code (``__code__.replace()``) are not toggled: they stay as they were made.
+    code (``__code__.replace()``) are not toggled: they stay as they were made. A function that another tool has given
+    such a copy (a profiler, a debugger) is told of by a ReplacedCodeWarning when its key is toggled, and by
+    ``key.entries``.
 
     With ``snapshot`` they do. It decorates a function, under ``classmethod`` or ``staticmethod`` too, and returns a
     callable that stands for it, as a gate does; ``__wrapped__`` is the function, as it was. Of all keys, those toggled
@@ -56,9 +73,10 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     annotations that the function then has, and the ``__code__`` that it had when decorated. The eight that were needed
     last are kept. As every test must go by the snapshot, a test of a key that is found and cannot become a site is
     refused, with or without ``strict``; and so are values that it says nothing of (``x = not key``, and ``x = key and
-    y``, which may be the key, unless it is returned), more than 64 keys, and what is no function (decorate the methods
-    of a class; put gates and switches over the snapshot, not under it). The test of a key that is not found now goes by
-    its present state; only ``strict`` refuses it. A function in which no key is found is returned itself.
+    y``, which may be the key, unless it is returned; ``x = key and y or z`` never is), more than 64 keys, and what is
+    no function (decorate the methods of a class; put gates and switches over the snapshot, not under it). The test of a
+    key that is not found now goes by its present state; only ``strict`` refuses it. A function in which no key is found
+    is returned itself.
     As under a gate, ``__init_subclass__`` and ``__class_getitem__`` need their ``@classmethod`` written.
 
     Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for
@@ -71,9 +89,13 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
         if made is not target:
             return made
     functions = dict.fromkeys(functions_in(target))
-    if not functions and not isinstance(target, type):
+    if not functions and not issubclass(type(target), type):
         raise DecorationError(f"static_branches decorates a Python function or a class, not {target!r}")
-    module = getattr(target, "__module__", None) if isinstance(target, type | FunctionType) else None
+    module = module_of(target)
+    for function in functions if strict else ():
+        if replaced_code.runs_a_copy(function):
+            why = "another tool has replaced its code by a copy, in which the sites stay as they are; let it end first"
+            raise refusal(function.__code__, function.__code__.co_firstlineno, why)
     old = {function: function.__code__ for function in functions}
     new = {function: rewritten(function, strict and _is_of(function, module)) for function in functions}
     try:
@@ -88,41 +110,9 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     return target
 
 
-def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
-    """The functions in what is decorated, or in an attribute of a class. By its type: anything may be there."""
-    kind = type(target)
-    if kind is Snapshot or any(target is one for one in above):
-        return
-    above = (*above, target)
-    if issubclass(kind, type):
-        for value in list(vars(target).values()):
-            if not issubclass(type(value), type) or _is_defined_in(target, value):
-                yield from functions_in(value, above)
-    elif issubclass(kind, property):
-        for accessor in (target.fget, target.fset, target.fdel):
-            yield from functions_in(accessor, above)
-    elif issubclass(kind, classmethod | staticmethod | MethodType):
-        yield from functions_in(target.__func__, above)
-    elif issubclass(kind, cached_property | partialmethod):
-        yield from functions_in(target.func, above)
-    elif kind is FunctionType:
-        yield target
-        yield from functions_in(getattr(target, "__wrapped__", None), above)
-    else:
-        try:
-            below = object.__getattribute__(target, "__dict__").get("__wrapped__")
-        except Exception:  # whatever this is, it shows no function
-            return
-        yield from functions_in(below, above)
-
-
-def _is_defined_in(outer: type, inner: type) -> bool:
-    return inner.__module__ == outer.__module__ and inner.__qualname__ == f"{outer.__qualname__}.{inner.__name__}"
-
-
 def _is_of(function: FunctionType, module: str | None) -> bool:
     """Whether its code is the user's own: a class has functions from elsewhere, and so has a decorated function."""
-    return module in (None, function.__globals__.get("__name__"))
+    return module in (None, looks.text(dict.get(function.__globals__, "__name__")))
 
 
 # A process may be forked by one thread while another is between its store and what it has to tell the interpreter.

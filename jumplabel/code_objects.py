@@ -8,6 +8,8 @@ from weakref import ref
 
 from jumplabel._engine import ffi, lib
 from jumplabel.keys import StaticKey
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.unseen import Unseen
 
 T = TypeVar("T")
 
@@ -25,19 +27,53 @@ def _start() -> tuple[list[Any], bool]:
 """TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
 
 
+_SLOTS = ("first", "second", "third")
+
+
+class CodeRef(ref[CodeType]):
+    """A weak reference that knows the id() of its code object, for a callback that many of them share."""
+
+    __slots__ = ("number",)
+    number: int
+
+
+class _Known(CodeRef):
+    """A weak reference that carries what is known: one for each code object, as imports make thousands."""
+
+    __slots__ = _SLOTS
+
+
+_found: dict[int, _Known] = {}
+"""By id: by value, equal functions of two files are one."""
+_free_slots = iter(_SLOTS)
+
+
+def _forget(gone: Any) -> None:
+    if _found.get(gone.number) is gone:
+        del _found[gone.number]
+
+
+_gone = Unseen(_forget)
+
+
 class OfCode(Generic[T]):
-    """What is known of code objects, as long as they live. By id: by value, equal functions of two files are one."""
+    """What is known of code objects, as long as they live. There are as many of these as _SLOTS has names."""
 
     def __init__(self) -> None:
-        self._found: dict[int, tuple[ref[CodeType], T]] = {}
+        self._slot = next(_free_slots)
 
     def __setitem__(self, code: CodeType, known: T) -> None:
         number = id(code)
-        self._found[number] = ref(code, lambda _: self._found.pop(number, None)), known
+        of = _found.get(number)
+        if of is None or of() is not code:
+            of = _Known(code, _gone)
+            of.number = number
+            _found[number] = of
+        setattr(of, self._slot, known)
 
     def get(self, code: CodeType) -> T | None:
-        of, known = self._found.get(id(code), (None, None))
-        return known if of is not None and of() is code else None
+        of = _found.get(id(code))
+        return getattr(of, self._slot, None) if of is not None and of() is code else None
 
 
 _kept: OfCode[tuple[StaticKey, ...]] = OfCode()

@@ -26,7 +26,7 @@ class PatternError(JumpLabelError, ValueError):
 
 
 class InstrumentError(JumpLabelError, ValueError):
-    """A module cannot be instrumented: it has no source, say, or is no module."""
+    """A module cannot be instrumented: it has no source, say, or is no module; or an option of that is wrong."""
 
 
 class PatchError(JumpLabelError, OSError):
@@ -44,4 +44,16 @@ class RemoteError(JumpLabelError):
 
 
 class SettingError(JumpLabelError, ValueError):
-    """An environment variable of jumplabel's has a value that it does not know."""
+    """An environment variable of jumplabel's has a value that it does not know. The import warns of it."""
+
+
+class ReplacedCodeWarning(RuntimeWarning):
+    """A key was toggled, and a function does not follow it: another tool has replaced its code by a copy.
+
+    ``key.entries`` says of which sites this is so. The warning is given once for each function, until it has its own
+    code back.
+    """
+
+
+class SettingWarning(UserWarning):
+    """A setting is left out, as its value is wrong or cannot be had; or it makes tests pass that should fail."""

@@ -1,7 +1,6 @@
 """What a function is and is called, and what stands for it while it is switched off. Looks, and changes nothing."""
 
 import contextlib
-import inspect
 import sys
 from functools import partial
 from types import MethodType
@@ -10,6 +9,18 @@ from typing import Any, cast
 from jumplabel._engine import lib
 from jumplabel.call_sites import CallSite, StaticCallable
 from jumplabel.errors import DecorationError
+from jumplabel.function_kinds import (
+    ASYNC_GENERATOR,
+    COROUTINE,
+    GENERATOR,
+    ITERABLE_COROUTINE,
+    has_code_flag,
+    is_marked_coroutine,
+    is_routine,
+    type_call,
+    unwrapped,
+)
+from jumplabel.printing import printable
 from jumplabel.published import published
 
 _Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.off_result_types)
@@ -30,13 +41,13 @@ def off_value(function: Any, default: Any) -> tuple[Any, bool]:
 
 def _is_awaitable_generator_function(function: Any) -> bool:
     """Of types.coroutine."""
-    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & inspect.CO_ITERABLE_COROUTINE)
+    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & ITERABLE_COROUTINE)
 
 
 _FLAVOURS = {
-    inspect.iscoroutinefunction: "a coroutine function",
-    inspect.isasyncgenfunction: "an async generator function",
-    inspect.isgeneratorfunction: "a generator function",
+    COROUTINE: "a coroutine function",
+    ASYNC_GENERATOR: "an async generator function",
+    GENERATOR: "a generator function",
 }
 
 _EMPTY = {
@@ -48,7 +59,7 @@ _EMPTY = {
 
 def flavour(function: Any) -> str:
     """What the function is, where calling it gives no plain result; of a plain one, what it is wrapped around."""
-    return own_flavour(inside(inspect.unwrap(inside(function), stop=_decides)))
+    return own_flavour(inside(unwrapped(inside(function), stop=_decides)))
 
 
 def check_can_be_off(whose: str, function: Any) -> None:
@@ -94,15 +105,16 @@ def inside(function: Any) -> Any:
 
 def own_flavour(function: Any) -> str:
     """Without a look at what it is wrapped around."""
-    for test, flavour in _FLAVOURS.items():
-        if any(test(candidate) for candidate in _bodies(function)):
+    bodies = _bodies(function)
+    for flag, flavour in _FLAVOURS.items():
+        if any(has_code_flag(body, flag) for body in bodies):
             return flavour
-    return _FLAVOURS[inspect.iscoroutinefunction] if _is_marked(function) else ""
+    return _FLAVOURS[COROUTINE] if _is_marked(function) or any(map(is_marked_coroutine, bodies)) else ""
 
 
 def _bodies(function: Any) -> list[Any]:
     """What a call runs: of an object, its type's __call__."""
-    return [function] if inspect.isroutine(function) else [function, inspect.getattr_static(type(function), "__call__")]
+    return [function] if is_routine(function) else [function, type_call(function)]
 
 
 _CONTEXT_MANAGERS = [
@@ -129,10 +141,5 @@ def full_name(function: Any) -> str:
 
 
 def owner(function: Any) -> str:
-    code = getattr(inspect.unwrap(function), "__code__", None)
+    code = getattr(unwrapped(function), "__code__", None)
     return printable(f"{full_name(function)}:{code.co_firstlineno}" if code else full_name(function))
-
-
-def printable(owner: str) -> str:
-    """Names may be any strings; the engine keeps a C string in UTF-8."""
-    return owner.encode(errors="backslashreplace").decode().replace("\0", "\\x00")

@@ -1,27 +1,28 @@
-"""``install()``: modules get their sites as they are imported. The finder, the loader, and the cache of its code.
+"""``install()``: modules get their sites as they are imported. Here is the finder.
 
-The loader is the interpreter's own for source files in all but one thing: what it runs is the source's marked code.
-marked_code.py makes that; instrumented.py knows which keys are for whom, and what was the original.
+Its specs have the loader of loader.py until the module's code runs. marked_code.py makes that code, and code_cache.py
+keeps it; instrumented.py knows which keys are for whom, and what was the original.
 """
 
-import marshal
 import sys
 from collections.abc import Sequence
-from importlib._bootstrap import _call_with_frames_removed  # type: ignore[attr-defined]
 from importlib.machinery import ModuleSpec, SourceFileLoader
-from importlib.util import MAGIC_NUMBER, cache_from_source
 from types import CodeType, ModuleType
 from typing import Any
 
+from jumplabel.asserts_off import take_off
+from jumplabel.closures import follow
+from jumplabel.definitions import FOLLOW, READY
 from jumplabel.instrumented import Owner, Record, add, functions_of, records, restore
-from jumplabel.marked_code import Marked, compile_or_leave
-from jumplabel.marking import Options
-from jumplabel.name_watch import HEARS_ALL
+from jumplabel.loader import Loader
+from jumplabel.marked_code import Marked, compile_or_leave, with_objects
+from jumplabel.options import Asserts, Options, checked
 from jumplabel.patterns import OURS, Patterns
 from jumplabel.planning import KNOWN
+from jumplabel.unseen import Unseen
 
-FORMAT = 1
-"""Of the cache, and of marks: one more whenever marked code is made in another way."""
+OF_MARKING = frozenset(("ast", "symtable"))
+"""What marking.py imports when it is needed first, within another import: marking would wait for itself."""
 
 
 class Hook(Owner):
@@ -49,35 +50,43 @@ class Hook(Owner):
     def begin(self, module: ModuleType, path: str, marked: Marked | None) -> Record:
         """Before a module's code is run."""
         record = Record(self, module, path, marked, self.options)
-        add(record)
-        record.runs()
+        if add(record):
+            record.runs()
         if marked:
             record.attach(module, marked)
         return record
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
-        if name not in self.patterns or name in OURS:
+        if name not in self.patterns or name in OURS or name in OF_MARKING:
             return None
-        for finder in list(sys.meta_path):
-            if isinstance(finder, Hook) or not hasattr(finder, "find_spec"):
-                continue
-            spec = finder.find_spec(name, path, target)
+        for finder in self._others():
+            if not hasattr(finder, "find_spec"):  # up to 3.11 it may have find_module(): the interpreter asks that
+                return None
+            spec: ModuleSpec | None = finder.find_spec(name, path, target)
             if spec is not None:
                 if type(spec.loader) is SourceFileLoader:
-                    spec.loader = _Loader(spec.loader.name, spec.loader.path, self)
+                    spec.loader = Loader(spec.loader, spec, self)
                 return spec
         return None
 
+    def _others(self) -> list[Any]:
+        """The finders that the interpreter would ask after this one, without other hooks of ours."""
+        finders = list(sys.meta_path)
+        at = next((i for i, finder in enumerate(finders) if finder is self), -1)
+        return [finder for finder in finders[at + 1 :] if not isinstance(finder, Hook)]
+
 
 def install(
-    *patterns: str, logging: bool = True, asserts: bool = True, keys: bool = True, only_pure: bool = False
+    *patterns: str, logging: bool = True, asserts: Asserts = False, keys: bool = True, only_pure: bool = False
 ) -> Hook:
     """Instrument modules as they are imported from now on.
 
     patterns   names of modules, such as ``"shop", "shop.*"``; see README, "Whole packages"
     logging    statements ``logger.debug(...)`` become sites that are on while the logger is enabled for their level
-    asserts    ``assert`` becomes a site under the key ``asserts.<module>``, which is off
+    asserts    True or ``"on"``: ``assert`` becomes a site under the key ``asserts.<module>``, which starts on, as the
+               source says. ``"off"``: the key starts off, as with ``python -O``; under a test runner stderr is told so.
+               A key that is there already keeps its state
     keys       tests of static keys become sites, as under ``static_branches``
     only_pure  leave the logging statements whose arguments call something, which would not be called while they are off
 
@@ -88,9 +97,11 @@ def install(
     The instrumented code is kept beside the interpreter's own, in ``__pycache__``, under the interpreter's rules
     (``sys.dont_write_bytecode``, ``sys.pycache_prefix``).
 
-    Raises PatternError.
+    Raises PatternError, and InstrumentError for an option that is none of these.
     """
-    hook = Hook(Patterns(patterns), Options(logging, asserts, keys, only_pure))
+    hook = Hook(Patterns(patterns), checked(logging, asserts, keys, only_pure))
+    if not hook.options.asserts_start_on:
+        take_off()
     sys.meta_path.insert(0, hook)
     return hook
 
@@ -113,6 +124,7 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
     if hook is None or not KNOWN:
         return compile(source, filename, "exec", dont_inherit=True)
     marked = compile_or_leave(source, filename, hook.options, main=True)
+    marked = with_objects(marked, {FOLLOW: follow, READY: _Ready()})
     global _main
     _main = hook.begin(module, filename, marked)
     _main.ready([])
@@ -122,77 +134,14 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
 _main: Record | None = None
 
 
-def main_is_ready() -> None:
-    """Called by the program: its functions are there."""
+def _main_is_ready(ready: object, nothing: object) -> None:
+    """Its functions are there."""
     module = _main.module() if _main else None
     if _main and module:
         _main.ready(functions_of(module))
 
 
-class _Loader(SourceFileLoader):
-    """For tools, ``get_code()`` is the original's."""
+class _Ready:
+    """What stands for READY in the code of a program, which compares it with nothing."""
 
-    def __init__(self, name: str, path: str, hook: Hook) -> None:
-        super().__init__(name, path)
-        self.hook = hook
-
-    def exec_module(self, module: ModuleType) -> None:
-        marked = self._marked() if self.hook.is_installed else None
-        self.record = self.hook.begin(module, self.path, marked)
-        code = marked.code if marked else self.get_code(self.name)
-        _call_with_frames_removed(exec, code, module.__dict__)
-        if self.hook.is_installed:
-            self.record.ready(functions_of(module))
-        else:  # since this import began
-            self.hook.uninstall()
-
-    def _marked(self) -> Marked | None:
-        """None: there is nothing to mark, or it cannot be; the interpreter has its own cache for that."""
-        options = self.hook.options
-        if not (KNOWN and (options.logging or options.asserts)):
-            return None
-        stats = self.path_stats(self.path)
-        key = (FORMAT, HEARS_ALL, self.path, int(stats["mtime"]), stats["size"])
-        cache = _cache_path(self.path, options)
-        found = self._cached(cache, key)
-        if found is None:
-            found = self._compiled()
-            if cache and not sys.dont_write_bytecode:
-                data = MAGIC_NUMBER + marshal.dumps((key, found))
-                self._cache_bytecode(self.path, cache, data)  # type: ignore[attr-defined]
-        return Marked(*found) if found else None
-
-    def _compiled(self) -> tuple[Any, ...]:
-        """Empty for nothing to mark."""
-        marked = compile_or_leave(self.get_data(self.path), self.path, self.hook.options)
-        return tuple(marked) if marked.sites or marked.left else ()
-
-    def _cached(self, cache: str | None, key: tuple[Any, ...]) -> tuple[Any, ...] | None:
-        try:
-            data = self.get_data(cache) if cache else b""
-        except OSError:
-            return None
-        if data[: len(MAGIC_NUMBER)] != MAGIC_NUMBER:
-            return None
-        try:
-            of, found = marshal.loads(memoryview(data)[len(MAGIC_NUMBER) :])
-        except (EOFError, TypeError, ValueError):  # half of a file, or one of another program's
-            return None
-        return found if of == key else None
-
-
-# As for the interpreter's own loaders: tracebacks of what a module raises are without the frames of whoever imports it.
-# CPython's Python/import.c, remove_importlib_frames(), goes by the file's name.
-_Loader.exec_module.__code__ = _Loader.exec_module.__code__.replace(
-    co_filename="<frozen importlib._bootstrap_external>"
-)
-
-
-def _cache_path(path: str, options: Options) -> str | None:
-    """Beside the interpreter's own, as another degree of optimization: such files are thrown away with the others."""
-    given = zip("lap", (options.logging, options.asserts, options.only_pure), strict=True)
-    ours = "jumplabel" + "".join(letter for letter, is_given in given if is_given)
-    try:
-        return cache_from_source(path, optimization=f"{sys.flags.optimize or ''}{ours}")
-    except NotImplementedError:  # there is no sys.implementation.cache_tag
-        return None
+    __lt__ = Unseen(_main_is_ready)

@@ -4,12 +4,14 @@ import sys
 from collections.abc import Iterator
 from types import CodeType, FunctionType, ModuleType
 
+from jumplabel.asserts_off import take_off
 from jumplabel.closures import follow
 from jumplabel.code_objects import set_code
+from jumplabel.definitions import FOLLOW
 from jumplabel.errors import InstrumentError
 from jumplabel.instrumented import Owner, Record, add, all_functions
-from jumplabel.marked_code import Marked, codes, compile_or_leave, within
-from jumplabel.marking import Options
+from jumplabel.marked_code import Marked, codes, compile_or_leave, with_objects
+from jumplabel.options import Asserts, Options, checked
 from jumplabel.origins import origin
 from jumplabel.patterns import OURS
 from jumplabel.planning import KNOWN
@@ -31,7 +33,7 @@ class Instrumentation(Owner):
 
 
 def instrument(
-    target: ModuleType, *, logging: bool = True, asserts: bool = True, keys: bool = True, only_pure: bool = False
+    target: ModuleType, *, logging: bool = True, asserts: Asserts = False, keys: bool = True, only_pure: bool = False
 ) -> Instrumentation:
     """Instrument a module that is loaded already; of a package, every module in it that is.
 
@@ -44,12 +46,13 @@ def instrument(
     running, generators and coroutines go on in the code that they have. Functions are found by the garbage collector:
     not those of before ``gc.freeze()``.
 
-    Any thread may do so. Raises InstrumentError for what is no module, and for a module that has no source file and no
-    others in it; SyntaxError, with nothing changed, for a source that is none any more.
+    Any thread may do so. Raises InstrumentError for what is no module, for a module that has no source file and no
+    others in it, and for an option that is none of these; SyntaxError, with nothing changed, for a source that is none
+    any more.
     """
     if not isinstance(target, ModuleType):
         raise InstrumentError(f"instrument() takes a module, such as sys.modules['shop'], not {target!r}")
-    options = Options(logging, asserts, keys, only_pure)
+    options = checked(logging, asserts, keys, only_pure)
     done = Instrumentation()
     prepared = []
     if target.__name__ in OURS:
@@ -62,6 +65,8 @@ def instrument(
             prepared.append(_Prepared(module, path, options, done))
     if not prepared:
         raise InstrumentError(f"{target!r} has no source file: it cannot be instrumented")
+    if not options.asserts_start_on:
+        take_off()
     functions: dict[int, list[FunctionType]] = {}
     for function in all_functions():
         functions.setdefault(id(function.__globals__), []).append(function)
@@ -100,7 +105,8 @@ class _Prepared:
         self.marked: Marked | None = None
         self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
         if KNOWN and (options.logging or options.asserts):
-            self.marked = compile_or_leave(source, path, options)
+            marked = compile_or_leave(source, path, options)
+            self.marked = with_objects(marked, {FOLLOW: follow})
         self.record = Record(owner, module, path, self.marked, options)
 
     def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
@@ -108,17 +114,16 @@ class _Prepared:
         name = self.module.__name__
         if self.marked:
             self.record.attach(self.module, self.marked)
-        new = dict(codes(self.marked.code)) if self.marked else {}
-        with_sites = within(self.marked) if self.marked else set()
+        new = dict(self.marked.changed) if self.marked else {}
         ways = {_place(code): way for way, code in self.original.items()}
         for function in functions:
             way = ways.get(_place(function.__code__))
             if way is None or function.__code__ != self.original[way]:
                 if not origin(function.__code__):
                     done.left.append((f"{name}.{function.__qualname__}", "its code is not what its source says"))
-            elif way in with_sites:
+            elif way in new:
                 set_code(function, new[way])
-                follow(function)
+                _ = follow < function
         self.record.ready(functions)
         done.functions += sum(bool(origin(function.__code__)) for function in functions)
 

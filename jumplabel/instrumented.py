@@ -11,17 +11,21 @@ from types import CodeType, FunctionType, ModuleType
 from typing import NamedTuple, Self
 from weakref import WeakSet, ref
 
-from jumplabel import closures
+from jumplabel import asserts_off, closures, looks
 from jumplabel._engine import lib
-from jumplabel.branches import functions_in, static_branches
+from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
-from jumplabel.keys import StaticKey, apply, key, living
+from jumplabel.function_search import functions_in
+from jumplabel.keys import StaticKey, apply, key, living, n_living
 from jumplabel.log_keys import LogKey, bind, unbind
-from jumplabel.marked_code import Marked, Way, attach, codes, within
-from jumplabel.marking import ASSERTS, Options, Statement, is_of_a_closure
+from jumplabel.marked_code import Marked, Way, attach, codes
+from jumplabel.marks import ASSERTS, Statement, is_of_a_closure
+from jumplabel.options import Options
 from jumplabel.origins import origin, remember, remember_copy
+from jumplabel.printing import printable
 from jumplabel.scope import Scope
+from jumplabel.unseen import Unseen
 
 
 class Instrumented(NamedTuple):
@@ -57,14 +61,14 @@ _numbers = itertools.count()
 
 
 class Record:
-    """Of one run of a module's code, by whose hook. It lives as long as that code or the module's loader does."""
+    """Of one run of a module's code, by whose hook. It lives as long as that code, or as ``hold()`` says."""
 
     def __init__(self, owner: Owner, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
         self.owner = owner
         self.number = next(_numbers)
-        self.name = module.__name__
+        self.name = looks.name_of(module)
         number = id(module)
-        self.module = ref(module, lambda _: _by_module.pop(number, None))
+        self.module = ref(module, Unseen(lambda _: _forget_module(number)))
         self.path = path
         self.digest = marked.digest if marked else b""
         self.options = options
@@ -91,22 +95,20 @@ class Record:
 
     def attach(self, module: ModuleType, marked: Marked) -> None:
         """Give the code its keys. Code that cannot have sites stays as when all is on."""
-        made: dict[str, StaticKey] = {}
-
-        def key_of(mark: str) -> StaticKey:
-            if mark not in made:
-                made[mark] = self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))
-            return made[mark]
-
-        for way, code in codes(marked.code, within(marked)):
+        keys: dict[str, StaticKey] = {
+            mark: self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))
+            for mark in marked.marks
+            if not is_of_a_closure(mark)
+        }
+        for way, code in marked.changed:
             sites = marked.sites.get(way, [])
-            free = [site for site in sites if is_of_a_closure(site[-2])]
+            free = [site for site in sites if site[4] not in keys] if len(keys) < len(marked.marks) else []
             if free:
                 closures.register(code, free, self.name)
                 sites = [site for site in sites if site not in free]
             if sites:
                 try:
-                    attach(code, sites, key_of, self.name)
+                    attach(code, sites, keys, self.name)
                 except RuntimeError as error:
                     self.left.append((code.co_firstlineno, str(error)))
             remember(code, self, way)
@@ -114,22 +116,30 @@ class Record:
     def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
         level = statement.level
         shown = "" if level is None else f":{level if isinstance(level, int) else '.'.join(level)}"
-        name = f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}"
+        name = printable(f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}")
         made = LogKey(name, module, statement.logger, statement.method, level)
         self.log_keys.add(made)
+        _made.add(made)
         return made
 
     def _assertions(self) -> StaticKey:
-        """The module's own key by that name, if it has one."""
-        name = f"asserts.{self.name}"
+        """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
+        name = printable(f"asserts.{self.name}")
         while True:
-            for find in key, StaticKey:
+            for find in key, self._new_assertions:
                 try:
                     found = find(name)
-                except StaticKeyError:  # there is none; and then, somebody was faster
+                except StaticKeyError:  # there is none; and then, another thread was faster
                     continue
                 self.assertions = ref(found)
                 return found
+
+    def _new_assertions(self, name: str) -> StaticKey:
+        made = StaticKey(name, default=self.options.asserts_start_on)
+        if not self.options.asserts_start_on:
+            asserts_off.has_started_off(made)
+        _made.add(made)
+        return made
 
     def runs(self) -> None:
         """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""
@@ -156,10 +166,14 @@ class Record:
                 remember_copy(function.__code__, old, self)
 
 
+_made: WeakSet[StaticKey] = WeakSet()
+"""The keys of logging statements and assertions."""
+
+
 def _that_may_test_keys(functions: Iterable[FunctionType]) -> list[FunctionType]:
     """The functions, of one module; fewer where that can be told quickly, as for most modules it can."""
-    if all(type(key) is LogKey or key.name.startswith("asserts.") for key in living()):
-        return []  # only those that we have made, which nobody names
+    if n_living() == len(_made) or all(type(key) is LogKey or key in _made for key in living()):
+        return []  # only those that are made here, which no source names
     functions = list(functions)
     names = {name for function in functions for _, code in codes(function.__code__) for name in code.co_names}
     if functions and Scope.of(functions[0]).has_a_key(names):
@@ -172,12 +186,12 @@ _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT, Include/object.h
 
 def functions_of(module: ModuleType) -> Iterator[FunctionType]:
     """What its names lead to, if its own code."""
-    variables = vars(module)
+    variables, name = looks.variables(module), looks.name_of(module)
     for value in list(variables.values()):
         if issubclass(type(value), type):
-            has_some = value.__module__ == module.__name__
+            has_some = looks.module_of(value) == name
         else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
-            has_some = not type(value).__flags__ & _MANAGED_DICT
+            has_some = not looks.flags(type(value)) & _MANAGED_DICT
         if has_some:
             yield from (one for one in functions_in(value) if one.__globals__ is variables)
 
@@ -202,7 +216,19 @@ def _bind_soon(keys: list[LogKey]) -> None:
 _records: WeakSet[Record] = WeakSet()
 _by_module: dict[int, WeakSet[Record]] = {}
 """By id: an import looks at the records of its module, not at all there are."""
+_held: dict[int, Record] = {}
+"""By the id of a module: the record of its last run, also where its code has no sites."""
 _records_lock = threading.RLock()
+
+
+def _forget_module(number: int) -> None:
+    _by_module.pop(number, None)
+    _held.pop(number, None)
+
+
+def hold(record: Record, module: ModuleType) -> None:
+    """Let a record live as long as its module, until the module's code runs again."""
+    _held[id(module)] = record
 
 
 def _new_records_lock() -> None:
@@ -213,10 +239,17 @@ def _new_records_lock() -> None:
 os.register_at_fork(after_in_child=_new_records_lock)
 
 
-def add(record: Record) -> None:
+def add(record: Record) -> bool:
+    """Return whether the module has records already."""
+    number = id(record.module())
     with _records_lock:
         _records.add(record)
-        _by_module.setdefault(id(record.module()), WeakSet()).add(record)
+        others = _by_module.get(number)
+        if others is None:
+            _by_module[number] = WeakSet((record,))
+            return False
+        others.add(record)
+        return True
 
 
 def records() -> list[Record]:
@@ -239,6 +272,9 @@ def restore(gone: Iterable[Record]) -> None:
         _records.difference_update(gone)
     still = [one.assertions() for one in records() if one.assertions is not None]
     for record in gone:
+        module = record.module()
+        if _held.get(id(module)) is record:
+            del _held[id(module)]
         if record.log_keys:
             unbind(record.log_keys)
         assertions = record.assertions() if record.assertions is not None else None

@@ -22,7 +22,7 @@ class StaticKeyArray:
     default   whether they start on, each with one user
     deferred  for how many seconds each lingers after its last user, as of ``StaticKey``
 
-    ``features.search`` and ``features["search"]`` are the key. ``if features.search:`` is a site in a function under
+    ``features.search`` and ``features["search"]`` are the key. The test of either is a site in a function under
     ``@static_branches`` that finds the array as a global, a closure variable, or an attribute of a module or a class,
     unless it is of a subclass. Iterating gives the keys in the order of ``names``; ``len(features)``, and
     ``"search" in features``. The array cannot be changed, and keeps its keys alive. It is pickled by its prefix and

@@ -13,16 +13,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from fnmatch import fnmatchcase
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary, finalize
 
 from jumplabel import lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.patterns import Patterns
 from jumplabel.published import published
-from jumplabel.table import JumpEntry, read_entries
 from jumplabel.toggles import callbacks, new_report, tell
+
+if TYPE_CHECKING:
+    from jumplabel.table import JumpEntry
 
 # Each look into ``lib`` is a call.
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
@@ -114,8 +117,10 @@ class StaticKey:
         return self._deferred
 
     @property
-    def entries(self) -> tuple[JumpEntry, ...]:
+    def entries(self) -> tuple["JumpEntry", ...]:
         """The key's living sites, in the order of their addresses."""
+        from jumplabel.table import read_entries  # its classes take some milliseconds to make
+
         return read_entries(self._key)
 
     def enable(self) -> None:
@@ -185,7 +190,7 @@ class StaticKey:
 
     def __repr__(self) -> str:
         state = ("on" if self else "off") + (", lingers" if self._key.until else "")
-        counts = f"{_counted(self.count, 'user')}, {_counted(len(self.entries), 'site')}"
+        counts = f"{_counted(self.count, 'user')}, {_counted(_n_sites(self._key), 'site')}"
         return f"<StaticKey {self._name!r} {state}, {counts}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
@@ -231,6 +236,8 @@ def _nanoseconds(name: str, deferred: float) -> int:
     )
 
 
+finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
+
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
 _registry_lock = threading.RLock()
 
@@ -246,6 +253,11 @@ os.register_at_fork(after_in_child=_new_registry_lock)
 def living() -> list[StaticKey]:
     """All living keys, in no order, and without the lock: the thread of the deferred keys never waits for it."""
     return [key for reference in _registry.valuerefs() if (key := reference()) is not None]
+
+
+def n_living() -> int:
+    """How many keys there are, or a few more: of some that are gone this may not have been heard of."""
+    return len(_registry)
 
 
 lingering.living = living
@@ -270,15 +282,26 @@ def key(name: str) -> StaticKey:
     return found
 
 
-@contextmanager
-def free_name(name: str) -> Iterator[str]:
-    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block."""
-    with _registry_lock:
-        free, n = name, 1
-        while isinstance(name, str) and free in _registry:
+class free_name:  # it is used as a function
+    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block.
+
+    It is no generator: what helps those calls builtins, which the program may have replaced.
+    """
+
+    def __init__(self, name: str) -> None:
+        self._name = name
+        self._lock = _registry_lock
+
+    def __enter__(self) -> str:
+        self._lock.__enter__()
+        free, n = self._name, 1
+        while isinstance(free, str) and free in _registry:
             n += 1
-            free = f"{name} ({n})"
-        yield free
+            free = f"{self._name} ({n})"
+        return free
+
+    def __exit__(self, *_: object) -> None:
+        self._lock.release()
 
 
 class Starting:
@@ -315,6 +338,11 @@ class Starting:
 
 
 _starting: list[Starting] = []
+
+
+def starts_on(name: str) -> bool:
+    """Whether a key of this name, made now with ``default=False``, starts on by a ``Starting``."""
+    return any(name in starting._patterns for starting in _starting)
 
 
 def _starts_on(key: StaticKey, name: str) -> bool:
@@ -448,6 +476,16 @@ def apply(steps: list[tuple[StaticKey, int]]) -> None:
     if error:
         at = 0 if len(steps) == 1 else failed[0]
         _fail(error, steps[at][0] if at < len(steps) else None)
+
+
+def _n_sites(engine_key: Any) -> int:
+    table = lib.jump_table_read(engine_key)
+    if not table:
+        raise MemoryError
+    try:
+        return int(table.n)
+    finally:
+        lib.free(table)
 
 
 def _counted(n: int, noun: str) -> str:

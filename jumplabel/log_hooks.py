@@ -14,6 +14,10 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
+from jumplabel.looks import NOT_FOUND, attributes, first
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.unseen import Unseen, seen
+
 Change = Callable[[], None]
 
 
@@ -50,8 +54,9 @@ def hook(kind: type, past_lock: bool = False) -> bool:
         made = {"__setattr__": _setattr(kind, past_lock), "__delattr__": _delattr(kind, past_lock)}
         for name, function in made.items():
             function.__qualname__ = f"{kind.__qualname__}.{name}"
-            _hooked[kind][name] = function, vars(kind).get(name, _MISSING)
-            setattr(kind, name, function)
+            hidden = Unseen(function, getattr(kind, name))
+            _hooked[kind][name] = hidden, vars(kind).get(name, _MISSING)
+            setattr(kind, name, hidden)
     return all(vars(kind).get(name) is function for name, (function, _) in _hooked[kind].items())
 
 
@@ -59,14 +64,18 @@ def _setattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__setattr__")
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
-        change = partial(before, self, name, value) if before else partial(super(kind, self).__setattr__, name, value)
+        change = (
+            partial(seen, before, self, name, value)
+            if before
+            else partial(seen, super(kind, self).__setattr__, name, value)
+        )
         if not listeners.concerns(self):
             _look_again_after(change, self, name, past_lock)
             return
         if _is_set_by_code(type(self), name):
             _look_again_after(change, self, name, past_lock)  # what that sets comes back here
         else:  # also the value that it has: another thread may be about to set another
-            _make(change, self, name, {**vars(self), name: value}, past_lock)
+            _make(change, self, name, {**attributes(self), name: value}, past_lock)
 
     return __setattr__
 
@@ -75,11 +84,12 @@ def _delattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__delattr__")
 
     def __delattr__(self: Any, name: str) -> None:
-        change = partial(before, self, name) if before else partial(super(kind, self).__delattr__, name)
+        change = partial(seen, before, self, name) if before else partial(seen, super(kind, self).__delattr__, name)
         if not listeners.concerns(self):
             _look_again_after(change, self, name, past_lock)
         else:
-            _make(change, self, name, {key: own for key, own in vars(self).items() if key != name}, past_lock)
+            own = {key: value for key, value in attributes(self).items() if key != name}
+            _make(change, self, name, own, past_lock)
 
     return __delattr__
 
@@ -99,13 +109,12 @@ def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) 
     """Another thread may just be looking at it for the first time."""
     change()
     if listeners.concerns(changed):
-        _make(lambda: None, changed, name, vars(changed), past_lock)
+        _make(lambda: None, changed, name, attributes(changed), past_lock)
 
 
 def _is_set_by_code(kind: type, name: str) -> bool:
     """By a property, or what is like one."""
-    first = next((vars(one)[name] for one in kind.__mro__ if name in vars(one)), None)
-    return not _is_special(name) and hasattr(type(first), "__set__")
+    return not _is_special(name) and first(type(first(kind, name)), "__set__") is not NOT_FOUND
 
 
 def _is_special(name: str) -> bool:
@@ -121,16 +130,18 @@ class Cache(dict[Any, Any]):
 
     __slots__ = ()
 
-    def clear(self) -> None:
-        caller = sys._getframe(1).f_code
-        try:
-            listeners.cleared(super().clear, caller is _CLEAR)
-        except BaseException:
-            if caller is _CLEAR and "_releaseLock" in caller.co_names:
-                logging._lock.release()  # type: ignore[attr-defined]  # up to 3.12 it is left locked by what raises
-            raise
+
+def _clear_cache(cache: Cache) -> None:
+    caller = sys._getframe(1).f_code
+    try:
+        listeners.cleared(partial(dict.clear, cache), caller is _CLEAR)
+    except BaseException:
+        if caller is _CLEAR and "_releaseLock" in caller.co_names:
+            logging._lock.release()  # type: ignore[attr-defined]  # up to 3.12 it is left locked by what raises
+        raise
 
 
+Cache.clear = Unseen(_clear_cache, dict.clear)  # type: ignore[method-assign]
 _CLEAR = logging.Manager._clear_cache.__code__  # type: ignore[attr-defined]
 _caches: list[ref[Any]] = []
 """The loggers that have one of ours: roots."""
@@ -138,11 +149,11 @@ _caches: list[ref[Any]] = []
 
 def hook_cache(root: Any) -> bool:
     """Under the lock of ``logging``, as whoever fills a cache is."""
-    cache = vars(root).get("_cache")
+    cache = attributes(root).get("_cache")
     if type(cache) is dict:
         object.__setattr__(root, "_cache", Cache(cache))
         _caches.append(ref(root))
-    return type(vars(root).get("_cache")) is Cache
+    return type(attributes(root).get("_cache")) is Cache
 
 
 # ---- the end ----
@@ -161,5 +172,5 @@ def unhook() -> None:
     _hooked.clear()
     while _caches:
         root = _caches.pop()()
-        if root is not None and type(vars(root).get("_cache")) is Cache:
-            object.__setattr__(root, "_cache", dict(root._cache))
+        if root is not None and type(attributes(root).get("_cache")) is Cache:
+            object.__setattr__(root, "_cache", dict(attributes(root)["_cache"]))

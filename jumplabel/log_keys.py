@@ -23,13 +23,17 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
 
-from jumplabel import log_hooks, log_others, name_watch  # noqa: F401
+from jumplabel import log_hooks, log_others, looks, name_watch  # noqa: F401
 from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
 from jumplabel.keys import FollowingKey, address, free_name, patch_error
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
-from jumplabel.name_watch import NOT_FOUND, Watch
+from jumplabel.looks import NOT_FOUND
+from jumplabel.name_watch import Watch
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.printing import printable
 from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
+from jumplabel.unseen import Unseen
 
 R = TypeVar("R")
 Level = int | tuple[str, ...] | None
@@ -68,22 +72,27 @@ class LogKey(FollowingKey):
         self._follows = _Follows(self, place, path, method, level)
 
     @classmethod
-    def of(cls, logger: logging.Logger, method: str, level: int | None = None) -> "LogKey":
+    def of(cls, logger: logging.Logger, method: str, level: int | None = None, wait: bool = True) -> "LogKey":
         """The key for a logger that has no name to be found by; one for all who ask for the same, while any keeps it.
 
         It is on until ``bind``. It does not keep the logger alive. Raises StaticKeyError for a method or level that is
-        none, and for what no weak reference can be made to.
+        none, and for what no weak reference can be made to; without ``wait``, BusyError while another thread has the
+        lock of ``logging``.
         """
-        what = f"LogKey.of({logger!r})"
+        what = "LogKey.of"  # nothing is asked of the logger, whose class may be the program's
         _check_method(what, method, level)
         if isinstance(level, tuple):
             raise StaticKeyError(f"{what}: level is a number, not {level!r}")
         try:
             place = ref(logger)
         except TypeError as error:
-            raise StaticKeyError(f"{what}: no logger that can be followed") from error
+            kind = looks.name_of(type(logger))
+            raise StaticKeyError(f"{what}: this {kind} is no logger that can be followed") from error
+
+        taken = []
 
         def shared(made: LogKey | None) -> LogKey | None:
+            taken.append(True)
             key = _shared.get((id(logger), method, level))
             if key is None or key._follows.place() is not logger:
                 key = made
@@ -91,19 +100,23 @@ class LogKey(FollowingKey):
                     _shared[id(logger), method, level] = made
             return key
 
-        key = _exclusively(shared, None)
+        key = _exclusively(shared, None, wait=wait)
+        if key is None and not taken:
+            raise BusyError
         if key is None:  # made without the lock: to name it takes another one, whose owner may just want to log
             made = cls.__new__(cls)
             of_level = "" if level is None else f":{level}"
-            made._make(f"logging.({getattr(logger, 'name', '')}).{method}{of_level}", place, (), method, level)
-            key = _exclusively(shared, made)
-        assert key is not None
+            name = printable(looks.text(looks.attributes(logger).get("name")))
+            made._make(f"logging.({name}).{method}{of_level}", place, (), method, level)
+            key = _exclusively(shared, made, wait=wait)
+        if key is None:
+            raise BusyError
         return key
 
     def _refuse(self) -> NoReturn:
         logger = self._follows.found()
-        name = getattr(logger, "name", None)
-        if isinstance(logger, logging.Logger | logging.LoggerAdapter) and isinstance(name, str):
+        name = looks.text(looks.attributes(logger).get("name"))
+        if issubclass(type(logger), logging.Logger) and name:
             raise StaticKeyError(
                 f"{self!r} follows logger {name!r}; call logging.getLogger({name!r}).setLevel(...) instead"
             )
@@ -112,6 +125,10 @@ class LogKey(FollowingKey):
 
     def override(self, enabled: bool) -> NoReturn:
         self._refuse()
+
+
+class BusyError(Exception):
+    """Another thread has the lock of ``logging``."""
 
 
 _shared: WeakValueDictionary[tuple[int, str, Level], LogKey] = WeakValueDictionary()
@@ -134,13 +151,25 @@ def _check_method(what: str, method: str, level: Level) -> None:
 # ---- which key follows what ----
 
 
+class _KeyRef(ref[LogKey]):
+    """A key's, which knows where that was."""
+
+    __slots__ = ("address",)
+    address: int
+
+
+_left: deque["int | _KeyRef"] = deque()
+"""The addresses of keys that are gone, but are not forgotten yet."""
+
+
 class _Follows:
     """What a key follows. It keeps the engine's part of the key, not the key."""
 
     def __init__(self, key: LogKey, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
         self.address = address(key)
         self.engine_key = key._key
-        self.key = ref(key, partial(_key_is_gone, self.address))
+        self.key = _KeyRef(key, Unseen(partial(_key_is_gone, self.address), without_stack=_left.append))
+        self.key.address = self.address
         self.place = place  # the module; with no path, the logger
         self.path = path
         self.method = method
@@ -191,8 +220,8 @@ class _Follows:
         if found is None:
             return True, ()
         module = self.place()
-        name = vars(module).get("__name__") if self.path and module is not None else None
-        return look.may_act(found, self.method, self.number, name if type(name) is str else None)
+        name = looks.name_of(module) if self.path and module is not None else ""
+        return look.may_act(found, self.method, self.number, name or None)
 
 
 def _nothing() -> None:
@@ -203,8 +232,6 @@ _bound: dict[int, _Follows] = {}
 """By the address of their keys."""
 _concerned: set[int] = set()
 """The id() of objects on whose attributes keys depend, or did. It only grows, while a key is bound."""
-_left: deque[int] = deque()
-"""The addresses of keys that are gone, but are not forgotten yet."""
 _untold: list[Callable[[], list[Toggle]]] = []
 """What was turned, and is told when we are through."""
 _depth = 0
@@ -285,7 +312,8 @@ def _key_is_gone(its_address: int, _: object, is_finalizing: Callable[[], bool] 
 
 def _forget_those_left() -> None:
     while _left:
-        _forget(_left.popleft())
+        one = _left.popleft()
+        _forget(one if isinstance(one, int) else one.address)
     if not _bound:
         name_watch.forget_classes()
         log_hooks.unhook()
@@ -302,24 +330,27 @@ def _forget(its_address: int) -> None:
 # ---- to turn them ----
 
 
-def bind(keys: Iterable[LogKey]) -> None:
+def bind(keys: Iterable[LogKey], wait: bool = True) -> None:
     """Have the keys follow their loggers from now on, and turn them as those are now, in one transaction.
 
     A key whose logger is not found stays on, and so does one of what is no logger that we know, until the name stands
     for another one. It is fine to bind keys again. Takes effect at once, within a ``batch()`` too. From any thread.
 
     Raises PatchError where the sites cannot be rewritten; the keys are bound then, and the next change makes up for it.
+    Without ``wait``, BusyError, with nothing bound, while another thread has the lock of ``logging``.
     """
     found = _follows_of("bind", keys)
 
-    def work() -> None:
+    def work() -> bool:
         for follows in found:
             _bound[follows.address] = follows
             name_watch.everything[follows.address] = follows.engine_key
             name_watch.touched.add(follows.address)
         _bring_up_to_date([])
+        return True
 
-    _exclusively(work)
+    if not _exclusively(work, wait=wait):
+        raise BusyError
 
 
 def unbind(keys: Iterable[LogKey]) -> None:
@@ -450,7 +481,7 @@ def _through(changed: object, attributes: dict[str, Any] | None, change: Callabl
         done = False
         try:
             change()
-            done = attributes is not None and _are_the_same(vars(changed), attributes)
+            done = attributes is not None and _are_the_same(looks.attributes(changed), attributes)
         finally:
             now = _affected(changed)  # another thread, or a signal handler, may have had a name stand for it meanwhile
             if not done or now != affected or _turn_if(expected, [], off):

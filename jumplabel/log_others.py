@@ -15,11 +15,13 @@ What else may do something. Nothing is imported here: an object whose library is
 """
 
 import sys
-from types import FunctionType
+from types import FunctionType, ModuleType
 from typing import Any
 
-from jumplabel import log_hooks
-from jumplabel.log_state import LEVELS, METHODS, Answer, Look, first_is, others
+from jumplabel import log_hooks, looks
+from jumplabel.log_state import LEVELS, METHODS, Answer, Look, others
+from jumplabel.looks import NOT_FOUND, first_is, mro
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LOGURU = ("0.7.2", "0.7.3")
 """The versions that we know."""
@@ -31,7 +33,7 @@ _OWN = frozenset((*METHODS, "_log"))
 def _variables(module: str) -> dict[str, Any]:
     """Of a module that may not be there."""
     found = sys.modules.get(module)
-    return vars(found) if found is not None else {}
+    return looks.variables(found) if issubclass(type(found), ModuleType) else {}  # type: ignore[arg-type]
 
 
 def _defined_in(module: dict[str, Any], function: object, name: str) -> Any:
@@ -52,9 +54,10 @@ def _loguru(look: Look, found: Any, method: str, level: int | None, module_name:
     version = _variables("loguru").get("__version__")
     if version not in LOGURU or method == "isEnabledFor" or type(core_kind) is not type:
         return True, ()
-    look.kinds.update((kind, core_kind))
-    own_methods = all(_defined_in(module, vars(kind).get(name), name) for name in (method, "_log"))
-    if not own_methods or "__getattribute__" in vars(kind) or "__getattribute__" in vars(core_kind):
+    look.note_kinds(kind, core_kind)
+    space, core_space = looks.space(kind), looks.space(core_kind)
+    own_methods = all(_defined_in(module, space.get(name), name) for name in (method, "_log"))
+    if not own_methods or "__getattribute__" in space or "__getattribute__" in core_space:
         return True, ()
     if not log_hooks.hook(kind, past_lock=True) or not log_hooks.hook(core_kind, past_lock=True):
         return True, ()
@@ -105,19 +108,21 @@ def _structlog(look: Look, found: Any, method: str, level: int | None, module_na
     config = _variables("structlog._config")
     base = _variables("structlog._base").get("BoundLoggerBase")
     kind = type(found)
-    if not isinstance(base, type):
+    if not issubclass(type(base), type):
         return None
+    assert base is not None
     if issubclass(kind, base):
         return _structlog_bound(look, found, base, method, level)
     if kind is not config.get("BoundLoggerLazyProxy"):
         return None
     own = look.attributes(found)
     depends: tuple[int, ...] = (id(found),)
-    look.kinds.add(kind)
-    if not log_hooks.hook(kind, past_lock=True) or not _OWN.isdisjoint((*own, *vars(kind))):
+    look.note_kinds(kind)
+    space = looks.space(kind)
+    if not log_hooks.hook(kind, past_lock=True) or not _OWN.isdisjoint((*own, *space)):
         return True, depends
-    bind, get = (_defined_in(config, vars(kind).get(name), name) for name in ("bind", "__getattr__"))
-    if not bind or not get or "__getattribute__" in vars(kind):
+    bind, get = (_defined_in(config, space.get(name), name) for name in ("bind", "__getattr__"))
+    if not bind or not get or "__getattribute__" in space:
         return True, depends
     if not _PROXY_NAMES.issuperset(bind.co_names) or not {"AttributeError", "bind", "getattr"} >= {*get.co_names}:
         return True, depends
@@ -130,13 +135,18 @@ def _structlog(look: Look, found: Any, method: str, level: int | None, module_na
     configuration = config.get("_CONFIG")
     if not log_hooks.hook(type(configuration), past_lock=True):
         return True, depends
-    default = {**vars(type(configuration)), **look.attributes(configuration)}
+    default = {**looks.space(type(configuration)), **look.attributes(configuration)}
     depends += (id(configuration),)
-    look.kinds.add(type(configuration))
-    wrapper = own.get("_wrapper_class") or default.get("default_wrapper_class")
-    if not _makes_nothing_else(own, default) or not isinstance(wrapper, type) or not issubclass(wrapper, base):
+    look.note_kinds(type(configuration))
+    wrapper = own.get("_wrapper_class", None)
+    if wrapper is None:
+        wrapper = default.get("default_wrapper_class")
+    if not _makes_nothing_else(own, default) or not issubclass(type(wrapper), type):
         return True, depends
-    look.kinds.update(wrapper.__mro__[:-1])
+    assert wrapper is not None
+    if base not in mro(wrapper):
+        return True, depends
+    look.note_kinds(*mro(wrapper)[:-1])
     if not first_is(wrapper, "__init__", base) or not first_is(wrapper, "__new__", object):
         return True, depends
     return not _is_empty(wrapper, method, level), depends
@@ -147,7 +157,9 @@ def _makes_nothing_else(own: dict[str, Any], default: dict[str, Any]) -> bool:
     keeps = own.get("_cache_logger_on_first_use")
     if keeps not in (None, False) or (keeps is None and default.get("cache_logger_on_first_use") is not False):
         return False
-    context = own.get("_context_class") or default.get("default_context_class")
+    context = own.get("_context_class")
+    if context is None:
+        context = default.get("default_context_class")
     factory = type(default.get("logger_factory"))
     output = _variables("structlog._output")
     known = own.get("_logger") is not None or any(factory is output.get(name) for name in _FACTORIES)
@@ -157,7 +169,7 @@ def _makes_nothing_else(own: dict[str, Any], default: dict[str, Any]) -> bool:
         context is dict
         and type(own.get("_initial_values")) is dict
         and known
-        and not any("__bool__" in vars(one) or "__len__" in vars(one) for kind in asked for one in kind.__mro__[:-1])
+        and all(looks.first(kind, name) is NOT_FOUND for kind in asked for name in ("__bool__", "__len__"))
     )
 
 
@@ -165,7 +177,7 @@ def _structlog_bound(look: Look, found: Any, base: type, method: str, level: int
     kind = type(found)
     if not issubclass(kind, base):
         return True, ()
-    look.kinds.update(kind.__mro__[:-1])
+    look.note_kinds(*mro(kind)[:-1])
     hooked = log_hooks.hook(base, past_lock=True)
     if not hooked or not all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__")):
         return True, ()
@@ -179,7 +191,7 @@ def _is_empty(kind: type, method: str, level: int | None) -> bool:
     module = _variables("structlog._native")
     if not first_is(kind, "__getattribute__", object):
         return False
-    function = next((vars(one)[method] for one in kind.__mro__ if method in vars(one)), None)
+    function = looks.first(kind, method)
     if method == "exception":
         code = _defined_in(module, function, "exception")
         return bool(code) and {*code.co_names} <= {"setdefault", "error"} and _is_empty(kind, "error", level)
@@ -187,7 +199,7 @@ def _is_empty(kind: type, method: str, level: int | None) -> bool:
         code = _defined_in(module, function, "log")
         if not code or code.co_freevars != ("min_level",) or not _LOG_NAMES.issuperset(code.co_names):
             return False
-        lowest: Any = function.__closure__[0].cell_contents  # type: ignore[union-attr]
+        lowest: Any = function.__closure__[0].cell_contents
         return type(lowest) is int and type(level) is int and level < lowest
     code = _defined_in(module, function, "_nop")
     return bool(code) and not code.co_names and method in LEVELS

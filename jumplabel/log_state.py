@@ -7,9 +7,13 @@ do something.
 
 import logging
 from collections.abc import Callable
+from itertools import takewhile
 from typing import Any
 
-from jumplabel import log_hooks
+from jumplabel import log_hooks, looks
+from jumplabel._engine import ffi, lib
+from jumplabel.looks import mro
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
     **{"debug": "DEBUG", "info": "INFO", "warning": "WARNING", "error": "ERROR"},
@@ -85,11 +89,11 @@ class Look:
         self._changed = changed
         self._instead = attributes
         self._managers: dict[int, Any] = {}
-        self._kinds: dict[tuple[type, type], bool] = {}
+        self._kinds: dict[tuple[int, type], bool] = {}
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
-        self.kinds: set[type] = set()
-        """The classes that had a say."""
+        self.kinds: dict[int, type] = {}
+        """The classes that had a say, by id()."""
 
     def may_act(self, found: object, method: str, level: int | None, module_name: str | None) -> Answer:
         """Whether a method of an object may, with a level where that is an argument; and whose attributes decide that.
@@ -115,8 +119,7 @@ class Look:
         self._concerned.add(id(thing))
         if self._instead is not None and thing is self._changed:
             return self._instead
-        found: dict[str, Any] = object.__getattribute__(thing, "__dict__")
-        return found if type(found) is dict else {}
+        return looks.attributes(thing)
 
     def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
@@ -151,7 +154,7 @@ class Look:
         kind = vars(logging.Manager)
         if type(manager) is not logging.Manager or kind.get("disable") is not _DISABLE or not _CLEAR_CACHE:
             return False
-        self.kinds.add(logging.Manager)
+        self.note_kinds(logging.Manager)
         hooked = log_hooks.hook(logging.Manager)
         own = self.attributes(manager)
         root = own.get("root")
@@ -210,32 +213,49 @@ class Look:
         """Whether the class leaves to the base what decides, with nothing between us and its objects' attributes."""
         if not issubclass(kind, base):
             return False
-        known = self._kinds.get((kind, base))
+        known = self._kinds.get((id(kind), base))
         if known is None:
-            self.kinds.update(one for one in kind.__mro__ if one is not object)
-            first = {}
-            for one in reversed(kind.__mro__):
-                first.update(dict.fromkeys(vars(one), one))
+            kinds = [one for one in mro(kind) if one is not object]
+            self.note_kinds(*kinds)
+            version = _version(kind)
+            known = _plain.get((version, base))
+        if known is None:
+            of_base, below = looks.space(base), list(takewhile(lambda one: one is not base, kinds))
+            none_has = {*attributes, "__getattribute__", "__bool__", "__len__"}
+            none_below_has = {*own, "__setattr__", "__delattr__"}
             known = (
-                all(function and first[name] is base and vars(base)[name] is function for name, function in own.items())
-                and all(first.get(name, object) is object for name in (*attributes, "__getattribute__"))
-                and not any(name in first for name in ("__bool__", "__len__"))
+                all(function and of_base.get(name) is function for name, function in own.items())
+                and all(none_has.isdisjoint(looks.space(one)) for one in kinds)
+                and all(none_below_has.isdisjoint(looks.space(one)) for one in below)
                 and _usual_dict(kind)
                 and log_hooks.hook(base)
-                and all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__"))
             )
-            self._kinds[kind, base] = known
+            if version and _version(kind) == version:  # hooking it changes it
+                if len(_plain) > _MOST:
+                    _plain.clear()
+                _plain[version, base] = known
+            self._kinds[id(kind), base] = known
         return known
 
+    def note_kinds(self, *kinds: type) -> None:
+        self.kinds.update((id(kind), kind) for kind in kinds)
 
-def first_is(kind: type, name: str, base: type) -> bool:
-    """Whether it is the base that the class has this attribute from."""
-    return next(one for one in kind.__mro__ if name in vars(one)) is base
+
+_plain: dict[tuple[int, type], bool] = {}
+"""By the version of a class, which stands for all that it has, and the base: whether it is plain."""
+_MOST = 1000
+_UNSIGNED = ffi.typeof("unsigned int *")
+_OFFSET = int(lib.TYPE_VERSION)
+
+
+def _version(kind: type) -> int:
+    """csrc/cpython/type_version.h"""
+    return int(ffi.cast(_UNSIGNED, id(kind) + _OFFSET)[0])
 
 
 def _usual_dict(kind: type) -> bool:
     """Every class in which it is not a property of its own has it from the interpreter."""
-    found = [vars(one)["__dict__"] for one in kind.__mro__ if "__dict__" in vars(one)]
+    found = [space["__dict__"] for space in map(looks.space, mro(kind)) if "__dict__" in space]
     return all(type(one) is _GETSET for one in found)
 
 

@@ -9,52 +9,18 @@ import ast
 import symtable
 import sys
 import warnings
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
+from jumplabel.bindings import is_bound_once, names, set_through_globals
+from jumplabel.definitions import FOLLOW, READY
+from jumplabel.marks import ASSERTS, NO_LINE, Statement
 from jumplabel.name_watch import HEARS_ALL
-
-PREFIX = "jumplabel: "
-
-ASSERTS = f"{PREFIX}asserts"
-
-FOLLOW = ("jumplabel.closures", "follow")
-"""The decorator of functions whose logger is in a closure."""
-READY = ("jumplabel.import_hook", "main_is_ready")
+from jumplabel.options import Options
+from jumplabel.receivers import Receivers, is_call_of_a_method
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
 GUARD = "isEnabledFor"
-
-
-class Options(NamedTuple):
-    """What of a module is instrumented; the words are those of install()."""
-
-    logging: bool = True
-    asserts: bool = True
-    keys: bool = True
-    only_pure: bool = False
-
-
-class Statement(NamedTuple):
-    """What a mark says of a logging statement or guard."""
-
-    logger: tuple[str, ...]
-    """The global or closure variable, and its attributes."""
-    method: str
-    level: int | tuple[str, ...] | None
-    """Of `log` and `isEnabledFor`: a number, or where it is found, as the logger is."""
-    free: bool = False
-    """Whether the variable is a closure's."""
-
-    @property
-    def mark(self) -> str:
-        level = ".".join(self.level) if isinstance(self.level, tuple) else "" if self.level is None else self.level
-        return f"{PREFIX}{'closure' if self.free else 'logging'} {'.'.join(self.logger)} {self.method} {level}".rstrip()
-
-    @classmethod
-    def of(cls, mark: str) -> "Statement":
-        kind, logger, method, *level = mark.removeprefix(PREFIX).split(" ")
-        return cls(tuple(logger.split(".")), method, _level(level[0]) if level else None, kind == "closure")
 
 
 class Left(NamedTuple):
@@ -68,38 +34,57 @@ class Marked(NamedTuple):
     tree: ast.Module
     marks: int
     left: list[Left]
-
-
-def is_mark(name: str) -> bool:
-    return name.startswith(PREFIX)
-
-
-def is_of_a_closure(mark: str) -> bool:
-    return mark.startswith(f"{PREFIX}closure ")
+    longer: list[int]
+    """The lines of statements that may have their first instruction on another one."""
 
 
 def mark(
-    source: bytes, filename: str, options: Options, without: Iterable[tuple[int, str]] = (), main: bool = False
+    source: bytes,
+    filename: str,
+    options: Options,
+    without: Iterable[tuple[int, str]] = (),
+    main: bool = False,
+    starts: Mapping[int, int] | None = None,
 ) -> Marked:
     """The marked tree of a source. Raises what compile() does for it.
 
     without  (line, why) of statements that have to stay as they are
     main     it is a program, which says READY before it comes to its own `if __name__ == "__main__":`
+    starts   by their places in `longer`, the lines of statements' first instructions. None: that is to be found out,
+             and what stands before such a statement is on a line of its own, which is no line of the source
     """
-    tree: Any = compile(source, filename, "exec", ast.PyCF_ONLY_AST, dont_inherit=True)
+    tree: Any = _tree(source, filename, "exec")
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it has just been said, of the tree
         top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
-    marker = _Marker(options, top, dict(without))
+    marker = _Marker(options, tree, top, dict(without), starts)
     if main:
         ready = [_is_of_the_name(statement) for statement in tree.body]
         for statement in tree.body[ready.index(True) :] if any(ready) else ():
-            marker.rebound.update(*(_names(node) for node in ast.walk(statement) if not _is_load(node)))
+            marker.rebound.update(*(names(node) for node in ast.walk(statement) if not _is_load(node)))
         marker.visit(tree)
         tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
     else:
         marker.visit(tree)
-    return Marked(tree, marker.marks, marker.left)
+    return Marked(tree, marker.marks, marker.left, marker.longer)
+
+
+def _tree(source: bytes | str, filename: str, mode: str) -> Any:
+    """Return a source's syntax tree. Raises what compile() raises for it.
+
+    CPython 3.11 counts the depth of a tree that it makes in a place that all threads share. A collection in the middle
+    of one tree may run Python, so let another thread make another; then the first one fails, though nothing is wrong
+    with its source. That is tried again, not kept from happening by a lock: a finalizer might wait for its owner.
+    """
+    for left in reversed(range(_TRIES)):
+        try:
+            return compile(source, filename, mode, ast.PyCF_ONLY_AST, dont_inherit=True)
+        except (SystemError, RecursionError) as error:
+            if not left or (isinstance(error, RecursionError) and left < _TRIES - 1):
+                raise
+
+
+_TRIES = 100
 
 
 class _Scope(NamedTuple):
@@ -109,14 +94,27 @@ class _Scope(NamedTuple):
 
 
 class _Marker(ast.NodeTransformer):
-    def __init__(self, options: Options, top: symtable.SymbolTable, without: dict[int, str]) -> None:
+    def __init__(
+        self,
+        options: Options,
+        tree: ast.Module,
+        top: symtable.SymbolTable,
+        without: dict[int, str],
+        starts: Mapping[int, int] | None,
+    ) -> None:
         self.options = options
         self.without = without
+        self.starts = starts
+        self.longer: list[int] = []
         self.marks = 0
         self.left: list[Left] = []
+        self.receivers = Receivers(tree)
         self.tables: dict[tuple[str, int], list[symtable.SymbolTable]] = {}
-        self.rebound: set[str] = set()
-        """Globals whose next value may not be heard of, where no dict is watched."""
+        self.rebound: set[str | None] = set()
+        """Globals whose next value may not be heard of, where no dict is watched; None: any may be."""
+        for node in ast.walk(tree) if not HEARS_ALL else ():
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
+                self.rebound.update(set_through_globals(node))
         for table in _tables(top):
             self.tables.setdefault((table.get_name(), table.get_lineno()), []).append(table)
             for symbol in table.get_symbols() if table.get_type() != "module" else ():
@@ -133,9 +131,10 @@ class _Marker(ast.NodeTransformer):
     def visit_FunctionDef(self, node: ast.FunctionDef | ast.AsyncFunctionDef) -> ast.AST:
         tables = [table for table in self.tables.get((node.name, node.lineno), ()) if table.get_type() == "function"]
         self.follows.append(False)
+        start = self._start(node, node.body[0].lineno - 1)
         self._enter(node, _Scope(node, tables[0]) if len(tables) == 1 else None, is_function=True)
         if self.follows.pop():
-            node.decorator_list.append(_imported(FOLLOW, node))
+            node.decorator_list.append(_following(node, start))
         return node
 
     def visit_AsyncFunctionDef(self, node: ast.AsyncFunctionDef) -> ast.AST:
@@ -156,9 +155,13 @@ class _Marker(ast.NodeTransformer):
     # ---- statements ----
 
     def visit_Assert(self, node: ast.Assert) -> ast.AST | list[ast.stmt]:
+        start = self._start(node, node.end_lineno or node.lineno)
         if not self.options.asserts or sys.flags.optimize or self._has_to_stay(node):
             return node
         marked = self._marked(node, ASSERTS)
+        if start != node.lineno:
+            marked.lineno = marked.end_lineno = marked.test.lineno = marked.test.end_lineno = start
+            marked.col_offset = 0
         if self.declared[-1]:
             return marked
         self.declared[-1] = True
@@ -172,7 +175,8 @@ class _Marker(ast.NodeTransformer):
             return node
         why = _why_evaluated([*node.value.args, *node.value.keywords], self.options.only_pure)
         if why:
-            self.left.append(Left(node.lineno, why))
+            if not self.receivers.is_something_else(found.logger):
+                self.left.append(Left(node.lineno, why))
             return node
         return self._marked(node, self._used(found).mark)
 
@@ -193,6 +197,14 @@ class _Marker(ast.NodeTransformer):
             return [test]
         self.marks += 1
         return [_name(self._used(found).mark, test), test]
+
+    def _start(self, node: ast.stmt, last: int) -> int:
+        """The line of its first instruction."""
+        if last <= node.lineno:
+            return node.lineno
+        self.longer.append(node.lineno)
+        place = len(self.longer) - 1
+        return NO_LINE + place if self.starts is None else self.starts.get(place, node.lineno)
 
     def _has_to_stay(self, node: ast.stmt | ast.expr) -> bool:
         if node.lineno not in self.without:
@@ -218,6 +230,8 @@ class _Marker(ast.NodeTransformer):
             return None
         *logger, method = path
         if method != GUARD if guard else method not in METHODS and method != "log":
+            return None
+        if not guard and not is_call_of_a_method(method, call):
             return None
         level: int | tuple[str, ...] | None = None
         if method in ("log", GUARD):
@@ -246,13 +260,16 @@ class _Marker(ast.NodeTransformer):
             return None
         symbol = scope.table.lookup(name)
         if symbol.is_global():
-            return "global" if HEARS_ALL or name not in self.rebound else None
+            return "global" if HEARS_ALL or self.rebound.isdisjoint((name, None)) else None
         if symbol.is_free():
             outer = next((one for one in self.scopes[-2::-1] if one and _is_local_of(one.table, name)), None)
-            return "free" if outer and _is_bound_once(outer, name) else None
+            return "free" if outer and is_bound_once(outer.node, name) else None
         return None
 
     def _leave(self, call: ast.Call, why: str) -> None:
+        *logger, method = _path(call.func) or ("", "")
+        if not self.receivers.may_be_a_logger(tuple(logger), method, call):
+            return
         if call.lineno not in [left.line for left in self.left]:
             self.left.append(Left(call.lineno, why))
 
@@ -265,48 +282,6 @@ def _tables(table: symtable.SymbolTable) -> Iterator[symtable.SymbolTable]:
 
 def _is_local_of(table: symtable.SymbolTable, name: str) -> bool:
     return name in table.get_identifiers() and table.lookup(name).is_local()
-
-
-def _is_bound_once(outer: _Scope, name: str) -> bool:
-    """Whether a variable, once an inner function has been made, stays what it is: a parameter, or one assignment."""
-    bound = list(_bindings(outer.node, name))
-    arguments = outer.node.args
-    parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
-    if any(one is not None and one.arg == name for one in parameters):
-        return not bound
-    return len(bound) == 1 and not bound[0][1] and isinstance(bound[0][0], ast.Assign | ast.AnnAssign)
-
-
-def _bindings(node: ast.AST, name: str, in_loop: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Whatever binds or deletes a name, in any scope within, and whether it does so in a loop."""
-    for child in ast.iter_child_nodes(node):
-        loop = in_loop or isinstance(child, ast.For | ast.AsyncFor | ast.While)
-        if isinstance(child, ast.Assign | ast.AnnAssign):
-            targets = child.targets if isinstance(child, ast.Assign) else [child.target]
-            if any(isinstance(target, ast.Name) and target.id == name for target in targets):
-                yield child, in_loop
-                targets = [target for target in targets if not isinstance(target, ast.Name)]
-            for part in (*targets, child.value):
-                if part is not None:
-                    yield from _bindings(ast.Expr(part), name, in_loop)
-        elif (isinstance(child, ast.Name) and child.id == name and not isinstance(child.ctx, ast.Load)) or (
-            # An import, a def or class, an except clause, a pattern, a nonlocal statement: by any other node.
-            not isinstance(child, ast.Name | ast.arg | ast.Attribute | ast.keyword) and name in _names(child)
-        ):
-            yield child, in_loop
-            yield from _bindings(child, name, loop)
-        else:
-            yield from _bindings(child, name, loop)
-
-
-def _names(node: ast.AST) -> list[str]:
-    """The strings in the fields of a node: all that may be a name."""
-    values = [value for _, value in ast.iter_fields(node)]
-    if isinstance(node, ast.Constant):
-        return []
-    if isinstance(node, ast.alias):
-        return [node.asname or node.name.partition(".")[0]]
-    return [one for value in values for one in (value if isinstance(value, list) else [value]) if isinstance(one, str)]
 
 
 def _why_evaluated(arguments: list[Any], only_pure: bool) -> str | None:
@@ -345,10 +320,6 @@ def _path(node: ast.AST | None) -> tuple[str, ...] | None:
     return None
 
 
-def _level(text: str) -> int | tuple[str, ...]:
-    return int(text) if text.lstrip("-").isdigit() else tuple(text.split("."))
-
-
 def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:
     """On the first line of what it stands before: a test on one line is one for tracers, too."""
     return _placed(ast.Name(name, ast.Load()), where)
@@ -366,19 +337,24 @@ def _is_of_the_name(statement: ast.stmt) -> bool:
 def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
     if not (isinstance(statement, ast.If) and _is_of_the_name(statement)):
         return [statement]
-    test = statement.test
-    call = ast.copy_location(ast.Call(_imported(READY, statement), [], []), test)
-    return [ast.copy_location(ast.Expr(call), test), statement]
+    ready, nothing = (ast.copy_location(_constant(value), statement.test) for value in (READY, None))
+    compare = ast.copy_location(ast.Compare(ready, [ast.Lt()], [nothing]), statement.test)
+    return [ast.copy_location(ast.Expr(compare), statement.test), statement]
 
 
-def _imported(what: tuple[str, str], where: ast.stmt) -> ast.expr:
-    """What another module has, by `__import__(module, fromlist=[name]).name`, which binds no name; on this line."""
-    module, name = what
-    expression = ast.parse(f"__import__({module!r}, None, None, [{name!r}]).{name}", mode="eval").body
-    for node in ast.walk(expression):
-        if isinstance(node, ast.expr):
-            _placed(node, where)
-    return expression
+def _following(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> ast.expr:
+    """The decorator FOLLOW, on a line.
+
+    The line of a function's first decorator is the function's, and has to stay. So it is a string with nothing but the
+    constant in it, which takes no instruction.
+    """
+    constant = _placed(_constant(FOLLOW), function)
+    constant.lineno = constant.end_lineno = line
+    return _placed(ast.JoinedStr([constant]), function)
+
+
+def _constant(value: Any) -> ast.Constant:
+    return ast.Constant(value)
 
 
 def _placed(node: ast.expr, where: ast.stmt | ast.expr) -> ast.expr:

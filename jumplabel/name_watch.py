@@ -13,10 +13,13 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import ref
 
+from jumplabel import looks
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import JumpLabelError
+from jumplabel.looks import NOT_FOUND
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.unseen import Unseen, seen
 
-NOT_FOUND = object()
 STALE = lib.TURN_STALE
 
 _Keys = dict[int, Any]
@@ -43,7 +46,7 @@ class _Listeners:
 listeners = _Listeners()
 
 
-def _settle(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
+def _settle_now(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
     """Between any two instructions of any thread. What else is raised is a signal handler's, for whoever runs."""
     if is_finalizing():  # the interpreter empties modules as it ends
         return
@@ -51,6 +54,9 @@ def _settle(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
         listeners.settle()
     except (JumpLabelError, RecursionError) as error:
         lib.call_site_unraisable(id(error), id(_settle))
+
+
+_settle = Unseen(_settle_now)
 
 
 def _start() -> tuple[Any, Any, Any, Any, Any]:
@@ -103,14 +109,14 @@ def _unwatch_if_empty(number: int, holder: Any) -> None:
     if holder is not None and HEARS_ALL:
         _unwatch(holder)
     elif type(holder) is _Module:
-        holder.__class__ = ModuleType  # type: ignore[assignment]
+        ModuleType.__setattr__(holder, "__class__", ModuleType)
 
 
 _classes: "dict[int, ref[type]]" = {}
 """Of loggers, by the numbers of their dicts."""
 
 
-def watch_classes(kinds: set[type], decisive: Iterable[str]) -> bool:
+def watch_classes(kinds: dict[int, type], decisive: Iterable[str]) -> bool:
     """Have all keys turned on when one of these names in one of the classes changes. Whether one is watched newly."""
     if not HEARS_ALL:
         return False
@@ -118,8 +124,8 @@ def watch_classes(kinds: set[type], decisive: Iterable[str]) -> bool:
         kind = reference()
         if kind is None:
             _forget_class(number)
-        kinds.discard(kind)  # type: ignore[arg-type]
-    new = [kind for kind in kinds if can_change(kind)]
+        kinds.pop(id(kind), None)
+    new = [kind for kind in kinds.values() if looks.can_change(kind)]
     for kind in new:
         number = _watch(kind)
         _classes[number] = ref(kind)
@@ -146,11 +152,17 @@ def _forget_class(number: int) -> None:
 class _Module(ModuleType):
     __slots__ = ()
 
-    def __setattr__(self, name: str, value: object) -> None:
-        _change(self, name, partial(super().__setattr__, name, value))
 
-    def __delattr__(self, name: str) -> None:
-        _change(self, name, partial(super().__delattr__, name))
+def _set(module: Any, name: str, value: object) -> None:
+    _change(module, name, partial(seen, super(_Module, module).__setattr__, name, value))
+
+
+def _delete(module: Any, name: str) -> None:
+    _change(module, name, partial(seen, super(_Module, module).__delattr__, name))
+
+
+_Module.__setattr__ = Unseen(_set, ModuleType.__setattr__)  # type: ignore[method-assign]
+_Module.__delattr__ = Unseen(_delete, ModuleType.__delattr__)  # type: ignore[method-assign]
 
 
 _Module.__name__ = _Module.__qualname__ = "module"
@@ -158,7 +170,11 @@ _Module.__module__ = ModuleType.__module__
 
 
 def _change(module: ModuleType, name: str, change: Callable[[], None]) -> None:
-    keys = names.get(id(vars(module)), {}).get(name)
+    in_dict = names.get(id(looks.variables(module)), {})
+    if name == "__class__":  # behind which nobody may tell us of changes any more: then the keys stay on
+        keys = {address: keep for keys in list(in_dict.values()) for address, keep in list(keys.items())}
+    else:
+        keys = in_dict.get(name, {})
     if keys:
         listeners.through(keys, change)
     else:
@@ -166,11 +182,11 @@ def _change(module: ModuleType, name: str, change: Callable[[], None]) -> None:
 
 
 def _number_by_class(holder: Any) -> int | None:
-    if isinstance(holder, type) or holder is logging:  # what is changed there is not heard of
+    if issubclass(type(holder), type) or holder is logging:  # what is changed there is not heard of
         return 0
     if type(holder) is ModuleType:
-        holder.__class__ = _Module
-    return id(vars(holder)) if type(holder) is _Module else None
+        ModuleType.__setattr__(holder, "__class__", _Module)
+    return id(looks.variables(holder)) if type(holder) is _Module else None
 
 
 # ---- to look a name up ----
@@ -178,7 +194,7 @@ def _number_by_class(holder: Any) -> int | None:
 
 def find(module: ModuleType, path: tuple[str, ...]) -> tuple[Any, list[tuple[Any, str]]]:
     """A global and then attributes of modules and classes, or NOT_FOUND; and the names that this depends on."""
-    variables = object.__getattribute__(module, "__dict__")
+    variables = looks.variables(module)
     depends: list[tuple[Any, str]] = [(module, path[0])]
     found: Any = variables.get(path[0], NOT_FOUND)
     for name in path[1:]:
@@ -188,22 +204,5 @@ def find(module: ModuleType, path: tuple[str, ...]) -> tuple[Any, list[tuple[Any
 
 
 def _attribute(holder: Any, name: str) -> tuple[Any, list[tuple[Any, str]]]:
-    kind: Any = type(holder)
-    usual: Any = next((usual for usual in (ModuleType, type) if issubclass(kind, usual)), None)
-    if usual is None or kind.__getattribute__ is not usual.__getattribute__:
-        return NOT_FOUND, []
-    depends: list[tuple[Any, str]] = [(base, name) for base in kind.__mro__ if can_change(base)]  # it may come first
-    if any(name in vars(base) for base in kind.__mro__):
-        return NOT_FOUND, depends
-    for space in holder.__mro__ if usual is type else (holder,):
-        if not isinstance(space, type) or can_change(space):
-            depends.append((space, name))
-        value = vars(space).get(name, NOT_FOUND)
-        if value is not NOT_FOUND:
-            return (NOT_FOUND if usual is type and hasattr(type(value), "__get__") else value), depends
-    return NOT_FOUND, depends
-
-
-def can_change(kind: type) -> bool:
-    """No class of the interpreter's own, whose attributes cannot be set."""
-    return not kind.__flags__ & 1 << 8  # Py_TPFLAGS_IMMUTABLETYPE, Include/object.h
+    found, depends = looks.attribute(holder, name)
+    return found, [(one, name) for one in depends]

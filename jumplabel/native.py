@@ -5,6 +5,7 @@ is none, a stub (csrc/arch/x86_64/plain_branch.h). Here is what finds the addres
 """
 
 import errno
+import os
 import sys
 from types import BuiltinFunctionType, FrameType, FunctionType
 from typing import Any
@@ -12,9 +13,9 @@ from weakref import finalize
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import DecorationError, PatchError
-from jumplabel.functions import printable
 from jumplabel.keys import StaticKey
-from jumplabel.table import info
+from jumplabel.looks import text
+from jumplabel.printing import printable
 
 
 class NativeBranch:
@@ -131,7 +132,7 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
         return NativeBranch(entry, key, off, on, addresses, owner)
     if error[0] == -errno.ENOMEM:
         raise MemoryError
-    why = f"native_branch of {key!r}: no trampoline ({info().refusal}), and "
+    why = f"native_branch of {key!r}: no trampoline ({refusal()}), and "
     if error[0] == -errno.ENOSYS:
         raise PatchError(errno.ENOSYS, f"{why}no stub that takes the place of one is written for this processor")
     raise PatchError(
@@ -141,12 +142,21 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
     )
 
 
+def refusal() -> str | None:
+    """Return what refused native sites, and why, when one was last asked for in vain. None: nothing did."""
+    raw = ffi.new("struct jump_label_info *")
+    lib.jump_label_info(raw)
+    if raw.refused == errno.ECANCELED:
+        return "switched off by JUMPLABEL_NATIVE=0"
+    return f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}" if raw.refused else None
+
+
 def _let_go(branch: NativeBranch) -> None:
     """A cdata is gone, and with this call the last reference that its finalizer held."""
 
 
 def _owner(caller: FrameType) -> str:
-    name, function = caller.f_globals.get("__name__", "?"), caller.f_code.co_qualname
+    name, function = text(dict.get(caller.f_globals, "__name__")) or "?", caller.f_code.co_qualname
     return printable(f"{name}:{caller.f_lineno}" if function == "<module>" else f"{name}.{function}:{caller.f_lineno}")
 
 

@@ -5,13 +5,15 @@ from typing import Any
 from weakref import WeakValueDictionary, ref
 
 from jumplabel.code_objects import keep, kept, make_branches
-from jumplabel.functions import printable
 from jumplabel.hints import HINTS
 from jumplabel.keys import StaticKey, address
+from jumplabel.looks import NOT_FOUND, module_of
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.planning import plan, refusal
+from jumplabel.printing import printable
 from jumplabel.reading import Path
 from jumplabel.rewriting import Plan
-from jumplabel.scope import NOT_FOUND, Scope, is_key
+from jumplabel.scope import Scope, is_key
 
 
 class _Seen:
@@ -63,7 +65,7 @@ def rewritten(function: FunctionType, strict: bool) -> CodeType:
     identity = _identity(strict, found)
     new = seen.codes.get(identity)
     if new is None:
-        new = seen.codes[identity] = _make(code, made_plan, found, function.__module__)
+        new = seen.codes[identity] = _make(code, made_plan, found, module_of(function))
     return new
 
 
@@ -75,7 +77,7 @@ def template(function: FunctionType, strict: bool) -> Template | None:
     identity = _identity(strict, found)
     made = seen.templates.get(identity)
     if made is None:
-        code = _make(function.__code__, made_plan, found, function.__module__)
+        code = _make(function.__code__, made_plan, found, module_of(function))
         made = seen.templates[identity] = Template(code, made_plan, found)
     return made
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from jumplabel.code_objects import OfCode
 from jumplabel.marked_code import Way, codes
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 Origin = tuple[Any, Way | CodeType]
 """Whose instrumentation it is, and the original: its way in the module's code, or itself."""

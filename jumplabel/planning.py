@@ -1,20 +1,21 @@
 """Which tests of a function, and of what is defined in it, become sites? The answer is a plan; nothing is made yet."""
 
 import sys
-from dataclasses import dataclass
-from inspect import CO_OPTIMIZED
 from itertools import pairwise
 from types import CodeType
-from typing import Any
+from typing import Any, NamedTuple
 
 from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
+from jumplabel.kept_values import Pushed, lead_of
 from jumplabel.keys import address, keys
 from jumplabel.log_keys import LogKey
-from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read
+from jumplabel.looks import NOT_FOUND
+from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read, shown
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
-from jumplabel.scope import NOT_FOUND, Scope, is_key
+from jumplabel.scope import Scope, is_key
+from jumplabel.strict import asks_of_keys, doubt
 
 KNOWN = (3, 11) <= sys.version_info < (3, 16) and code_objects.TOLD
 """Whether we know what this interpreter's instructions do, and can tell its JIT; if not, every test stays as it is."""
@@ -55,6 +56,7 @@ def _is_run_in_the_call(code: CodeType) -> bool:
     )
 
 
+CO_OPTIMIZED = 1  # Include/cpython/code.h
 _PARTS = {"<listcomp>", "<setcomp>", "<dictcomp>", "<genexpr>"}
 
 
@@ -64,8 +66,7 @@ def _names_a_key(code: CodeType, scope: Scope) -> bool:
     )
 
 
-@dataclass
-class _Tree:
+class _Tree(NamedTuple):
     """A code object, as read, and those within it, by their place in co_consts."""
 
     reading: Reading
@@ -103,6 +104,9 @@ class _Planner:
                 within[i] = made
         if snapshot:
             self.check_values(tree)
+        if self.strict:
+            for name, line, why in asks_of_keys(tree.reading, lambda path: self.find(path, tree.scope)):
+                raise refusal(code, line, f"the test of {name} cannot become a site: {why}")
         rewriting = Rewriting(tree.reading)
         for test in tree.reading.tests:
             self.add(rewriting, test, tree, snapshot)
@@ -127,7 +131,7 @@ class _Planner:
             except CannotRewriteError as error:
                 why_not = str(error)
         if why_not and (self.strict or (snapshot and of_a_key)):
-            name = ".".join(test.path[1:])
+            name = shown(test.path)
             what = "be kept for a call" if snapshot and of_a_key else "become a site"
             raise refusal(tree.reading.code, test.line, f"the test of {name} cannot {what}: {why_not}")
 
@@ -140,9 +144,9 @@ class _Planner:
             outside = [self.find((where, *test.path[1:]), scope) for where in (CLOSURE, GLOBAL)]
             return any(map(is_key, outside)), "a class's body may find another one by that name"
         if self.rebinds.intersection((*test.path[1:], *(test.hint or ())[1:])):
-            return is_key(found), "the function itself binds that name"
+            return is_key(found), "the function itself binds that name; let it use another one"
         if found is NOT_FOUND and (scope.knows(test.path) or len(test.path) > 2 or test.path[0] == NAME):
-            return False, "it is not found as a global, a closure variable, or an attribute of a module or class"
+            return False, doubt(test.path, scope) if self.strict else ""
         if not is_key(found):
             return False, ""
         if not KNOWN:
@@ -154,7 +158,8 @@ class _Planner:
         reading = tree.reading
         values = [(self.find(path, tree.scope), line, "not key") for path, line in reading.negations]
         for test in reading.tests:
-            if test.keeps and not reading.is_dropped_at(test.jump.target):
+            lead = lead_of(reading, test)
+            if lead.pushed is Pushed.KEY and not reading.is_dropped_at(lead.target):
                 values.append((self.find(test.path, tree.scope), test.line, "key and ..., key or ..."))
         for load, jump in pairwise(reading.instructions):  # made by a plan
             if load.name == "LOAD_CONST" and not reading.is_dropped_at(jump.target):

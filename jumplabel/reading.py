@@ -3,23 +3,40 @@
 A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(name) and x``: loads, perhaps a call of a
 hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
 
-What an opcode is, ``bytecode`` is asked, once for each: its lists of instructions take longer than all else here.
+What an opcode is, the interpreter's own module ``opcode`` says, which ``dis`` goes by. Its facts are checked against
+those of the package ``bytecode`` (tests/test_reading.py), whose import takes longer than that of all else here.
 """
 
+import opcode
 import sys
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cache
-from opcode import EXTENDED_ARG, opname
+from opcode import EXTENDED_ARG, hasjrel, opmap, opname
 from types import CodeType
-from typing import NamedTuple
-
-from bytecode import ConcreteInstr
+from typing import Any, NamedTuple
 
 Path = tuple[str, ...]
-"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes."""
+"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes and items, see item()."""
 
 GLOBAL, CLOSURE, LOCAL, NAME = "global", "closure", "local", "name"
+
+_CONSTANT = "constant"
+
+
+def item(key: str) -> str:
+    """The step of a path that ``["key"]`` makes. No attribute has this name."""
+    return f"[{key}]"
+
+
+def is_item(step: str) -> bool:
+    return step.startswith("[")
+
+
+def shown(path: Path) -> str:
+    """As it stands in the source."""
+    steps = [f'["{step[1:-1]}"]' if is_item(step) else f".{step}" for step in path[2:]]
+    return path[1] + "".join(steps)
+
 
 _NULL: Path = ()  # what the interpreter pushes beside a callable
 
@@ -74,8 +91,7 @@ class Loaded(NamedTuple):
     """The instruction behind the loads."""
 
 
-@dataclass(frozen=True)
-class Reading:
+class Reading(NamedTuple):
     """What there is to know of one code object."""
 
     code: CodeType
@@ -89,6 +105,14 @@ class Reading:
     """The units that a jump or an exception leads to."""
     rebinds: set[str]
     """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
+
+    def comparisons(self) -> list[tuple[Path, int | None]]:
+        """What a test compares with a constant, and on which line."""
+        return list(_Reader(self.code, self.instructions).comparisons())
+
+    def kept_tests(self) -> list[tuple[Path, int | None]]:
+        """What a test also puts into a variable: ``if x := name:``."""
+        return list(_Reader(self.code, self.instructions).kept_tests())
 
     def is_dropped_at(self, unit: int | None) -> bool:
         """Whether a value on the stack is not used from here on, or is what the function returns."""
@@ -123,15 +147,30 @@ class _Kind(NamedTuple):
     """1 forward by its argument, -1 backward, 0 not at all."""
 
 
+_CACHES: Any = opcode._inline_cache_entries  # type: ignore[attr-defined]
+"""How many caches follow an instruction: by opcode up to 3.12, later by name."""
+_BY_OPCODE = isinstance(_CACHES, list)
+_FIRST_OF_TOOLS = getattr(opcode, "MIN_INSTRUMENTED_OPCODE", 256)
+"""From here on opcodes are what the interpreter itself puts over others, for tools and for its JIT (3.12 and later)."""
+_MOST = 2**31 - 1
+"""The largest argument that the interpreter reads."""
+
+
 @cache
-def _kind(opcode: int) -> _Kind | None:
+def _kind(number: int) -> _Kind | None:
     """None: no compiler makes instructions of it."""
-    name = opname[opcode]
-    if name == "CACHE" or name.startswith("<"):
+    name = opname[number]
+    if name == "CACHE" or opmap.get(name) != number or number >= _FIRST_OF_TOOLS:
         return None
-    instr = ConcreteInstr.disassemble(None, bytes((opcode, 0)), 0)
-    jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
-    return _Kind(name, instr.use_cache_opcodes(), jumps)
+    caches = _CACHES[number] if _BY_OPCODE else _CACHES.get(name, 0)
+    jumps = 0 if number not in hasjrel else -1 if "BACKWARD" in name or name == "END_ASYNC_FOR" else 1
+    return _Kind(name, caches, jumps)
+
+
+def _has_argument(number: int) -> bool:
+    if sys.version_info < (3, 12):
+        return number >= opcode.HAVE_ARGUMENT
+    return number in opcode.hasarg
 
 
 def _instructions(code: CodeType) -> list[Instruction]:
@@ -140,19 +179,19 @@ def _instructions(code: CodeType) -> list[Instruction]:
     start = unit = extension = line_ends = 0
     line = None
     while 2 * unit < len(units):
-        opcode, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
+        number, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
         while line_ends <= 2 * unit:
             _, line_ends, line = next(lines, (0, len(units), None))
         unit += 1
-        if opcode == EXTENDED_ARG:
+        if number == EXTENDED_ARG:
             extension = arg
             continue
-        kind = _kind(opcode)
+        kind = _kind(number)
         if kind is None:
-            raise ValueError(f"its bytecode has an unknown instruction, {opname[opcode]}, at unit {start}")
+            raise ValueError(f"its bytecode has an unknown instruction, {opname[number]}, at unit {start}")
         name, caches, jumps = kind
         if unit > start + 1 and name != "NOP":  # which may have been another one before
-            _check_extended(name, arg)
+            _check_extended(number, arg)
         unit += caches
         target = unit + jumps * arg if jumps else None
         instructions.append(Instruction(name, arg, start, unit, line, target))
@@ -160,12 +199,12 @@ def _instructions(code: CodeType) -> list[Instruction]:
     return instructions
 
 
-def _check_extended(name: str, arg: int) -> None:
+def _check_extended(number: int, arg: int) -> None:
     """Raises ValueError where no such instruction has an argument that large, or one at all."""
-    try:
-        ConcreteInstr(name, arg)
-    except ValueError as error:
-        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
+    if not _has_argument(number):
+        raise ValueError(f"its bytecode cannot be read: {opname[number]} has no argument")
+    if arg > _MOST:
+        raise ValueError(f"its bytecode cannot be read: the {opname[number]} argument must be in the range 0..{_MOST}")
 
 
 def _handlers(table: bytes) -> list[int]:
@@ -200,7 +239,7 @@ class _Reader:
 
     def tests(self) -> Iterator[Test]:
         for i, name in enumerate(self.names):
-            if name in _JUMPS:
+            if name in JUMPS:
                 yield from filter(None, map(self.test_at, self.firsts_before(i)))
 
     def negations(self) -> Iterator[tuple[Path, int | None]]:
@@ -209,6 +248,28 @@ class _Reader:
                 loaded = self.loaded_at(first)
                 if loaded and loaded.next + (self.names[loaded.next] == "TO_BOOL") == i:
                     yield loaded.path, self.instructions[first].line
+
+    def comparisons(self) -> Iterator[tuple[Path, int | None]]:
+        for i, name in enumerate(self.names):
+            if name in ("IS_OP", "COMPARE_OP") and self.names[i - 1] in _CONSTANTS and self.is_tested(i + 1):
+                yield from self.loads_before(i - 1)
+
+    def kept_tests(self) -> Iterator[tuple[Path, int | None]]:
+        for i, name in enumerate(self.names):
+            if name == "COPY" and self.names[i + 1].startswith("STORE_") and self.is_tested(i + 2):
+                yield from self.loads_before(i)
+
+    def is_tested(self, i: int) -> bool:
+        while self.names[i] in ("COPY", "TO_BOOL", "UNARY_NOT"):
+            i += 1
+        return self.names[i] in JUMPS
+
+    def loads_before(self, i: int) -> Iterator[tuple[Path, int | None]]:
+        """What the instructions up to this one have loaded, a single value."""
+        for first in self.firsts_before(i):
+            loaded = self.loaded_at(first)
+            if loaded and loaded.next == i:
+                yield loaded.path, self.instructions[first].line
 
     def firsts_before(self, i: int) -> Iterator[int]:
         """Where the loads of what an instruction uses may begin: a hint, what is pushed beside it, or its argument."""
@@ -247,9 +308,9 @@ class _Reader:
         i += copied
         i += self.names[i] == "TO_BOOL"
         jump = self.instructions[i]
-        if jump.name not in _JUMPS:
+        if jump.name not in JUMPS:
             return None
-        jumps_if, keeps = _JUMPS[jump.name]
+        jumps_if, keeps = JUMPS[jump.name]
         i += 1
         i += self.names[i] == "NOT_TAKEN"
         if copied:
@@ -273,6 +334,13 @@ class _Reader:
                 _push_callable(stack, (*stack.pop(), self.code.co_names[arg >> 1]), with_null=bool(arg & 1))
         elif name == "LOAD_METHOD" and stack and stack[-1]:
             _push_callable(stack, (*stack.pop(), self.code.co_names[arg]), with_null=True)
+        elif name == "LOAD_CONST" and stack and type(self.code.co_consts[arg]) is str:
+            stack.append((_CONSTANT, self.code.co_consts[arg]))
+        elif name == "BINARY_SUBSCR" or (name == "BINARY_OP" and arg == _SUBSCRIPT):
+            if len(stack) < 2 or not stack[-2] or stack[-1][:1] != (_CONSTANT,):
+                return False
+            key = stack.pop()[1]
+            stack.append((*stack.pop(), item(key)))
         elif name == "PUSH_NULL":
             stack.append(_NULL)
         elif name in ("LOAD_NAME", "LOAD_CLASSDEREF", "LOAD_FROM_DICT_OR_GLOBALS", "LOAD_FROM_DICT_OR_DEREF"):
@@ -308,10 +376,15 @@ _FIRST = {
     "LOAD_FROM_DICT_OR_DEREF",
 }
 
+_SUBSCRIPT = 26  # NB_SUBSCR, what BINARY_OP does from 3.14 on
+
 _BEHIND_FIRST = {"LOAD_ATTR", "LOAD_METHOD", "PRECALL", "CALL", "COPY", "TO_BOOL"}
+_BEHIND_FIRST |= {"LOAD_CONST", "BINARY_SUBSCR", "BINARY_OP"}
+
+_CONSTANTS = {"LOAD_CONST", "LOAD_SMALL_INT", "LOAD_COMMON_CONSTANT"}
 
 # Every conditional jump of 3.11 to 3.15: taken if, and whether the value stays on the stack then.
-_JUMPS = {
+JUMPS = {
     "POP_JUMP_IF_FALSE": (False, False),
     "POP_JUMP_IF_TRUE": (True, False),
     "POP_JUMP_FORWARD_IF_FALSE": (False, False),

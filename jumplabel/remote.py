@@ -13,7 +13,18 @@ from typing import Any
 from jumplabel import remote_exec
 from jumplabel.errors import RemoteError
 from jumplabel.requests import Answer, line
-from jumplabel.socket_folder import address, default_folder, effective_user, open_folder, peer, socket_name
+from jumplabel.socket_folder import (
+    address,
+    default_folders,
+    effective_user,
+    folders_in,
+    open_folder,
+    open_folder_of,
+    own_number,
+    peer,
+    socket_name,
+    temporary_folders,
+)
 
 _LONGEST_LINE = 1 << 20
 _MOST_BYTES = 1 << 26
@@ -187,6 +198,9 @@ def _connect(pid: int, timeout: float) -> socket.socket:
             return _connect_in(path, pid, uid, end)
         except RemoteError as error:
             refusals.append(str(error))
+    if not refusals:
+        may_look = os.access(f"/proc/{pid}/fd", os.R_OK)
+        refusals = ["it has none open" if may_look else "we may not look into it, and its user's folders have none"]
     try:
         return remote_exec.connect(pid, timeout)
     except RemoteError as error:
@@ -197,38 +211,60 @@ def _connect(pid: int, timeout: float) -> socket.socket:
 
 
 def _folders(pid: int, uid: int) -> list[str]:
-    """Where its socket may be: a process that serves has the folder open. Only its user and root can look."""
-    found = {}
-    with suppress(OSError):
-        for descriptor in os.listdir(f"/proc/{pid}/fd"):
-            with suppress(OSError):
-                path = os.readlink(f"/proc/{pid}/fd/{descriptor}")
-                if stat.S_ISSOCK(os.lstat(os.path.join(path, socket_name(pid))).st_mode):
-                    found[path] = True
-    return list(found) or [default_folder(uid)]
+    """Return where its socket may be.
+
+    A process that serves has the folder open, and ``/proc/PID/fd/N`` leads there, from any container and by any name.
+    Where we may not look, as ptrace(2) would be refused, its user's folders are the places that are known.
+    """
+    name = socket_name(own_number(pid))
+    try:
+        descriptors = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        private = [path for temporary in temporary_folders() for path in folders_in(temporary, {uid})]
+        return [path for path in (*default_folders(uid), *private) if _is_socket(os.path.join(path, name))]
+    folders: dict[tuple[int, int], str] = {}
+    for descriptor in descriptors:
+        path = f"/proc/{pid}/fd/{descriptor}"
+        with suppress(OSError):
+            if os.readlink(path).startswith("/") and _is_socket(os.path.join(path, name)):
+                status = os.stat(path)
+                folders.setdefault((status.st_dev, status.st_ino), path)
+    return list(folders.values())
+
+
+def _is_socket(path: str) -> bool:
+    try:
+        return stat.S_ISSOCK(os.lstat(path).st_mode)
+    except OSError:
+        return False
 
 
 def _connect_in(path: str, pid: int, uid: int, end: float) -> socket.socket:
-    """Raises RemoteError where the folder is not to be trusted, or nobody is there, or not who should be."""
-    folder = open_folder(path, {uid, os.geteuid(), 0})
+    """Raises RemoteError where the folder is not to be trusted, or no process is there, or not the one asked for."""
+    owners = {uid, os.geteuid(), 0}
+    proc, _, descriptor = path.rpartition("/")
+    of_process = proc == f"/proc/{pid}/fd"
+    folder = open_folder_of(pid, descriptor, owners) if of_process else open_folder(path, owners)
+    name = socket_name(own_number(pid))
     connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         connection.setblocking(False)
         while True:
             try:
-                connection.connect(address(folder, socket_name(pid)))
+                connection.connect(address(folder, name))
                 break
             except BlockingIOError as error:  # many others wait to be accepted
                 if time.monotonic() > end:
-                    raise RemoteError(f"{path}/{socket_name(pid)}: it accepts nobody; is it stopped?") from error
+                    raise RemoteError(f"{path}/{name}: it accepts nobody; is it stopped?") from error
             time.sleep(0.01)
-        if peer(connection)[0] != pid:
-            raise RemoteError(f"{path}/{socket_name(pid)} is that of another process, {peer(connection)[0]}")
+        number, user = peer(connection)
+        if number != pid or user not in owners:
+            raise RemoteError(f"{path}/{name} is that of another process, {number}, of user {user}")
         return connection
     except BaseException as error:
         connection.close()
         if isinstance(error, OSError):
-            raise RemoteError(f"{path}/{socket_name(pid)}: {error.strerror or error}") from error
+            raise RemoteError(f"{path}/{name}: {error.strerror or error}") from error
         raise
     finally:
         os.close(folder)

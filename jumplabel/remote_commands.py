@@ -1,15 +1,15 @@
 """python -m jumplabel {keys,enable,disable,watch,level} PID: what they print, and what they end with."""
 
 import argparse
-import os
 import sys
 import threading
 import time
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from queue import Queue
+from queue import Empty, Queue
 from typing import Any
 
+from jumplabel.closed_pipe import has_reader, tell
 from jumplabel.errors import PatternError, RemoteError
 from jumplabel.remote import ask, descendants
 from jumplabel.requests import LONGEST, Answer, line, parse
@@ -17,6 +17,8 @@ from jumplabel.requests import LONGEST, Answer, line, parse
 _AT_ONCE = 16
 _AHEAD = 1000
 """Toggles that may wait to be printed."""
+_LOOK = 0.5
+"""Seconds without a toggle, after which watch looks whether its output still has a reader."""
 
 
 def add(commands: Any) -> None:
@@ -29,7 +31,11 @@ def add(commands: Any) -> None:
     ):
         command = _command(commands, name, what)
         command.add_argument(
-            "patterns", nargs=many, metavar="PATTERN", help="of keys, such as 'shop.*' or '!shop.cart'"
+            "patterns",
+            nargs=many,
+            default=[],  # or argparse counts it among those that are missing
+            metavar="PATTERN",
+            help="of keys, such as 'shop.*' or '!shop.cart'",
         )
     command = _command(commands, "level", "set the level of a logger of a running process")
     command.add_argument("logger", metavar="LOGGER", help="its name; root is the root logger")
@@ -74,16 +80,12 @@ def run(arguments: argparse.Namespace) -> int:
         if len(line(request)) > LONGEST:
             raise RemoteError(f"that is too long for a request of {LONGEST} bytes; ask for less, or in several")
     except (PatternError, RemoteError) as error:
-        print(f"jumplabel: {error}", file=sys.stderr)
+        tell(f"jumplabel: {error}")
         return 2
     pids = descendants(arguments.pid) if arguments.tree else [arguments.pid]
-    try:
-        if arguments.command == "watch":
-            return _watch(pids, request, arguments)
-        return _list(pids, request, arguments)
-    except BrokenPipeError:  # whoever read it has enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # it is flushed at the end
-        return 1
+    if arguments.command == "watch":
+        return _watch(pids, request, arguments)
+    return _list(pids, request, arguments)
 
 
 def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> int:
@@ -107,13 +109,13 @@ def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> in
                 if answer.get("outcome") == "refused":
                     status = 1
     if not found and not status and arguments.patterns:  # to level there is always an answer
-        print(f"jumplabel: no key matches {', '.join(arguments.patterns)}", file=sys.stderr)
+        tell(f"jumplabel: no key matches {', '.join(arguments.patterns)}")
         status = 1
     return status
 
 
 def _not_reached(pid: int, error: RemoteError) -> int:
-    print(f"jumplabel: process {pid}: {_escaped(str(error))}", file=sys.stderr, flush=True)
+    tell(f"jumplabel: process {pid}: {_escaped(str(error))}")
     return 1
 
 
@@ -185,15 +187,20 @@ def _watch(pids: list[int], request: Answer, arguments: argparse.Namespace) -> i
         threading.Thread(target=watch, args=(pid,), daemon=True).start()
     try:
         while watching:
-            pid, answer = told.get()
+            try:
+                pid, answer = told.get(timeout=_LOOK)
+            except Empty:
+                if not has_reader(sys.stdout):  # the next toggle may be long in coming
+                    raise BrokenPipeError from None
+                continue
             if answer is None:
                 watching -= 1
-                print(f"jumplabel: process {pid} has ended, or watches no more", file=sys.stderr, flush=True)
+                tell(f"jumplabel: process {pid} has ended, or watches no more")
             elif isinstance(answer, RemoteError):
                 watching -= 1
                 status = _not_reached(pid, answer)
             elif "watching" in answer:
-                print(f"jumplabel: watching process {pid}", file=sys.stderr, flush=True)
+                tell(f"jumplabel: watching process {pid}")
             else:
                 print(f"{pid:>7}  " * arguments.tree + _toggle(answer), flush=True)
     except KeyboardInterrupt:

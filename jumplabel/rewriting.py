@@ -7,7 +7,8 @@
     POP_JUMP_IF_FALSE               TO_BOOL, POP_JUMP_IF_FALSE as they were
 
 A site's argument is one byte. What it cannot say, one state's jump leads to a *relay* in the room that can: a jump
-of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first.
+of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first. A value that is
+only tested again is not pushed: the jump leads to where those tests would lead, see kept_values.py.
 
 The conditional jump stays where it can, though nobody gets there: tools that read code from end to end (the
 interpreter's own tracing is one) find that it leads where it did.
@@ -19,11 +20,18 @@ from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
 
+from jumplabel.kept_values import Pushed, lead_of
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.reading import Path, Reading, Test
 
 MOST = 255  # units that a site can jump
 TWIN = sys.version_info >= (3, 12)
 N_JUMPS = 1 + TWIN
+
+_STANDS_FOR = {False: ("BUILD_TUPLE", 0), True: ("LOAD_ASSERTION_ERROR", 0)}
+"""What has the truth of a key, and needs no constant: an empty tuple, a class."""
+if "LOAD_SMALL_INT" in opmap:  # 3.14
+    _STANDS_FOR = {state: ("LOAD_SMALL_INT", int(state)) for state in (False, True)}
 
 _UNIT = 2
 _KEPT = [
@@ -108,11 +116,15 @@ class Rewriting:
 
     def add(self, test: Test) -> None:
         """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
-        target = test.jump.target
-        assert target is not None
+        target, pushes = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
-            raise CannotRewriteError("it is on several lines, and a tracer would miss some of them")
-        constants = list(dict.fromkeys([*self.constants, test.path])) if test.keeps else self.constants
+            raise CannotRewriteError("it is on several lines, and a tracer would miss some of them; write it on one")
+        constants, pushed = self.constants, b""
+        if pushes is Pushed.KEY:
+            constants = list(dict.fromkeys([*constants, test.path]))
+            pushed = _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
+        elif pushes is Pushed.STATE:
+            pushed = _instruction(*_STANDS_FOR[test.jumps_if])
         first = test.start + N_JUMPS
         if target < test.start:
             # The jump itself, without its condition, is the relay.
@@ -123,20 +135,21 @@ class Rewriting:
         else:
             room = bytearray()
             taken = target
-            if test.keeps or target - test.start - 1 > MOST:
+            if pushed or target - test.start - 1 > MOST:
                 taken = first
-                if test.keeps:
-                    room += _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
+                room += pushed
                 room += _jump(first + len(room) // _UNIT, target)
             end = _end(test, first + len(room) // _UNIT)
             if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
-                raise CannotRewriteError("it has no room for what tells tracers where it leads")
+                raise CannotRewriteError(
+                    "it has no room for what tells tracers where it leads; let the key be a global"
+                )
         if self.reading.targets.intersection(range(test.start + 1, end)):
-            raise CannotRewriteError("another branch leads into the middle of it")
+            raise CannotRewriteError("another branch leads into the middle of it; test the key in an `if` of its own")
         off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
         site = Site(test.start, off - test.start - 1, on - test.start - 1, TWIN)
         if max(site.off, site.on) > MOST:
-            raise CannotRewriteError("it is too long")
+            raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
         room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
         self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
@@ -151,9 +164,10 @@ class Rewriting:
         """Whether tracers report the target's line also without the test's jump to it, as they do with it.
 
         From 3.12 on they look where each jump leads, run or not, before they begin: CPython's
-        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment.
+        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment. They find what
+        lies behind a second test of the value by that one's instructions, which are on the line and stay.
         """
-        if sys.version_info < (3, 12):
+        if sys.version_info < (3, 12) or target != test.jump.target:
             return True
         there = self.reading.at[target]
         before, line = [instruction.line for instruction in self.reading.instructions[there - 1 : there + 1]]
@@ -165,7 +179,7 @@ def _end(test: Test, needed: int) -> int:
     for instruction in test.instructions[test.loads - 1 :]:
         if instruction.end >= needed:
             return instruction.end
-    raise CannotRewriteError("it has no room for a site")
+    raise CannotRewriteError("it has no room for a site; let the key be a global, or write `if` and `else`")
 
 
 def _instruction(name: str, arg: int) -> bytes:

@@ -19,8 +19,9 @@ from typing import Any
 
 from jumplabel.import_hook import main_code
 from jumplabel.keys import Starting
+from jumplabel.loader import as_found
 from jumplabel.patterns import Patterns
-from jumplabel.startup import Group, for_children
+from jumplabel.startup import Group, for_children, refuse_switches
 
 Attributes = dict[str, Any]
 
@@ -43,7 +44,9 @@ def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) 
     """
     group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
-        starting = Starting(Patterns(enable))
+        patterns = Patterns(enable)
+        refuse_switches(patterns)
+        starting = Starting(patterns)
         atexit.register(_tell_unused, starting, os.getpid())
     group.install()
     for_children([group], enable)
@@ -107,6 +110,7 @@ def run_string(source: str, arguments: list[str]) -> None:
 
 def _run_spec(name: str, spec: ModuleSpec, code: CodeType) -> None:
     """What was found by importlib, which has compiled it."""
+    as_found(spec)
     attributes = {
         "__file__": spec.origin,
         "__loader__": spec.loader,

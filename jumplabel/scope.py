@@ -4,12 +4,13 @@ from collections.abc import Collection, Iterable
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple
 
+from jumplabel import looks
 from jumplabel.key_arrays import StaticKeyArray
 from jumplabel.keys import StaticKey
-from jumplabel.reading import CLOSURE, GLOBAL, Path
+from jumplabel.looks import NOT_FOUND
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.reading import CLOSURE, GLOBAL, Path, is_item
 from jumplabel.tracepoint import Tracepoint
-
-NOT_FOUND = object()
 
 
 class Scope(NamedTuple):
@@ -65,7 +66,11 @@ class Scope(NamedTuple):
             if issubclass(kind, StaticKey | StaticKeyArray) or (kind is Tracepoint and "enabled" in names):
                 return True
             if issubclass(kind, _HOLDERS):
-                spaces = [vars(value)] if issubclass(kind, ModuleType) else [vars(base) for base in value.__mro__]
+                spaces: list[Any] = (
+                    [looks.variables(value)]
+                    if issubclass(kind, ModuleType)
+                    else [looks.space(base) for base in looks.mro(value)]
+                )
                 held = [space[name] for space in spaces for name in names if name in space]
                 values += [one for one in held if issubclass(type(one), _NAMED) and not _among(one, values)]
         return False
@@ -82,27 +87,27 @@ def _among(value: Any, values: list[Any]) -> bool:
 def is_key(value: Any) -> bool:
     """Whether testing it is asking the engine: not for a mock of a key, or a subclass with a __bool__ of its own."""
     kind = type(value)
-    return issubclass(kind, StaticKey) and kind.__bool__ is StaticKey.__bool__ and hasattr(value, "_key")
+    return issubclass(kind, StaticKey) and looks.first_is(kind, "__bool__", StaticKey) and _is_made(value)
+
+
+def _is_made(key: StaticKey) -> bool:
+    try:
+        _engine_key(key)
+    except AttributeError:
+        return False
+    return True
+
+
+_engine_key: Any = vars(StaticKey)["_key"].__get__
 
 
 def _attribute(holder: Any, name: str) -> Any:
     """An attribute of a module or class, a key of an array or tracepoint; else NOT_FOUND, as where code decides."""
     kind: Any = type(holder)
+    if is_item(name):
+        return vars(holder)["_keys"].get(name[1:-1], NOT_FOUND) if kind is StaticKeyArray else NOT_FOUND
     if kind is StaticKeyArray:
         return vars(holder).get(name, NOT_FOUND)
     if kind is Tracepoint:
         return holder.enabled if name == "enabled" else NOT_FOUND
-    if issubclass(kind, ModuleType):
-        usual: Any = ModuleType
-        spaces: Any = [vars(holder)]
-    elif issubclass(kind, type):
-        usual, spaces = type, [vars(base) for base in holder.__mro__]
-    else:
-        return NOT_FOUND
-    if kind.__getattribute__ is not usual.__getattribute__ or any(name in vars(base) for base in kind.__mro__):
-        return NOT_FOUND
-    for space in spaces:
-        if name in space:
-            value = space[name]
-            return NOT_FOUND if usual is type and hasattr(type(value), "__get__") else value
-    return NOT_FOUND
+    return looks.attribute(holder, name)[0]

@@ -10,6 +10,7 @@ import fcntl
 import os
 import threading
 from _thread import allocate_lock, start_new_thread
+from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
@@ -17,12 +18,28 @@ from typing import Any
 from jumplabel import connections
 from jumplabel._engine import lib
 from jumplabel.connections import Connections, report
-from jumplabel.errors import RemoteError
-from jumplabel.settings import folder_to_serve
-from jumplabel.socket_folder import address, default_folder, is_dead, lock_folder, open_folder, socket_name, unix_socket
+from jumplabel.errors import JumpLabelError, RemoteError, SettingError
+from jumplabel.interpreters import is_main
+from jumplabel.settings import folder_to_serve, left_out
+from jumplabel.socket_folder import (
+    DEFAULT,
+    address,
+    default_folders,
+    is_dead,
+    lock_folder,
+    open_folder,
+    private_folder,
+    remove_dead,
+    remove_if_private,
+    remove_left,
+    socket_name,
+    unix_socket,
+)
 
 _FOLDER_SECONDS = 2.0
 """For others to let go of the folder."""
+_PRIVATE_FOLDERS = 3
+"""That are made, one after the other, where none can be served in."""
 
 _servers: "set[Server]" = set()
 """All whose thread runs."""
@@ -76,10 +93,33 @@ class Server:
         self._ended.acquire()
         self._connections = Connections(listener)
 
-    def _open(self, folder: str) -> None:
-        """Raises RemoteError."""
-        listener = unix_socket()
-        self._begin(listener)
+    def _open(self, folder: str, first: str = "") -> None:
+        """Open the socket, for DEFAULT in the first folder that can be had.
+
+        first  for DEFAULT: a folder that is tried before the others
+
+        Raises RemoteError.
+        """
+        refusals = {}
+        for path in _default_folders(first) if folder == DEFAULT else [folder]:
+            try:
+                return self._open_in(path)
+            except RemoteError as error:
+                if folder != DEFAULT:
+                    raise
+                refusals[str(error)] = True
+                remove_left(path)
+        raise RemoteError("; ".join(refusals))
+
+    def _open_in(self, folder: str) -> None:
+        listener = None
+        try:
+            listener = unix_socket()
+            self._begin(listener)
+        except OSError as error:  # no descriptors
+            if listener is not None:
+                listener.close()
+            raise RemoteError(f"no socket can be opened for {folder!r}: {error}") from error
         try:
             self._listen(listener, folder)
             # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
@@ -104,7 +144,7 @@ class Server:
         except BlockingIOError as error:
             raise RemoteError(f"another process keeps the folder {folder!r} locked; is one stopped in it?") from error
         try:
-            _remove_dead(self._folder)
+            remove_dead(self._folder)
             if is_dead(self._folder, name):
                 os.unlink(name, dir_fd=self._folder)
             try:
@@ -149,6 +189,7 @@ class Server:
             with suppress(OSError):  # it is gone; or we are another user by now, and it will be cleaned up
                 if _identity(self._folder, name) == self._identity:
                     os.unlink(name, dir_fd=self._folder)
+            remove_if_private(self._folder, os.path.dirname(self.path))
 
     def _close_folder(self) -> None:
         if self._folder >= 0:
@@ -167,9 +208,9 @@ class Server:
         self._connections.closing = True
         self._connections.close()
         self._close_folder()
-        self.path = ""
+        path, self.path = self.path, ""
         if self._folder_path is not None and not closing:
-            self._open(self._folder_path)
+            self._open(self._folder_path, first=os.path.dirname(path))
 
 
 def _identity(folder: int, name: str) -> tuple[int, int]:
@@ -177,40 +218,41 @@ def _identity(folder: int, name: str) -> tuple[int, int]:
     return status.st_dev, status.st_ino
 
 
-def _remove_dead(folder: int) -> None:
-    """Sockets of processes that have crashed, or have ended by os._exit()."""
-    for name in os.listdir(folder):
-        pid = name.partition(".")[0]
-        if pid.isdecimal() and name == socket_name(int(pid)) and not os.path.exists(f"/proc/{pid}"):
-            if is_dead(folder, name):
-                with suppress(FileNotFoundError):
-                    os.unlink(name, dir_fd=folder)
+def _default_folders(first: str) -> Iterator[str]:
+    """Yield the folders in which serve() tries to serve. The private ones are made as they are come to."""
+    if first:
+        yield first
+    yield from default_folders(os.geteuid())
+    for _ in range(_PRIVATE_FOLDERS):  # a process that tidies up may take an empty one for one that is left
+        yield private_folder()
 
 
 def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     """Open a Unix socket, for ``python -m jumplabel keys PID``, ``enable``, ``disable``, ``watch`` and ``level``.
 
-    folder  an absolute path, made for this user alone if its parent is there; None: ``$XDG_RUNTIME_DIR/jumplabel``, or
-            without one ``/tmp/jumplabel-<uid>``
+    folder  an absolute path, made for this user alone if its parent is there; None: the first that can be had of
+            ``$XDG_RUNTIME_DIR/jumplabel``, ``/run/user/<uid>/jumplabel``, and a new private folder among the temporary
+            files, which goes with its last socket
 
-    The socket is ``<pid>.sock`` in it. Who connects is asked to be of the same effective user, or root; requests are
-    strictly read (requests.py), and cannot do more than list, switch and watch keys, and set levels of loggers. One
-    daemon thread serves all, and makes their toggles: callbacks of ``on_toggle`` run in it. What goes wrong in it goes
-    to ``sys.unraisablehook``.
+    The socket is ``<pid>.sock`` in it. The command line finds it through the process itself. Who connects is asked to
+    be of the same effective user, or root; requests are strictly read (requests.py), and cannot do more than list,
+    switch and watch keys, and set levels of loggers. One daemon thread serves all, and makes their toggles: callbacks
+    of ``on_toggle`` run in it. What goes wrong in it goes to ``sys.unraisablehook``.
 
     A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
-    pid, in the same folder; if it can have none, that goes to ``sys.unraisablehook``, and the child goes on. (3.12 and
-    later warn of every fork of a process that has a thread.) A process that changes its user later keeps its socket in
-    the old user's folder, where root still reaches it. Sockets go when the interpreter ends; what ``os._exit`` or a
-    crash leaves is cleaned up by the next process that serves in the folder. A program that becomes a daemon, and
-    closes all descriptors, calls this behind that.
+    pid, in the same folder, or by default in another; if it can have none, that goes to ``sys.unraisablehook``, and the
+    child goes on. (3.12 and later warn of every fork of a process that has a thread.) A process that changes its user
+    later keeps its socket in the old user's folder, where root still reaches it. Sockets go when the interpreter ends;
+    what ``os._exit`` or a crash leaves is cleaned up by the next process that serves in the folder, and a private
+    folder that is left by the next that makes one. A program that becomes a daemon, and closes all descriptors, calls
+    this behind that.
 
     Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
     """
     with connections.lock:
-        path = default_folder(os.geteuid()) if folder is None else _absolute(folder)
+        path = DEFAULT if folder is None else _absolute(folder)
         for server in list(_servers):
-            if server._folder_path == path and not server._connections.closing:
+            if path in (server._folder_path, os.path.dirname(server.path)) and not server._connections.closing:
                 if server._connections.sound():
                     return server
                 server._give_up()
@@ -218,10 +260,19 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
 
 
 def serve_if_asked() -> None:
-    """By JUMPLABEL_SERVE. Raises SettingError, and what serve() raises."""
-    folder = folder_to_serve()
-    if folder is not None:
-        serve(folder or None)
+    """By JUMPLABEL_SERVE. Never raises: warns where the value is wrong, or no socket can be had there.
+
+    Only in the main interpreter: a process has one socket.
+    """
+    try:
+        folder = folder_to_serve()
+        if folder is not None and is_main():
+            serve(folder or None)
+    except SettingError as error:
+        left_out(str(error))
+    except Exception as error:
+        why = error if isinstance(error, JumpLabelError) else repr(error)
+        left_out(f"JUMPLABEL_SERVE={os.environ.get('JUMPLABEL_SERVE')!r} is left out: {why}")
 
 
 def _absolute(folder: Any) -> str:

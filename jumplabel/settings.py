@@ -13,14 +13,19 @@ variable                meaning                                                 
 
 JUMPLABEL_SERVE counts for nothing under ``python -E`` and ``-I``. JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in
 startup.py.
+
+A variable never stops a program: one with a wrong value, or with one that cannot be had here, is told once, by a
+SettingWarning, and left out. The other variables count.
 """
 
 import os
 import sys
+import warnings
 from collections.abc import Mapping
 
 from jumplabel._engine import lib
-from jumplabel.errors import SettingError
+from jumplabel.errors import SettingError, SettingWarning
+from jumplabel.interpreters import is_main
 
 CHOICES = {
     "JUMPLABEL_NATIVE": {"": 1, "1": 1, "0": 0},
@@ -30,16 +35,40 @@ CHOICES = {
 }
 
 
+_REPORTED = "a warning of jumplabel's, which goes on"
+
+
+def configure_if_asked() -> None:
+    """By the environment, in the main interpreter: the engine, which sub-interpreters share, begins as by default."""
+    if any(os.environ.get(name) for name in CHOICES) and is_main():
+        configure()
+
+
 def configure(environment: Mapping[str, str] = os.environ) -> None:
-    """Hand the settings to the engine. Raises SettingError for a value that is not among CHOICES."""
+    """Hand the settings to the engine. Warns of a value that is not among CHOICES, and leaves it out."""
     values = []
     for name, choices in CHOICES.items():
         text = environment.get(name, "")
         if text not in choices:
             known = ", ".join(choice for choice in choices if choice)
-            raise SettingError(f"{name}={text!r}: set it to one of {known}, or not at all")
+            left_out(f"{name}={text!r} is left out: set it to one of {known}, or not at all")
+            text = ""
         values.append(choices[text])
     lib.jump_label_configure(values)
+
+
+def left_out(message: str) -> None:
+    """Warn of a variable that is left out; once, so the main interpreter does. Never raises."""
+    if is_main():
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Warn, and never raise: where a filter turns the warning into an exception, report that as unraisable."""
+    try:
+        warnings.warn(message, SettingWarning, stacklevel=2)
+    except Exception as error:
+        lib.call_site_unraisable(id(error), id(_REPORTED))
 
 
 def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
@@ -52,5 +81,7 @@ def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
     if text == "1":
         return ""
     if not os.path.isabs(text):
-        raise SettingError(f"JUMPLABEL_SERVE={text!r}: set it to 1, or to the absolute path of a folder, or not at all")
+        raise SettingError(
+            f"JUMPLABEL_SERVE={text!r} is left out: set it to 1, or to the absolute path of a folder, or not at all"
+        )
     return text

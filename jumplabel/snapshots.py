@@ -20,6 +20,7 @@ from jumplabel.errors import DecorationError, PatchError
 from jumplabel.functions import full_name, owner
 from jumplabel.keys import address
 from jumplabel.new_code import Template, template
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 MOST_KEYS = 64  # CALL_KEYS in csrc/engine/static_call.h
 MOST_VARIANTS = 8

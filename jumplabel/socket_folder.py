@@ -10,21 +10,100 @@ import socket
 import stat
 import struct
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
+from contextlib import suppress
 
 from jumplabel.errors import RemoteError
 
+DEFAULT = ""
+"""In place of the path of a folder: one of ``default_folders()``."""
 
-def default_folder(uid: int) -> str:
-    """``$XDG_RUNTIME_DIR/jumplabel`` where that is this user's, as it must be by the XDG Base Directory Specification
-    (``sudo -E`` hands on somebody else's); otherwise ``/tmp/jumplabel-<uid>``."""
-    runtime = os.environ.get("XDG_RUNTIME_DIR", "")
-    try:
-        if os.path.isabs(runtime) and os.stat(runtime).st_uid == uid:
-            return os.path.join(os.path.normpath(runtime), "jumplabel")
-    except (OSError, ValueError):
-        pass
-    return f"/tmp/jumplabel-{uid}"
+RUN_USER = "/run/user"
+"""Where systemd and elogind make a folder for each user that is logged in."""
+
+PRIVATE = "jumplabel-sockets-"
+"""How the names of folders begin that ``private_folder()`` makes."""
+
+_PRIVATE_NAME = re.compile(re.escape(PRIVATE) + "[0-9a-f]{32}")
+
+
+def default_folders(uid: int) -> Iterator[str]:
+    """Where a process of this user serves by default; the first that can be had: none that another user can take.
+
+    ``$XDG_RUNTIME_DIR/jumplabel`` and ``/run/user/<uid>/jumplabel``, where what they are in is this user's alone to
+    write (``sudo -E`` hands on another user's XDG_RUNTIME_DIR). A private folder, ``private_folder()``, may follow.
+    """
+    found = {}
+    for runtime in (os.environ.get("XDG_RUNTIME_DIR", ""), f"{RUN_USER}/{uid}"):
+        with suppress(OSError, ValueError):
+            if os.path.isabs(runtime):
+                status = os.stat(runtime)
+                if stat.S_ISDIR(status.st_mode) and status.st_uid == uid and not status.st_mode & 0o022:
+                    found[os.path.join(os.path.normpath(runtime), "jumplabel")] = True
+    yield from found
+
+
+def temporary_folders() -> list[str]:
+    """Return the folders for temporary files, which exist: as tempfile has them, without a test file."""
+    folders = dict.fromkeys((os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp"))
+    return [os.path.normpath(folder) for folder in folders if os.path.isabs(folder) and os.path.isdir(folder)]
+
+
+def private_folder() -> str:
+    """Make a folder for this user alone, whose name cannot be guessed. Who asks finds it through the process.
+
+    Removes those of this user that crashed processes have left. Raises RemoteError where no folder can be made.
+    """
+    refusal = "there is no folder for temporary files"
+    for temporary in temporary_folders():
+        for left in folders_in(temporary, {os.geteuid()}):
+            remove_left(left)
+        path = os.path.join(temporary, f"{PRIVATE}{os.urandom(16).hex()}")
+        try:
+            os.mkdir(path, 0o700)
+            return path
+        except OSError as error:
+            refusal = f"the folder {path!r}: {error.strerror}"
+    raise RemoteError(refusal)
+
+
+def folders_in(temporary: str, owners: Collection[int]) -> list[str]:
+    """Return the private folders there of these users."""
+    found = []
+    with suppress(OSError), os.scandir(temporary) as entries:
+        for entry in entries:
+            if _PRIVATE_NAME.fullmatch(entry.name):
+                with suppress(OSError):
+                    if entry.stat(follow_symlinks=False).st_uid in owners:
+                        found.append(entry.path)
+    return found
+
+
+def remove_left(path: str) -> None:
+    """Remove a private folder in which no process serves."""
+    with suppress(OSError, RemoteError):
+        folder = open_folder(path, {os.geteuid()})
+        try:
+            remove_if_private(folder, path)
+        finally:
+            os.close(folder)
+
+
+def remove_if_private(folder: int, path: str) -> None:
+    """Remove a folder that ``private_folder()`` made, and the dead sockets in it.
+
+    It stays while a process serves in it, and while one that is about to do so has it locked.
+    """
+    if _PRIVATE_NAME.fullmatch(os.path.basename(path)) is None:
+        return
+    with suppress(OSError):
+        fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        try:
+            if os.path.samestat(os.fstat(folder), os.stat(path, follow_symlinks=False)):
+                remove_dead(folder)
+                os.rmdir(path)
+        finally:
+            fcntl.flock(folder, fcntl.LOCK_UN)
 
 
 def open_folder(path: str, owners: Collection[int], make: bool = False) -> int:
@@ -44,6 +123,22 @@ def open_folder(path: str, owners: Collection[int], make: bool = False) -> int:
         why = "is a symbolic link" if os.path.islink(path) else getattr(error, "strerror", None) or str(error)
         advice = "; name one that is there, or can be made there" if make else ""
         raise RemoteError(f"the folder {path!r}: {why}{advice}") from error
+    return _checked(folder, path, owners)
+
+
+def open_folder_of(pid: int, descriptor: str, owners: Collection[int]) -> int:
+    """A descriptor of the folder that a process has open: that very one, wherever it is by now, and whatever files the
+    process sees. The same is asked of it as by ``open_folder()``, which does the rest. Raises RemoteError."""
+    path = f"/proc/{pid}/fd/{descriptor}"
+    try:
+        shown = os.readlink(path)
+        folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except OSError as error:
+        raise RemoteError(f"the folder {path!r}: {error.strerror}") from error
+    return _checked(folder, shown, owners)
+
+
+def _checked(folder: int, path: str, owners: Collection[int]) -> int:
     try:
         status = os.fstat(folder)
         if status.st_uid not in owners:
@@ -74,9 +169,22 @@ def lock_folder(folder: int, timeout: float) -> None:
 
 def effective_user(pid: int) -> int:
     """Raises RemoteError where there is no such process."""
+    return int(re.findall(r"^Uid:\t\d+\t(\d+)", _status(pid), re.MULTILINE)[0])
+
+
+def own_number(pid: int) -> int:
+    """Return the pid that a process has in its own eyes: another one, where it is in a container and we are not.
+
+    Raises RemoteError where there is no such process.
+    """
+    numbers = re.findall(r"^NSpid:.*\t(\d+)$", _status(pid), re.MULTILINE)
+    return int(numbers[0]) if numbers else pid
+
+
+def _status(pid: int) -> str:
     try:
-        with open(f"/proc/{pid}/status") as file:
-            return int(re.findall(r"^Uid:\t\d+\t(\d+)", file.read(), re.MULTILINE)[0])
+        with open(f"/proc/{pid}/status", errors="replace") as file:
+            return file.read()
     except (FileNotFoundError, ProcessLookupError) as error:
         raise RemoteError("there is no such process") from error
 
@@ -95,6 +203,24 @@ def unix_socket() -> socket.socket:
     new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     new.setblocking(False)
     return new
+
+
+def remove_dead(folder: int) -> None:
+    """Remove sockets of processes that have crashed, or have ended by os._exit(). The folder is locked by us."""
+    for name in os.listdir(folder):
+        pid = name.partition(".")[0]
+        if pid.isdecimal() and name == socket_name(int(pid)) and _has_ended(pid) and is_dead(folder, name):
+            with suppress(FileNotFoundError):
+                os.unlink(name, dir_fd=folder)
+
+
+def _has_ended(pid: str) -> bool:
+    """Whether we see no such process, or only what is left of one until its parent asks for it."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb") as file:
+            return file.read().rpartition(b") ")[2][:1] in b"ZX"
+    except OSError:
+        return True
 
 
 def is_dead(folder: int, name: str) -> bool:

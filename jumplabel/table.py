@@ -1,11 +1,13 @@
 """What there is: the jump table, and what this process runs on."""
 
-import errno
 import os
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
 from jumplabel._engine import ffi, lib
+from jumplabel.native import refusal
+from jumplabel.replaced_code import left_behind
 
 
 @dataclass(frozen=True, slots=True, order=True)
@@ -24,6 +26,8 @@ class JumpEntry:
     """Whether the site shows the key as on."""
     owner: str
     """``module.qualname:line``; without a line for what has no Python code. A native branch's: where it was made."""
+    replaced: bool = False
+    """Whether a function runs a copy of this site's code instead, made by another tool: it does not follow the key."""
 
     @property
     def what(self) -> str:
@@ -32,7 +36,9 @@ class JumpEntry:
         return f"plain {self.kind.removeprefix('native_')}" if plain else self.kind
 
     def __str__(self) -> str:
-        return f"{self.address:#018x}  {self.what:<16}  {'on' if self.state else 'off':<3}  {self.key}  {self.owner}"
+        state = "on" if self.state else "off"
+        note = "  (code replaced)" if self.replaced else ""
+        return f"{self.address:#018x}  {self.what:<16}  {state:<3}  {self.key}  {self.owner}{note}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,19 +86,22 @@ def read_entries(key: Any) -> tuple[JumpEntry, ...]:
     if not table:
         raise MemoryError
     try:
-        return tuple(sorted(map(_entry, ffi.unpack(table.rows, table.n) if table.n else [])))
+        left = left_behind()
+        return tuple(sorted(_entry(row, left) for row in (ffi.unpack(table.rows, table.n) if table.n else [])))
     finally:
         lib.free(table)
 
 
-def _entry(row: Any) -> JumpEntry:
+def _entry(row: Any, left: Collection[int]) -> JumpEntry:
+    address = int(ffi.cast("uintptr_t", row.address))
     return JumpEntry(
         key=ffi.string(row.key).decode(),
-        address=int(ffi.cast("uintptr_t", row.address)),
+        address=address,
         kind=ffi.string(row.kind).decode(),
         native=row.site == lib.SITE_NATIVE,
         state=bool(row.enabled),
         owner=ffi.string(row.owner).decode(),
+        replaced=address in left,
     )
 
 
@@ -115,15 +124,10 @@ def info() -> Info:
     """What this process runs on. Changes nothing in it."""
     raw = ffi.new("struct jump_label_info *")
     lib.jump_label_info(raw)
-    refusal = None
-    if raw.refused == errno.ECANCELED:
-        refusal = "switched off by JUMPLABEL_NATIVE=0"
-    elif raw.refused:
-        refusal = f"{ffi.string(raw.refusal).decode()} refused: {os.strerror(raw.refused)}"
     return Info(
         architecture=os.uname().machine,
         native=True if raw.native else False if raw.refused else None,
-        refusal=refusal,
+        refusal=refusal(),
         sync_method=_METHODS[raw.method],
         syncs_per_batch=raw.syncs,
         poke=_WAYS[raw.poke],

@@ -15,6 +15,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import CallbackError
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.unseen import seen
 
 if TYPE_CHECKING:
     from jumplabel.keys import StaticKey
@@ -189,7 +191,7 @@ _within = _Within()
 def _call(function: Callable[[Toggle], object], toggle: Toggle) -> None:
     _within.callbacks += 1
     try:
-        function(toggle)
+        seen(function, toggle)
     except Exception as error:
         # The last of an endless row has no stack left to report it on. And where each reported it and went on, two
         # callbacks would take for ever.

@@ -9,9 +9,11 @@ from weakref import ref
 from jumplabel._engine import lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
-from jumplabel.functions import flavour, full_name, printable
+from jumplabel.functions import flavour, full_name
 from jumplabel.keys import FollowingKey, StaticKey, address, apply, key, patch_error
 from jumplabel.keys import _counted as counted
+from jumplabel.looks import text
+from jumplabel.printing import printable
 from jumplabel.toggles import callbacks
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -168,7 +170,7 @@ def _caller() -> str:
     frame = sys._getframe(1).f_back
     if frame is None:  # a thread that does nothing else
         return __name__
-    names = [str(frame.f_globals.get("__name__")), frame.f_code.co_qualname]
+    names = [text(dict.get(frame.f_globals, "__name__")) or "?", frame.f_code.co_qualname]
     return printable(f"{'.'.join(name for name in names if name != '<module>')}:{frame.f_lineno}")
 
 

@@ -208,6 +208,14 @@ def values(hit):
     return hit(4) if key else hit(5), (key and other_key) or hit(0), (not key, hit(6))
 
 
+def values_tested_again(hit):
+    hit((key and 2) or hit(0))
+    first = (key and hit(0)) or (other_key and hit(3)) or hit(4)
+    hit(not (key and hit(5)))
+    (key and hit(0)) or hit(7)
+    return first, (key or hit(0)) and hit(6)
+
+
 def conditions(hit):
     if (key and hit(1)) or other_key:
         hit(2)

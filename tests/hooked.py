@@ -17,6 +17,7 @@ import traceback
 from collections import Counter
 
 import jumplabel
+import jumplabel.marking  # as with the hook: hypothesis makes examples of what the loaded modules hold
 from jumplabel import StaticKeyError
 from jumplabel.patterns import Patterns
 
@@ -26,11 +27,13 @@ LEVELS = [logging.NOTSET, 1, 5, 7, logging.DEBUG, logging.INFO, logging.WARNING,
 class Records:
     """What was logged by files under a folder: of each record where, by whom, how severe, and its text.
 
-    All but the addresses in it; and in no order, as threads have none.
+    All but the addresses in it; and in no order, as threads have none. Where arguments vary from run to run (times,
+    ports, names of temporary files), the text is that of the statement, without them.
     """
 
-    def __init__(self, folder: str) -> None:
+    def __init__(self, folder: str, arguments_vary: bool = False) -> None:
         self._under = os.path.join(os.path.abspath(folder), "")
+        self._arguments_vary = arguments_vary
         self._factory = logging.getLogRecordFactory()
         self._records: list[str] = []
         self.n = 0
@@ -41,7 +44,10 @@ class Records:
         record = self._factory(*args, **kwargs)
         if record.pathname.startswith(self._under):
             where = f"{record.pathname.removeprefix(self._under)}:{record.lineno} in {record.funcName}"
-            text = f"{where}: {record.name} {record.levelno} {bool(record.exc_info)} {record.getMessage()}"
+            message = record.getMessage()
+            if self._arguments_vary:
+                message = re.sub("[0-9]+", "0", record.msg) if record.args and isinstance(record.msg, str) else ""
+            text = f"{where}: {record.name} {record.levelno} {bool(record.exc_info)} {message}"
             self._records.append(re.sub("0x[0-9a-f]+", "0x", text))
         return record
 

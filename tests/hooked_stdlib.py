@@ -66,9 +66,9 @@ def run_tests(package: str, test: str, state: str, hook: bool, seed: str) -> Out
     signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell ignores it for what runs in the background
     patterns = [package, f"{package}.*"]
     if hook:
-        jumplabel.install(*patterns)
+        jumplabel.install(*patterns, asserts="off")
         for module in hooked.loaded(patterns):
-            jumplabel.instrument(sys.modules[module])
+            jumplabel.instrument(sys.modules[module], asserts="off")
     import unittests  # only now: it may import what is to be under the hook
     from test import support
 

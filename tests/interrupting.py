@@ -12,6 +12,7 @@ from functools import cache
 from pathlib import Path
 
 import jumplabel
+from jumplabel._engine import lib
 
 _FILES = str(Path(jumplabel.__file__).parent), contextlib.__file__
 
@@ -65,10 +66,12 @@ def interrupted(n, function, handler=_raise):
     before = sys.gettrace()
     sys._getframe().f_trace_opcodes = True  # 3.12 reports no function's instructions before somebody has asked for some
     sys.settrace(trace)
+    lib.unseen_is_shown = 1
     try:
         function()
     except Interrupt:
         pass
     finally:
+        lib.unseen_is_shown = 0
         sys.settrace(before)
     return struck

@@ -1,15 +1,27 @@
 """What tests of keys that follow loggers have in common."""
 
+import contextlib
 import logging
 import sys
 from types import ModuleType
 
 from jumplabel import name_watch
+from jumplabel._engine import lib
 from jumplabel.log_keys import LogKey
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "exception": 40}
 WATCHED = name_watch.HEARS_ALL
 """Whether changes of any dict are heard of."""
+
+
+@contextlib.contextmanager
+def shown():
+    """Tracers see the library's own functions, too, where they are called by the program's statements."""
+    lib.unseen_is_shown = 1
+    try:
+        yield
+    finally:
+        lib.unseen_is_shown = 0
 
 
 def module(name, **variables):

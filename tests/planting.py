@@ -89,6 +89,15 @@ STATEMENTS = [
 LEAVES = ["if {test}: return", "if not {test}: return", "if {test}: raise ValueError({mark})"]
 LEAVES_LOOPS = ["if {test}: continue", "if {test}: break", "if not {test}: break", "if {test} and {mark}: continue"]
 
+NO_SITES = {"_planted_mark(not {test} or {mark})", "_planted_local = _planted_value\nif _planted_local: {mark}"}
+"""Of STATEMENTS: a value that is not jumped on, and a local variable."""
+
+GIVE_THE_KEY = {one for one in STATEMENTS if "yield {test} and" in one or "({test} and i) for" in one}
+"""Of STATEMENTS: generators that yield the key itself."""
+
+CRASHES = {"JumpTestCase"}
+"""Classes of test_sys_settrace: to set ``f_lineno`` in what is planted crashes CPython 3.13, with bools too."""
+
 # {e} is the expression in whose place this is put
 EXPRESSIONS = [
     "{e} if {test} else {e}",
@@ -117,10 +126,14 @@ OTHER_VALUES = [
 class Planter(ast.NodeTransformer):
     """Each function that is not defined in another one also gets the decorator ``_planted_decorate``."""
 
-    def __init__(self, seed: object, neutral: bool, density: float = 0.12) -> None:
+    def __init__(self, seed: object, neutral: bool, density: float = 0.12, as_bools: bool = False) -> None:
         self.random = Random(f"{seed}")
         self.neutral = neutral
         self.density = density
+        self.as_bools = as_bools
+        """Whether a tracer is to see no difference between keys and bools: no hints, which are calls, no values that
+        are the key, and nothing that may stay an ordinary test, which calls ``StaticKey.__bool__``."""
+        self.statements = [one for one in STATEMENTS if not (as_bools and one in NO_SITES | GIVE_THE_KEY)]
         self.marks = itertools.count(1)
         self.depth = 0  # of functions
         self.loops = [False]  # whether a break would leave a loop, in each function
@@ -139,7 +152,7 @@ class Planter(ast.NodeTransformer):
 
     def test(self) -> str:
         test = self.random.choice(KEYS + ["_planted_cell"] * 3 * self.cell)
-        return self.random.choice(HINTED).format(test) if self.random.random() < 0.15 else test
+        return self.random.choice(HINTED).format(test) if not self.as_bools and self.random.random() < 0.15 else test
 
     def chosen(self, templates: list[str], others: list[str] = ()) -> str:
         """One of the templates; at times one of those that are not neutral."""
@@ -151,7 +164,8 @@ class Planter(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node):
         if not self.depth:
-            self.cell = self.random.random() < 0.3 and not (node.args.defaults or node.args.kw_defaults)
+            self.cell = not self.as_bools and self.random.random() < 0.3
+            self.cell = self.cell and not (node.args.defaults or node.args.kw_defaults)
             self.cell = self.cell and not node.decorator_list and not _annotated(node)
         self.function(node, node.body)
         if self.depth:
@@ -186,6 +200,8 @@ class Planter(ast.NodeTransformer):
 
     def visit_ClassDef(self, node):
         """Its body is no function's: only the functions in it are planted."""
+        if self.as_bools and node.name in CRASHES:
+            return node
         cell = self.cell
         node.body = [made for statement in node.body for made in _list(self.in_no_function(statement))]
         self.cell = cell
@@ -215,7 +231,7 @@ class Planter(ast.NodeTransformer):
                 continue
             if self.random.random() < self.density:
                 others = LEAVES + LEAVES_LOOPS * 3 if self.loops[-1] else LEAVES
-                planted += self.fill(self.chosen(STATEMENTS, others))
+                planted += self.fill(self.chosen(self.statements, others))
             made = self.visit(statement)
             if self.random.random() < self.density / 4 and _size(made) < 60:
                 twice = ast.parse(f"if {self.test()}: pass\nelse: pass").body
@@ -297,7 +313,7 @@ class Planter(ast.NodeTransformer):
 
     def condition(self, node):
         node = self.visit(node)
-        if self.random.random() < self.density:
+        if self.random.random() < self.density and not (self.as_bools and isinstance(node, ast.Constant)):
             return self.fill(self.chosen(CONDITIONS), node)[0].value
         return node
 
@@ -347,31 +363,34 @@ def _annotated(node) -> bool:
 # ---- loading ----
 
 
-def planted_code(source: str, filename: str, seed: object, neutral: bool, one_line: bool = False) -> CodeType:
+def planted_code(
+    source: str, filename: str, seed: object, neutral: bool, one_line: bool = False, as_bools: bool = False
+) -> CodeType:
     """one_line: what is planted is on the line of what it was planted beside, or on the next one."""
-    planter = Planter(seed, neutral)
+    planter = Planter(seed, neutral, as_bools=as_bools)
     tree = planter.visit(ast.parse(source))
     if not one_line:
         return compile(ast.unparse(tree), filename, "exec", dont_inherit=True)
-    _locate(tree, planter.random)
+    _locate(tree, planter.random, 0 if as_bools else 0.05)  # a test on two lines may stay an ordinary one
     return compile(ast.fix_missing_locations(tree), filename, "exec", dont_inherit=True)
 
 
-def _locate(tree: ast.AST, random: Random, line: int = 1) -> None:
+def _locate(tree: ast.AST, random: Random, next_line: float, line: int = 1) -> None:
     """Templates were parsed by themselves, and have lines of their own."""
     for node in ast.iter_child_nodes(tree):
         if getattr(node, "lineno", line) < line:
-            node.lineno = node.end_lineno = line + (random.random() < 0.05)
+            node.lineno = node.end_lineno = line + (random.random() < next_line)
             node.col_offset, node.end_col_offset = 0, 1
-        _locate(node, random, max(line, getattr(node, "lineno", line)))
+        _locate(node, random, next_line, max(line, getattr(node, "lineno", line)))
 
 
 class Plants:
     """The keys of planted code, and what else it finds in its module's namespace."""
 
-    def __init__(self, name: str) -> None:
-        self.keys = [StaticKey(f"{name}.{letter}") for letter in "abcd"]
-        a, b, c, d = self.keys
+    def __init__(self, name: str, bools: bool | None = None) -> None:
+        """bools: in the place of each key stands this value."""
+        self.keys = [] if bools is not None else [StaticKey(f"{name}.{letter}") for letter in "abcd"]
+        a, b, c, d = self.keys or [bools] * 4
         self.flags = types.ModuleType("_planted_flags")
         self.flags.key_a, self.flags.key_c, self.flags.Flags = a, c, type("Flags", (), {"key_d": d})
         self.hook = None
@@ -429,12 +448,13 @@ def _loads(instruction) -> bool:
 class Loader(importlib.machinery.SourceFileLoader):
     """Loads a module with neutral plants, its functions decorated or not."""
 
-    def __init__(self, name: str, path: str, plants: Plants, decorate, seed: object) -> None:
+    def __init__(self, name: str, path: str, plants: Plants, decorate, seed: object, how: dict[str, bool]) -> None:
         super().__init__(name, path)
-        self.plants, self.decorate, self.seed = plants, decorate, seed
+        self.plants, self.decorate, self.seed, self.how = plants, decorate, seed, how
 
     def get_code(self, fullname):
-        return planted_code(self.get_data(self.path).decode(), self.path, f"{self.seed} {fullname}", neutral=True)
+        source, seed = self.get_data(self.path).decode(), f"{self.seed} {fullname}"
+        return planted_code(source, self.path, seed, neutral=True, **self.how)
 
     def exec_module(self, module):
         vars(module).update(self.plants.namespace, _planted_decorate=self.decorate)
@@ -442,10 +462,10 @@ class Loader(importlib.machinery.SourceFileLoader):
 
 
 class Finder:
-    """For sys.meta_path: the modules of these names are planted ones."""
+    """For sys.meta_path: the modules of these names are planted ones, ``how`` is for planted_code()."""
 
-    def __init__(self, names, plants: Plants, decorate=static_branches, seed: object = 0) -> None:
-        self.names, self.plants, self.decorate, self.seed = set(names), plants, decorate, seed
+    def __init__(self, names, plants: Plants, decorate=static_branches, seed: object = 0, **how: bool) -> None:
+        self.names, self.plants, self.decorate, self.seed, self.how = set(names), plants, decorate, seed, how
         self.loaded: list[str] = []
 
     def find_spec(self, name, path=None, target=None):
@@ -455,7 +475,7 @@ class Finder:
         if spec is None or not isinstance(spec.loader, importlib.machinery.SourceFileLoader):
             return None
         self.loaded.append(name)
-        spec.loader = Loader(name, spec.origin, self.plants, self.decorate, self.seed)
+        spec.loader = Loader(name, spec.origin, self.plants, self.decorate, self.seed, self.how)
         return spec
 
 

@@ -85,16 +85,16 @@ def test_an_import_does_not_wait_for_the_lock_of_logging(packages: Packages) -> 
 
 
 def test_an_assertion_that_another_hook_has_stays_off(packages: Packages) -> None:
-    install("stall_c")
+    install("stall_c", asserts="off")
     module = packages.load("stall_c", SHOP)
-    with instrument(module):
+    with instrument(module, asserts="off"):
         pass
     assert not jumplabel.key("asserts.stall_c").enabled
     assert module.buy(0) == 0
 
 
 def test_a_hook_that_goes_during_an_import_leaves_nothing(packages: Packages) -> None:
-    hook = install("stall_d")
+    hook = install("stall_d", asserts="off")
     module = packages.load("stall_d", f"{SHOP}\n    __import__('jumplabel').uninstall()\n")
     assert hook not in sys.meta_path
     gc.collect()
@@ -107,7 +107,7 @@ def test_a_hook_that_goes_during_an_import_leaves_nothing(packages: Packages) ->
 def test_a_reload_leaves_nothing_of_the_one_before(packages: Packages) -> None:
     from jumplabel.instrumented import records as all_records
 
-    install("stall_e")
+    install("stall_e", asserts="off")
     module = packages.load("stall_e", SHOP)
     for _ in range(5):
         importlib.reload(module)
@@ -151,7 +151,7 @@ def test_a_child_imports_though_another_thread_was_importing(packages: Packages)
         from jumplabel import instrumented
         from jumplabel.instrumented import _records_lock
         sys.path.insert(0, {str(packages.folder)!r})
-        jumplabel.install("stall_g")
+        jumplabel.install("stall_g", asserts="off")
         held, release = threading.Event(), threading.Event()
 
         def hold():

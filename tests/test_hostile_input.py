@@ -8,6 +8,7 @@ import functools
 import gc
 import inspect
 import types
+import warnings
 
 import pytest
 from hypothesis import given
@@ -16,7 +17,7 @@ from sites import echo
 
 import jumplabel
 from jumplabel import JumpLabelError, StaticKey, StaticKeyError, static_branches, static_gate, static_switch
-from jumplabel.settings import configure
+from jumplabel.settings import CHOICES, configure
 from jumplabel.toggles import callbacks
 
 
@@ -248,6 +249,9 @@ def test_names(name):
 @given(st.dictionaries(st.sampled_from(["JUMPLABEL_NATIVE", "JUMPLABEL_SYNC", "JUMPLABEL_SYNCS"]), NAMES, min_size=1))
 def test_settings_of_any_text(environment):
     before = state()
-    attempt(configure, environment)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        configure(environment)
+    assert len(told) == sum(text not in CHOICES[name] for name, text in environment.items())
     configure()
     assert_unchanged(before)

@@ -17,7 +17,7 @@ from packages import Packages, records, sites
 from processes import run
 
 import jumplabel
-from jumplabel import PatternError, StaticKey, StaticKeyError, import_hook, install, instrumented, uninstall
+from jumplabel import PatternError, StaticKey, StaticKeyError, code_cache, import_hook, install, instrumented, uninstall
 
 CART = """
     import logging
@@ -40,7 +40,7 @@ CART = """
 
 
 def test_logging_statements_and_assertions_become_sites(packages: Packages) -> None:
-    hook = install("shop_a")
+    hook = install("shop_a", asserts="off")
     cart = packages.load("shop_a", CART)
     assert sites("shop_a") == ["logging.shop_a.logger.debug", "asserts.shop_a"]
     [report] = instrumented()
@@ -62,10 +62,10 @@ def test_logging_statements_and_assertions_become_sites(packages: Packages) -> N
 
 
 def test_what_is_not_wanted_is_left_alone(packages: Packages) -> None:
-    install("shop_b.logging", asserts=False)
-    install("shop_b.asserts", logging=False)
-    install("shop_b.none", logging=False, asserts=False)
-    install("shop_b.pure", only_pure=True)
+    install("shop_b.logging")
+    install("shop_b.asserts", logging=False, asserts=True)
+    install("shop_b.none", logging=False)
+    install("shop_b.pure", asserts=True, only_pure=True)
     packages.write("shop_b", "", package=True)
     assert sites(packages.load("shop_b.logging", CART).__name__) == ["logging.shop_b.logging.logger.debug"]
     assert sites(packages.load("shop_b.asserts", CART).__name__) == ["asserts.shop_b.asserts"]
@@ -104,7 +104,7 @@ def test_tests_of_keys_become_sites(packages: Packages) -> None:
                     return 1
                 return 0
         """
-    install("shop_c", "shop_c.*")
+    install("shop_c", "shop_c.*", asserts="off")
     packages.write("shop_c", "", package=True)
     module = packages.load("shop_c.cart", source)
     tracing, asserts = "shop_c.cart.tracing", "asserts.shop_c.cart"
@@ -116,7 +116,7 @@ def test_tests_of_keys_become_sites(packages: Packages) -> None:
     with pytest.raises(AssertionError):
         module.function(0)
 
-    install("shop_c.plain", keys=False)
+    install("shop_c.plain", asserts="off", keys=False)
     assert sites(packages.load("shop_c.plain", source).__name__) == ["asserts.shop_c.plain"]
 
 
@@ -140,7 +140,7 @@ def test_a_decorator_in_the_source_keeps_the_sites_there_are(packages: Packages)
         "import logging\n    from jumplabel import *\n    tracing = StaticKey('shop_d.tracing')\n",
     )
     source = source.replace("result = 0", "result = 100 if tracing else 0")
-    install("shop_d", keys=False)
+    install("shop_d", asserts="off", keys=False)
     cart = packages.load("shop_d", source)
     gc.collect()
     assert sites("shop_d") == ["shop_d.tracing", "logging.shop_d.logger.debug", "asserts.shop_d"]
@@ -158,7 +158,7 @@ def test_a_decorator_in_the_source_keeps_the_sites_there_are(packages: Packages)
 
 def test_modules_and_classes_assert_while_they_are_made(packages: Packages) -> None:
     source = "assert False\nclass A:\n    assert False\n    x = 1\nassert A.x == 2\n"
-    install("shop_e*")
+    install("shop_e*", asserts="off")
     assert packages.load("shop_e", source).A.x == 1
     key = StaticKey("asserts.shop_e_on", default=True)
     with pytest.raises(AssertionError):
@@ -189,7 +189,7 @@ def test_loggers_of_closures(packages: Packages) -> None:
             logger = logging.getLogger("shop_f.late")
             return function
         """
-    install("shop_f")
+    install("shop_f", asserts="off")
     module = packages.load("shop_f", source)
     asserts = jumplabel.key("asserts.shop_f")
     one, again, other = (
@@ -249,7 +249,7 @@ def test_uninstall_restores_the_original_code(packages: Packages) -> None:
     del plain
     packages.forget()
     gc.collect()
-    hook = install("shop_g")
+    hook = install("shop_g", asserts="off")
     module = packages.load("shop_g", source)
     generator, closure = module.generate(), module.closure(module.logger)
     changed = [name for name, code in codes.items() if vars(module)[name].__code__ != code]
@@ -273,7 +273,7 @@ def test_uninstall_restores_the_original_code(packages: Packages) -> None:
 
 
 def test_uninstall_without_the_source_turns_everything_on(packages: Packages) -> None:
-    install("shop_h")
+    install("shop_h", asserts="off")
     cart = packages.load("shop_h", CART)
     code = cart.total.__code__
     packages.write("shop_h", "# another one\n" + CART)
@@ -285,7 +285,7 @@ def test_uninstall_without_the_source_turns_everything_on(packages: Packages) ->
 
 
 def test_a_hook_is_for_a_with_block_too(packages: Packages) -> None:
-    with install("shop_i") as hook:
+    with install("shop_i", asserts="off") as hook:
         assert repr(hook) == "<jumplabel.Hook for shop_i>"
         module = packages.load("shop_i", CART)
         assert sites("shop_i")
@@ -298,7 +298,7 @@ def test_a_hook_is_for_a_with_block_too(packages: Packages) -> None:
 
 def test_the_newest_hook_decides_and_each_takes_away_its_own(packages: Packages) -> None:
     packages.write("shop_j", "", package=True)
-    older, newer = install("shop_j.*", logging=False), install("shop_j.a", asserts=False)
+    older, newer = install("shop_j.*", logging=False, asserts=True), install("shop_j.a", asserts=False)
     a, b = packages.load("shop_j.a", CART), packages.load("shop_j.b", CART)
     assert sites("shop_j.a") == ["logging.shop_j.a.logger.debug"]
     assert sites("shop_j.b") == ["asserts.shop_j.b"]
@@ -392,7 +392,7 @@ def test_modules_look_as_they_do_without(packages: Packages) -> None:
     packages.forget()
     install("shop_k")
     assert look("shop_k") == plain
-    assert type(sys.modules["shop_k"].__spec__.loader) is not importlib.machinery.SourceFileLoader  # type: ignore[union-attr]
+    assert type(sys.modules["shop_k"].__spec__.loader) is importlib.machinery.SourceFileLoader  # type: ignore[union-attr]
     code = sys.modules["shop_k"].__spec__.loader.get_code("shop_k")  # type: ignore[union-attr]
     assert not any("jumplabel" in name for constant in code.co_consts for name in getattr(constant, "co_names", ()))
 
@@ -421,7 +421,7 @@ def test_what_a_module_raises_has_no_frames_of_ours(packages: Packages) -> None:
 
 
 def test_a_module_that_is_loaded_again_follows_its_new_loggers(packages: Packages) -> None:
-    install("shop_m")
+    install("shop_m", asserts="off")
     cart = packages.load("shop_m", CART)
     old = cart.total
     early = "    early = total([7])\n\n    def argument"
@@ -444,7 +444,7 @@ def test_a_module_that_is_loaded_again_follows_its_new_loggers(packages: Package
 
 
 def test_modules_and_their_keys_go_with_their_last_user(packages: Packages) -> None:
-    install("shop_n", "shop_n.*")
+    install("shop_n", "shop_n.*", asserts="off")
     packages.write("shop_n", "", package=True)
     module = packages.load(
         "shop_n.cart",
@@ -474,7 +474,7 @@ def test_threads_import_at_once(packages: Packages) -> None:
     names = [f"shop_o{i}" for i in range(8)]
     for name in names:
         packages.write(name, CART + "    import time; time.sleep(0.01)\n")
-    install("shop_o*")
+    install("shop_o*", asserts="off")
     results: list[int] = []
 
     def load() -> None:
@@ -507,19 +507,19 @@ def test_functions_that_are_called_while_the_module_runs_do_what_the_source_says
 def cached(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     """The files whose source was compiled."""
     compiled: list[str] = []
-    compile_or_leave = import_hook.compile_or_leave
+    compile_or_leave = code_cache.compile_or_leave
 
     def note(source: bytes, filename: str, options: object) -> object:
         compiled.append(Path(filename).name)
         return compile_or_leave(source, filename, options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(import_hook, "compile_or_leave", note)
+    monkeypatch.setattr(code_cache, "compile_or_leave", note)
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     return compiled
 
 
 def test_a_second_start_compiles_nothing(packages: Packages, cached: list[str]) -> None:
-    install("shop_q*")
+    install("shop_q*", asserts="off")
     for _ in range(2):
         packages.load("shop_q", CART)
         packages.load("shop_q_none", "x = 1\n")
@@ -541,7 +541,7 @@ def test_a_second_start_compiles_nothing(packages: Packages, cached: list[str]) 
 
 
 def test_what_is_cached_is_of_one_source_and_one_set_of_options(packages: Packages, cached: list[str]) -> None:
-    install("shop_r")
+    install("shop_r", asserts="off")
     packages.load("shop_r", CART)
     packages.forget()
     packages.load("shop_r", CART + "    y = 1\n")
@@ -555,7 +555,7 @@ def test_what_is_cached_is_of_one_source_and_one_set_of_options(packages: Packag
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 40, "half", "wrong", "unknown", "moved"])
 def test_a_cache_that_is_none_is_made_anew(packages: Packages, cached: list[str], damage: object) -> None:
-    install("shop_s")
+    install("shop_s", asserts="off")
     packages.load("shop_s", CART)
     [path] = packages.caches()
     data = path.read_bytes()
@@ -580,7 +580,7 @@ def test_a_cache_that_is_none_is_made_anew(packages: Packages, cached: list[str]
 def test_where_no_bytecode_is_written_none_is(
     packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    install("shop_t*")
+    install("shop_t*", asserts="off")
     monkeypatch.setattr(sys, "dont_write_bytecode", True)
     packages.load("shop_t1", CART)
     assert packages.caches() == []
@@ -599,7 +599,7 @@ def test_with_assertions_compiled_away_there_are_none_to_be_sites(packages: Pack
     packages.write("shop_u", CART)
     script = f"""
 sys.path.insert(0, {str(packages.folder)!r})
-jumplabel.install("shop_u")
+jumplabel.install("shop_u", asserts="off")
 import shop_u
 if [entry.key for entry in jumplabel.jump_table()] != ["logging.shop_u.logger.debug"]:
     raise SystemExit(1)
@@ -632,7 +632,7 @@ PROGRAM = """
 def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: pytest.CaptureFixture[str]) -> None:
     path = packages.write("program", PROGRAM)
     main = types.ModuleType("__main__")
-    with install("__main__"):
+    with install("__main__", asserts="off"):
         exec(import_hook.main_code(path.read_bytes(), str(path), "__main__", main), vars(main))
     keys = ["asserts.__main__", "logging.__main__.logger.debug", "program.tracing"]
     assert capsys.readouterr().out == f"{keys} False 0\n"
@@ -644,13 +644,13 @@ def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: py
 def test_a_source_that_is_beyond_us_is_left_as_a_whole(
     packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jumplabel import marked_code
+    from jumplabel import marking
 
     def fail(*_: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(marked_code, "mark", fail)
-    install("shop_v")
+    monkeypatch.setattr(marking, "mark", fail)
+    install("shop_v", asserts="off")
     for _ in range(2):
         with pytest.raises(AssertionError):
             packages.load("shop_v", CART).total([-1])

@@ -7,7 +7,7 @@ import threading
 import time
 
 import pytest
-from loggers import WATCHED, keys_of
+from loggers import WATCHED, keys_of, shown
 from processes import run
 from sites import in_thread
 
@@ -52,7 +52,8 @@ def at_each_line(module, functions, work, others, check):
         before = sys.gettrace()
         sys.settrace(trace)
         try:
-            work()
+            with shown():
+                work()
         except Interrupted:
             pass
         finally:

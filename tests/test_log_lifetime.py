@@ -9,7 +9,7 @@ import time
 import weakref
 
 import pytest
-from loggers import WATCHED, answers, keys_of, module, nothing_of_ours_is_left, states
+from loggers import WATCHED, answers, keys_of, module, nothing_of_ours_is_left, shown, states
 from processes import run
 from sites import in_thread
 
@@ -264,7 +264,8 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
         before = signal.signal(signal.SIGUSR1, handler)
         try:
             sys.settrace(trace)
-            child.level = 0 if place % 2 else 20
+            with shown():
+                child.level = 0 if place % 2 else 20
         finally:
             sys.settrace(None)
             signal.signal(signal.SIGUSR1, before)

@@ -6,8 +6,13 @@ from textwrap import dedent, indent
 
 import pytest
 
+from jumplabel.definitions import READY
 from jumplabel.marked_code import codes, compile_marked
-from jumplabel.marking import Left, Options, Statement, is_mark, mark
+from jumplabel.marking import Left, mark
+from jumplabel.marks import Statement, is_mark
+from jumplabel.options import Options
+
+ALL = Options(asserts=True)
 
 BEFORE = "import logging, log\nlogger = logging.getLogger(__name__)\nTRACE = 5\n"
 
@@ -15,7 +20,7 @@ BEFORE = "import logging, log\nlogger = logging.getLogger(__name__)\nTRACE = 5\n
 def marked(body: str, **options: bool) -> tuple[list[str], list[Left]]:
     """The marks in the body of a function, in their order, and what is left."""
     source = f"{BEFORE}def function(x):\n{indent(dedent(body).strip(), '    ')}\n"
-    tree, n, left = mark(source.encode(), "shop.py", Options(**options))
+    tree, n, left, _ = mark(source.encode(), "shop.py", Options(**{"asserts": True, **options}))
     marks = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and is_mark(node.id)]
     assert len(marks) == n
     return [one.removeprefix("jumplabel: ") for one in marks], left
@@ -134,7 +139,7 @@ CLOSURES = [
 
 @pytest.mark.parametrize("source, is_one", CLOSURES)
 def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> None:
-    tree, n, left = mark(source.encode(), "shop.py", Options())
+    tree, n, left, _ = mark(source.encode(), "shop.py", ALL)
     assert (n, len(left)) == ((1, 0) if is_one else (0, 1))
     if is_one:
         inner = [node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef)]
@@ -150,12 +155,12 @@ def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> No
     ],
 )
 def test_a_global_that_functions_rebind_is_for_a_site_where_that_can_be_heard_of(source: str) -> None:
-    assert mark(source.encode(), "shop.py", Options()).marks == (sys.version_info >= (3, 12))
+    assert mark(source.encode(), "shop.py", ALL).marks == (sys.version_info >= (3, 12))
 
 
 def test_modules_and_classes_have_sites_for_assertions_only() -> None:
     source = "assert a\nlogger.debug('a')\nclass A:\n  assert b\n  assert c\n  logger.debug('b')\nif x:\n  assert d\n"
-    found = compile_marked(source.encode(), "shop.py", Options())
+    found = compile_marked(source.encode(), "shop.py", ALL)
     assert {way: [line for *_, line in sites] for way, sites in found.sites.items()} == {(): [1, 8], (0,): [4, 5]}
     assert found.left == []
 
@@ -180,14 +185,14 @@ def function(x):
         logger.info("c")
 '''
     plain = dict(codes(compile(source, "shop.py", "exec", dont_inherit=True)))
-    found = compile_marked(source, "shop.py", Options())
+    found = compile_marked(source, "shop.py", ALL)
     new = dict(codes(found.code))
     assert plain.keys() == new.keys()
     for way, code in plain.items():
         assert (new[way].co_firstlineno, new[way].co_qualname) == (code.co_firstlineno, code.co_qualname)
         assert {*code.co_positions()} - {*new[way].co_positions()} == set()
         assert {line for _, _, line in code.co_lines()} == {line for _, _, line in new[way].co_lines()}
-    assert [line for *_, line in found.sites[(0,)]] == [5, 9, 13, 16, 16]  # what is finally done is compiled twice
+    assert [line for *_, line in found.sites[(0,)]] == [5, 10, 13, 16, 16]  # what is finally done is compiled twice
 
 
 def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -202,7 +207,7 @@ def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: p
 
     monkeypatch.setattr(Rewriting, "add", refuse_line_3)
     source = b"def function(x):\n    logger.debug('a')\n    logger.debug('b')\n    logger.debug('c')\n"
-    found = compile_marked(source, "shop.py", Options())
+    found = compile_marked(source, "shop.py", ALL)
     assert [line for *_, line in found.sites[(0,)]] == [2, 4]
     assert found.left == [(3, "its bytecode has no room for a site")]
     assert found.code.co_consts[0].co_names.count("jumplabel: logging logger debug") == 1
@@ -210,21 +215,21 @@ def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: p
 
 def test_what_cannot_be_compiled_fails_as_ever() -> None:
     with pytest.raises(SyntaxError, match=r"shop\.py, line 2"):
-        compile_marked(b"x = 1\nx = = 2\n", "shop.py", Options())
+        compile_marked(b"x = 1\nx = = 2\n", "shop.py", ALL)
     with pytest.raises((SyntaxError, ValueError), match="null bytes"):
-        compile_marked(b"x = 1\0", "shop.py", Options())
+        compile_marked(b"x = 1\0", "shop.py", ALL)
 
 
 def test_sources_are_decoded_as_they_say() -> None:
     source = "# -*- coding: latin-1 -*-\ndef f():\n    logger.debug('é')\n    return 'é'\n".encode("latin-1")
     space: dict[str, object] = {"logger": type("", (), {"debug": lambda text: None})}
-    exec(compile_marked(source, "shop.py", Options()).code, space)
+    exec(compile_marked(source, "shop.py", ALL).code, space)
     assert space["f"]() == "é"  # type: ignore[operator]
 
 
 def test_code_that_is_attached_to_no_key_does_what_the_source_says() -> None:
     source = b"def f(x):\n  logger.debug('a')\n  if logger.isEnabledFor(10):\n    x += 1\n  assert x\n  return x\n"
-    found = compile_marked(source, "shop.py", Options())
+    found = compile_marked(source, "shop.py", ALL)
     said: list[str] = []
     space: dict[str, object] = {"logger": type("", (), {"debug": said.append, "isEnabledFor": lambda level: True})}
     exec(found.code, space)
@@ -235,13 +240,10 @@ def test_code_that_is_attached_to_no_key_does_what_the_source_says() -> None:
 
 def test_a_program_says_when_it_is_ready() -> None:
     source = "def f(): pass\nif __name__ == '__main__':\n    f()\nif x: pass\n"
-    tree = mark(source.encode(), "shop.py", Options(), main=True).tree
-    assert (
-        ast.unparse(tree.body[1])
-        == "__import__('jumplabel.import_hook', None, None, ['main_is_ready']).main_is_ready()"
-    )
+    tree = mark(source.encode(), "shop.py", ALL, main=True).tree
+    assert ast.unparse(tree.body[1]) == f"{READY!r} < None"
     assert [statement.lineno for statement in tree.body] == [1, 2, 2, 4]
-    assert len(mark(source.encode(), "shop.py", Options()).tree.body) == 3
+    assert len(mark(source.encode(), "shop.py", ALL).tree.body) == 3
 
 
 @pytest.mark.parametrize(
@@ -257,5 +259,5 @@ def test_a_program_says_when_it_is_ready() -> None:
 )
 def test_what_a_program_binds_when_it_has_begun_is_not_heard_of_everywhere(binding: str) -> None:
     source = f"def f():\n  logger.debug('a')\nother = 1\nif __name__ == '__main__':\n  other = 2\n  {binding}\n"
-    assert mark(source.encode(), "shop.py", Options(), main=True).marks == (sys.version_info >= (3, 12))
-    assert mark(source.encode(), "shop.py", Options()).marks == 1
+    assert mark(source.encode(), "shop.py", ALL, main=True).marks == (sys.version_info >= (3, 12))
+    assert mark(source.encode(), "shop.py", ALL).marks == 1

@@ -1,4 +1,4 @@
-"""The tests of a package that logs all the while, under the hook; package_tests.py runs those of more of them."""
+"""The tests of packages that log all the while, under the hook; package_tests.py runs those of more of them."""
 
 import os
 import subprocess
@@ -8,18 +8,16 @@ import pytest
 
 
 @pytest.fixture(scope="module")
-def source(tmp_path_factory):
+def folder(tmp_path_factory):
+    return tmp_path_factory.mktemp("packages")
+
+
+@pytest.mark.parametrize("package, state", [("hpack", "on"), ("hpack", "random"), ("oauthlib", "own")])
+def test_its_own_tests_pass_and_log_the_same(folder, package, state):
     try:
-        return package_tests.fetch("hpack", tmp_path_factory.mktemp("packages"))
+        source = package_tests.fetched(package, folder)
     except subprocess.CalledProcessError:
         if os.environ.get("CI"):
             raise
-        pytest.skip("pip cannot fetch the source of hpack here")
-
-
-def test_its_own_tests_pass_and_log_the_same(source):
-    assert not [text for good, text in package_tests.reports("hpack", source, ["on"], "1") if not good]
-
-
-def test_its_own_tests_pass_while_loggers_are_turned(source):
-    assert not [text for good, text in package_tests.reports("hpack", source, ["random"], "1") if not good]
+        pytest.skip(f"pip cannot fetch the source of {package} here")
+    assert not [text for good, text in package_tests.reports(package, source, [state], "1") if not good]

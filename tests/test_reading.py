@@ -9,9 +9,10 @@ import subprocess
 import sys
 import tokenize
 import types
-from opcode import opmap
+from opcode import opmap, opname
 
 import pytest
+from bytecode import ConcreteInstr
 
 from jumplabel import reading, static_branches
 from jumplabel.reading import read
@@ -60,6 +61,31 @@ def test_instructions_are_those_that_dis_shows(module):
                 shown.append((one.opname, one.arg or 0, start, end, lines[one.offset // 2], target))
                 starts.append(end)
         assert read(code).instructions == shown
+
+
+def test_the_facts_of_every_opcode_are_those_of_bytecode():
+    known = 0
+    for number, name in enumerate(opname[:256]):
+        kind = reading._kind(number)
+        if kind is None:
+            assert name == "CACHE" or raises(ConcreteInstr.disassemble, None, bytes((number, 0)), 0)
+            continue
+        instr = ConcreteInstr.disassemble(None, bytes((number, 0)), 0)
+        jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
+        assert kind == (instr.name, instr.use_cache_opcodes(), jumps)
+        assert not instr.is_abs_jump()
+        for argument in (256, 2**31 - 1, 2**31):
+            assert raises(ConcreteInstr, name, argument) == raises(reading._check_extended, number, argument)
+        known += 1
+    assert known > 100
+
+
+def raises(function, *arguments):
+    try:
+        function(*arguments)
+    except ValueError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("module", MODULES)

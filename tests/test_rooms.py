@@ -200,6 +200,7 @@ def test_the_package_without_native_sites(build_c, tmp_path, monkeypatch):
     parts = [tmp_path / "engine.c", *build_c.objects(folders, ["-fPIC", include])]
     headers = [f"-I{folder}" for folder in rooms.includes(*folders)]
     cc = os.environ.get("CC", "cc")
-    subprocess.run([cc, "-shared", "-fPIC", "-pthread", include, *headers, *parts, "-o", made], check=True)
+    flags = ["-shared", "-fPIC", "-pthread", "-D_CFFI_NO_LIMITED_API", include]
+    subprocess.run([cc, *flags, *headers, *parts, "-o", made], check=True)
     environment = {**os.environ, "PYTHONPATH": str(tmp_path)}
     subprocess.run([sys.executable, "-c", EVERY_SITE], cwd=tmp_path, env=environment, check=True)

@@ -242,6 +242,9 @@ def test_an_error_of_our_own_is_shown_whole(monkeypatch):
         (["-m"], 2, "-m needs a program"),
         (["--modules", "a b", "facts.py"], 2, "'a b' is no pattern of names"),
         (["--enable", "!a", "facts.py"], 2, "takes nothing in"),
+        (["--enable", "all", "facts.py"], 2, r"'all' is no pattern, .*write '\*'"),
+        (["--modules", "1", "facts.py"], 2, r"'1' is no pattern, .*write '\*'"),
+        (["--asserts", "--asserts-off", "facts.py"], 2, "not both"),
         (["--log", "facts.py"], 2, "unrecognized arguments: --log"),
     ],
 )
@@ -268,14 +271,15 @@ SELL = "import shop; print(shop.sell(0))"
 @pytest.mark.parametrize(
     "options, asserts",
     [
-        ([], False),
-        (["--asserts"], False),
+        ([], True),
+        (["--asserts"], True),
+        (["--asserts-off"], False),
         (["--logging", "--keys"], True),
-        (["--modules", "cart,shop"], False),
-        (["--modules", "cart", "--modules", "sh*"], False),
-        (["--modules", "cart"], True),
-        (["--enable", "asserts.shop"], True),
-        (["--enable=x", "--enable", "asserts.*", "--asserts"], True),
+        (["--asserts-off", "--modules", "cart,shop"], False),
+        (["--asserts-off", "--modules", "cart", "--modules", "sh*"], False),
+        (["--asserts-off", "--modules", "cart"], True),
+        (["--asserts-off", "--enable", "asserts.shop"], True),
+        (["--enable=x", "--enable", "asserts.*", "--asserts-off"], True),
     ],
 )
 def test_the_options_say_what(options, asserts, run):
@@ -287,14 +291,16 @@ def test_the_options_say_what(options, asserts, run):
 @pytest.mark.parametrize(
     "arguments, asserts",
     [
-        (["asserts.py"], False),
-        (["--asserts", "-m", "asserts"], False),
-        (["--modules", "asserts", "-m", "asserts"], False),
-        (["--modules", "__main__", "asserts.py"], False),
-        (["-c", PROGRAMS["asserts.py"]], False),
-        (["--modules", "asserts", "asserts.py"], True),
+        (["asserts.py"], True),
+        (["--asserts", "asserts.py"], True),
+        (["--asserts-off", "asserts.py"], False),
+        (["--asserts-off", "-m", "asserts"], False),
+        (["--asserts-off", "--modules", "asserts", "-m", "asserts"], False),
+        (["--asserts-off", "--modules", "__main__", "asserts.py"], False),
+        (["--asserts-off", "-c", PROGRAMS["asserts.py"]], False),
+        (["--asserts-off", "--modules", "asserts", "asserts.py"], True),
         (["--logging", "asserts.py"], True),
-        (["--enable", "asserts.__main__", "asserts.py"], True),
+        (["--asserts-off", "--enable", "asserts.__main__", "asserts.py"], True),
     ],
 )
 def test_the_program_itself_is_instrumented(arguments, asserts, run):
@@ -304,7 +310,7 @@ def test_the_program_itself_is_instrumented(arguments, asserts, run):
 
 
 def test_the_program_may_have_its_own_code_back(run):
-    status, _, errors = run("uninstalls.py")
+    status, _, errors = run("--asserts-off", "uninstalls.py")
     assert status == 1 and "line 9" in errors and errors.endswith("AssertionError\n")
 
 
@@ -318,7 +324,7 @@ def test_keys_start_on(run):
 
 
 def test_children_get_the_same(run):
-    status, out, errors = run("--modules", "shop", "children.py")
+    status, out, errors = run("--asserts-off", "--modules", "shop", "children.py")
     assert (status, errors) == (0, "")
     assert out[0] == "(0, 'shop', '__main__', True)"
     assert out[1:4] == ["(0, 'shop', '__mp_main__', True)"] * 2 + ["(0, 'shop', '__main__', True)"]
@@ -326,15 +332,16 @@ def test_children_get_the_same(run):
 
 
 def test_workers_that_are_forked_get_the_same(run):
-    assert run("--asserts", "server.py") == (0, ["0", "-1", "-2"], "")
+    assert run("--asserts-off", "server.py") == (0, ["0", "-1", "-2"], "")
 
 
 def test_the_variables_are_added_to(run):
     script = "import os; print(os.environ['JUMPLABEL_INSTRUMENT'], os.environ['JUMPLABEL_ENABLE'])"
-    options = ["--logging", "--only-pure", "--modules", "shop,a", "--modules", "b", "--enable", "asserts.*"]
+    options = ["--logging", "--asserts-off", "--only-pure", "--modules", "shop,a", "--modules", "b"]
+    options += ["--enable", "asserts.*"]
     assert run(*options, "-c", script, JUMPLABEL_INSTRUMENT="keys:cart", JUMPLABEL_ENABLE="c") == (
         0,
-        ["keys:cart;logging,only-pure:shop,a,b c,asserts.*"],
+        ["keys:cart;logging,asserts-off,only-pure:shop,a,b c,asserts.*"],
         "jumplabel: --enable 'asserts.*': there was no such key to enable\n",
     )
 

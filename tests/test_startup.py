@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 import jumplabel
-from jumplabel import PatchError, PatternError, SettingError, StaticKey, Tracepoint, startup
+from jumplabel import PatchError, PatternError, SettingWarning, StaticKey, Tracepoint, startup
 from jumplabel.keys import Starting
 from jumplabel.patterns import Patterns
 
@@ -74,11 +74,13 @@ def nothing_starts_on_for_good(monkeypatch):
     [
         ("", []),
         (" ", []),
-        ("shop", [("shop", "logging asserts keys")]),
-        ("shop,shop.*", [("shop,shop.*", "logging asserts keys")]),
+        ("shop", [("shop", "logging keys")]),
+        ("shop,shop.*", [("shop,shop.*", "logging keys")]),
         ("asserts:shop", [("shop", "asserts")]),
+        ("asserts-off:shop", [("shop", "asserts=off")]),
+        ("logging,asserts-off,only-pure:shop", [("shop", "logging asserts=off only_pure")]),
         ("logging, keys : shop, !shop.a", [("shop, !shop.a", "logging keys")]),
-        ("only-pure:*", [("*", "logging asserts keys only_pure")]),
+        ("only-pure:*", [("*", "logging keys only_pure")]),
         ("logging,only-pure:*", [("*", "logging only_pure")]),
         ("asserts:shop;keys:cart", [("shop", "asserts"), ("cart", "keys")]),
     ],
@@ -86,7 +88,11 @@ def nothing_starts_on_for_good(monkeypatch):
 def test_the_variable_is_what_install_is_called_with(text, expected, installed):
     startup.start({"JUMPLABEL_INSTRUMENT": text})
     assert [
-        (",".join(patterns), {name for name, wanted in what.items() if wanted}) for patterns, what in installed
+        (
+            ",".join(patterns),
+            {name if wanted is True else f"{name}={wanted}" for name, wanted in what.items() if wanted},
+        )
+        for patterns, what in installed
     ] == [(patterns, set(what.split())) for patterns, what in expected]
     groups = startup.read_groups(text)
     assert startup.read_groups(";".join(map(str, groups))) == groups
@@ -95,7 +101,8 @@ def test_the_variable_is_what_install_is_called_with(text, expected, installed):
 @pytest.mark.parametrize(
     "text, why",
     [
-        ("loging:shop", "'loging' is none of logging, asserts, keys, only-pure"),
+        ("loging:shop", "'loging' is none of logging, asserts, asserts-off, keys, only-pure"),
+        ("asserts,asserts-off:shop", "not both"),
         (":shop", "'' is none of"),
         ("logging,:shop", "'' is none of"),
         ("logging:", "'' is no pattern"),
@@ -105,17 +112,31 @@ def test_the_variable_is_what_install_is_called_with(text, expected, installed):
     ],
 )
 def test_a_wrong_value_is_named_with_what_is_allowed(text, why, installed):
-    with pytest.raises(SettingError) as caught:
+    with pytest.warns(SettingWarning) as told:
         startup.start({"JUMPLABEL_INSTRUMENT": f"cart;{text}", "JUMPLABEL_ENABLE": "shop"})
-    for part in (f"JUMPLABEL_INSTRUMENT={'cart;' + text!r}", "'logging,asserts:shop.*'", why):
-        assert part in str(caught.value)
-    assert installed == keys._starting == []
+    [message] = [str(one.message) for one in told]
+    for part in (f"JUMPLABEL_INSTRUMENT={'cart;' + text!r} is left out", "'logging,asserts:shop.*'", why):
+        assert part in message
+    assert installed == [] and len(keys._starting) == 1
 
 
-def test_a_wrong_pattern_of_keys_is_named_before_anything_is_instrumented(installed):
-    with pytest.raises(SettingError, match=r"JUMPLABEL_ENABLE='!shop': set it to patterns .* takes nothing in"):
+def test_a_wrong_pattern_of_keys_is_named_and_the_other_variable_counts(installed):
+    with pytest.warns(SettingWarning, match=r"JUMPLABEL_ENABLE='!shop' is left out: set it to .* takes nothing in"):
         startup.start({"JUMPLABEL_INSTRUMENT": "shop", "JUMPLABEL_ENABLE": "!shop"})
-    assert installed == keys._starting == []
+    assert keys._starting == [] and len(installed) == 1
+
+
+@pytest.mark.parametrize("value", ["0", "1", "true", "Yes", "no", "on", "OFF", "all", "none", "shop,!all", "shop,1"])
+@pytest.mark.parametrize("name", ["JUMPLABEL_INSTRUMENT", "JUMPLABEL_ENABLE"])
+def test_what_is_meant_as_a_switch_is_no_pattern(name, value, installed):
+    with pytest.warns(SettingWarning, match=rf"{name}='{value}' is left out: .*write '\*' for all") as told:
+        startup.start({name: value})
+    assert len(told) == 1 and installed == keys._starting == []
+
+
+def test_a_name_that_looks_like_a_switch_can_be_written_as_a_pattern(installed):
+    startup.start({"JUMPLABEL_INSTRUMENT": "[a]ll,on.*"})
+    assert installed[0][0] == ("[a]ll,on.*",) and "all" in Patterns(installed[0][0])
 
 
 def test_children_are_told_once_however_deep_they_are(monkeypatch):
@@ -128,6 +149,15 @@ def test_children_are_told_once_however_deep_they_are(monkeypatch):
         startup.for_children([group], ["a", "b,!c"])
     assert os.environ["JUMPLABEL_INSTRUMENT"] == "keys:cart;asserts,only-pure:shop,shop.*,!shop.a"
     assert os.environ["JUMPLABEL_ENABLE"] == "a,b,!c"
+
+
+def test_children_are_not_told_what_is_left_out(monkeypatch):
+    monkeypatch.setenv("JUMPLABEL_INSTRUMENT", "foo:bar")
+    monkeypatch.setenv("JUMPLABEL_ENABLE", "!a")
+    startup.for_children([startup.Group(frozenset(["asserts-off"]), ("shop",))], [])
+    assert os.environ["JUMPLABEL_INSTRUMENT"] == "asserts-off:shop" and os.environ["JUMPLABEL_ENABLE"] == "!a"
+    startup.for_children([], ["b"])
+    assert os.environ["JUMPLABEL_ENABLE"] == "b"
 
 
 # ---- keys that start on ----
@@ -192,7 +222,7 @@ SELL = "import shop; print(shop.sell(0))"
 
 
 def test_a_process_is_instrumented_as_it_starts(python):
-    assert python(SELL, JUMPLABEL_INSTRUMENT="shop") == (["0"], "")
+    assert python(SELL, JUMPLABEL_INSTRUMENT="asserts-off:shop") == (["0"], "")
 
 
 def test_what_is_enabled_starts_on(python):
@@ -203,7 +233,8 @@ try:
 except AssertionError:
     print(keyed.tracing.count)
 """
-    assert python(script, JUMPLABEL_INSTRUMENT="shop", JUMPLABEL_ENABLE="asserts.shop, shop.t*") == (["1"], "")
+    values = {"JUMPLABEL_INSTRUMENT": "asserts-off:shop", "JUMPLABEL_ENABLE": "asserts.shop, shop.t*"}
+    assert python(script, **values) == (["1"], "")
 
 
 def test_keys_need_nothing_but_the_import(python):
@@ -236,7 +267,8 @@ def test_an_interpreter_that_ignores_the_environment_serves_nobody(python, tmp_p
 def test_a_wrong_value_is_told_and_the_process_goes_on(python):
     out, errors = python("print('goes on')", JUMPLABEL_INSTRUMENT="loging:shop")
     assert out == ["goes on"]
-    assert "SettingError: JUMPLABEL_INSTRUMENT='loging:shop': set it to" in errors and "jumplabel.pth" in errors
+    assert "SettingWarning: JUMPLABEL_INSTRUMENT='loging:shop' is left out: set it to" in errors
+    assert "Traceback" not in errors
 
 
 @pytest.mark.parametrize("name", ["JUMPLABEL_INSTRUMENT", "JUMPLABEL_SERVE"])
@@ -257,7 +289,7 @@ with tempfile.TemporaryDirectory() as folder:
     assert python(script, "-E") == (lines, "")
 
 
-@pytest.mark.parametrize("pattern", ["", "keys:shop", "a;b"])
+@pytest.mark.parametrize("pattern", ["", "keys:shop", "a;b", "all"])
 def test_what_the_variable_could_not_say_is_no_group(pattern):
     with pytest.raises(PatternError):
         startup.Group(frozenset(), (pattern,))

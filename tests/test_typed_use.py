@@ -298,7 +298,7 @@ def wrong_native_branches() -> None:
 
 
 def test_packages_and_tables(tmp_path: Path) -> None:
-    with jumplabel.install("typed", "typed.*", only_pure=True) as hook:
+    with jumplabel.install("typed", "typed.*", asserts="off", only_pure=True) as hook:
         assert_type(hook, Hook)
     done = jumplabel.instrument(colorsys)
     assert_type(done, Instrumentation)
@@ -315,6 +315,7 @@ def test_packages_and_tables(tmp_path: Path) -> None:
 
 def wrong_packages_and_tables() -> None:
     jumplabel.install(1)  # type: ignore[arg-type]
+    jumplabel.install("typed", asserts="no")  # type: ignore[arg-type]
     jumplabel.instrument("typed")  # type: ignore[arg-type]
     jumplabel.info().keys = 1  # type: ignore[misc]
     jumplabel.serve(1)  # type: ignore[arg-type]

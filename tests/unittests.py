@@ -6,9 +6,21 @@ from collections.abc import Iterable
 
 def run(names: Iterable[str]) -> dict[str, str]:
     """``passed``, ``failed`` or ``skipped``, for each test of these modules, classes or tests."""
+    return run_and_tell(names)[0]
+
+
+def run_and_tell(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
+    """The same, and the text of each test's failures, with tracebacks."""
     result = _Result()
     for name in names:
         unittest.defaultTestLoader.loadTestsFromName(name).run(result)
+    texts: dict[str, list[str]] = {}
+    for test, text in result.failures + result.errors:
+        texts.setdefault(_name(test), []).append(text)
+    return _outcomes(result), texts
+
+
+def _outcomes(result):
     outcomes = dict.fromkeys(result.names, "passed")
     outcomes |= {_name(test): "skipped" for test, _ in result.skipped}
     outcomes |= {_name(test): "failed" for test, _ in result.failures + result.errors}

@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include "code_object.h"
+#include "code_watch.h"
 #include "jit_traces.h"
 #include "jump_label.h"
 #include "os.h"
@@ -54,6 +55,21 @@ static Py_ssize_t extra_index(bool make)
     }
     Py_XDECREF(name);
     return index;
+}
+
+/* NULL with an error set: it cannot be known. */
+static struct code_record *record_of(PyCodeObject *code)
+{
+    Py_ssize_t index = extra_index(false);
+    struct code_record *record = NULL;
+    return index < 0 || PyUnstable_Code_GetExtra((PyObject *)code, index, (void **)&record) ? NULL : record;
+}
+
+static bool has_sites(PyObject *code)
+{
+    const struct code_record *record = PyCode_Check(code) ? record_of((PyCodeObject *)code) : NULL;
+    PyErr_Clear();
+    return record && record->n;
 }
 
 struct branch {
@@ -128,6 +144,8 @@ static PyObject *make_branches(PyObject *self, PyObject *args)
             code_dies(record);
     }
     free(branches);
+    if (made)
+        code_watch_install(has_sites);
     return made ? Py_NewRef(Py_None) : NULL;
 }
 
@@ -226,14 +244,6 @@ static struct code_record *next_unsettled(void)
     return (struct code_record *)poked;
 }
 
-/* NULL with an error set: it cannot be known. */
-static struct code_record *record_of(PyCodeObject *code)
-{
-    Py_ssize_t index = extra_index(false);
-    struct code_record *record = NULL;
-    return index < 0 || PyUnstable_Code_GetExtra((PyObject *)code, index, (void **)&record) ? NULL : record;
-}
-
 static const struct code_site *site_at(PyCodeObject *code, int offset)
 {
     const struct code_record *record = record_of(code);
@@ -274,23 +284,28 @@ static void settle(void)
 
 /* ---- the function's version ---- */
 
+int function_set_code(PyObject *function, PyObject *code)
+{
+#if PY_VERSION_HEX >= 0x030d0000
+    PyFunctionObject *f = (PyFunctionObject *)function;
+    bool as_made = f->func_version == ((PyCodeObject *)f->func_code)->co_version;
+#endif
+    if (code_watch_set(function, code))
+        return -1;
+#if PY_VERSION_HEX >= 0x030d0000
+    if (as_made)
+        f->func_version = ((PyCodeObject *)code)->co_version;
+#endif
+    return 0;
+}
+
 static PyObject *set_code(PyObject *self, PyObject *args)
 {
     (void)self;
     PyObject *function, *code;
     if (!PyArg_ParseTuple(args, "O!O!", &PyFunction_Type, &function, &PyCode_Type, &code))
         return NULL;
-#if PY_VERSION_HEX >= 0x030d0000
-    PyFunctionObject *f = (PyFunctionObject *)function;
-    bool as_made = f->func_version == ((PyCodeObject *)f->func_code)->co_version;
-#endif
-    if (PyObject_SetAttrString(function, "__code__", code))
-        return NULL;
-#if PY_VERSION_HEX >= 0x030d0000
-    if (as_made)
-        f->func_version = ((PyCodeObject *)code)->co_version;
-#endif
-    return Py_NewRef(Py_None);
+    return function_set_code(function, code) ? NULL : Py_NewRef(Py_None);
 }
 
 /* ---- to Python ---- */

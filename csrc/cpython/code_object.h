@@ -7,6 +7,8 @@
 #ifndef JUMPLABEL_CODE_OBJECT_H
 #define JUMPLABEL_CODE_OBJECT_H
 
+#include <Python.h>
+
 #include <stdbool.h>
 #include <stdint.h>
 
@@ -32,5 +34,8 @@
  * Returns 0; -1 for no memory, with less or nothing appended; 1 where compiled code could not be told of a store.
  */
 int code_object_start(uintptr_t list, bool jit);
+
+/* As set_code(): 0; -1 with an exception set, and the function as it was. */
+int function_set_code(PyObject *function, PyObject *code);
 
 #endif

@@ -1,0 +1,13 @@
+"""Which interpreter of the process this is: the main one, or a sub-interpreter."""
+
+import sys
+from importlib import import_module
+
+
+def is_main() -> bool:
+    """Return whether this is the main interpreter; True where the private module is missing that tells."""
+    try:
+        interpreters = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
+    except ImportError:
+        return True
+    return bool(interpreters.get_current() == interpreters.get_main())

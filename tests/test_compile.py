@@ -1,0 +1,165 @@
+"""``python -m jumplabel compile``: what it finds, keeps and says."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from packages import Packages
+
+import jumplabel
+from jumplabel import code_cache, install, uninstall
+
+CART = """
+    import logging
+    logger = logging.getLogger(__name__)
+
+    def total(price):
+        logger.debug("price %s", price)
+        assert price
+        return price
+"""
+
+
+@pytest.fixture(autouse=True)
+def writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+
+
+@pytest.fixture
+def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """The files whose source was compiled."""
+    found: list[str] = []
+    compile_or_leave = code_cache.compile_or_leave
+
+    def note(source: bytes, filename: str, options: Any) -> Any:
+        found.append(Path(filename).name)
+        return compile_or_leave(source, filename, options)
+
+    monkeypatch.setattr(code_cache, "compile_or_leave", note)
+    return found
+
+
+def again(packages: Packages, name: str, source: str = CART) -> Any:
+    packages.forget()
+    return packages.load(name, source)
+
+
+def tool(*arguments: str, cwd: Path, **environment: str) -> tuple[int, list[str], list[str]]:
+    environment = {
+        "PATH": os.environ["PATH"],
+        "HOME": str(cwd),
+        "PYTHONPATH": str(Path(jumplabel.__file__).parents[1]),
+        "PYTHONDONTWRITEBYTECODE": "1",
+        **environment,
+    }
+    done = subprocess.run(
+        [sys.executable, "-m", "jumplabel", "compile", *arguments],
+        cwd=cwd,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    return done.returncode, done.stdout.splitlines(), done.stderr.splitlines()
+
+
+@pytest.fixture
+def shop(packages: Packages) -> Packages:
+    packages.write("shop_x", CART, package=True)
+    packages.write("shop_x.plain", "x = 1\n")
+    packages.write("shop_x.space.cart", CART)  # in a namespace
+    return packages
+
+
+def test_what_is_compiled_ahead_is_found_at_the_first_start(shop: Packages, compiled: list[str]) -> None:
+    (shop.folder / "shop_x/__init__.py").write_text("raise SystemExit('it is imported')\n")
+    status, said, wrong = tool("--path", ".", "shop_x,shop_x.*", cwd=shop.folder)
+    assert (status, wrong) == (0, [])
+    names = ["shop_x/__init__.py", "shop_x/plain.py", "shop_x/space/cart.py"]
+    assert said == [f"Compiling {str(shop.folder / name)!r}..." for name in names]
+    assert tool("--path", ".", "shop_x,shop_x.*", cwd=shop.folder) == (0, [], [])
+    status, said, _ = tool("-f", "--path", ".", "shop_x.*", cwd=shop.folder)
+    assert (status, len(said)) == (0, 2)
+
+    (shop.folder / "shop_x/__init__.py").write_text("")
+    install("shop_x.*")
+    importlib.import_module("shop_x.plain")
+    importlib.import_module("shop_x.space.cart")
+    assert compiled == []
+    assert Path(importlib.util.cache_from_source(str(shop.folder / "shop_x/plain.py"))).exists()
+
+
+def test_the_options_are_those_of_run(shop: Packages, compiled: list[str]) -> None:
+    assert tool("-q", "--path", ".", "--logging", "--only-pure", "shop_x.space.cart", cwd=shop.folder) == (0, [], [])
+    install("shop_x.*", asserts=False, only_pure=True)
+    importlib.import_module("shop_x.space.cart")
+    assert compiled == []
+    uninstall()
+    install("shop_x.*", asserts=True, only_pure=True)
+    again(shop, "shop_x.space.cart")
+    assert compiled == ["cart.py"]
+
+
+@pytest.mark.parametrize("options", [(), ("--logging",), ("--asserts",), ("--logging", "--only-pure")])
+def test_what_is_compiled_is_what_a_run_with_the_same_options_finds(shop: Packages, options: Any) -> None:
+    assert tool("-q", "--path", ".", *options, "shop_x,shop_x.*", cwd=shop.folder) == (0, [], [])
+    before = shop.caches()
+    assert len(before) == 3
+    environment = {"PYTHONPATH": f"{shop.folder}:{Path(jumplabel.__file__).parents[1]}"}
+    program = ["--modules", "shop_x,shop_x.*", "-c", "import shop_x.plain, shop_x.space.cart"]
+    command = [sys.executable, "-m", "jumplabel", "run", *options, *program]
+    subprocess.run(command, env=environment, check=True)
+    assert shop.caches() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "environment", "flags"),
+    [
+        ((), {}, 0),
+        ((), {"SOURCE_DATE_EPOCH": "1"}, 3),
+        (("--invalidation-mode", "unchecked-hash"), {}, 1),
+        (("--invalidation-mode", "timestamp"), {"SOURCE_DATE_EPOCH": "1"}, 0),
+    ],
+)
+def test_how_a_file_goes_by_its_source_is_as_with_compileall(
+    shop: Packages, arguments: Any, environment: Any, flags: int
+) -> None:
+    assert tool("-q", "--path", ".", *arguments, "shop_x.*", cwd=shop.folder, **environment) == (0, [], [])
+    for path in (*shop.caches(), shop.folder / importlib.util.cache_from_source("shop_x/plain.py")):
+        assert path.read_bytes()[4] == flags
+
+
+def test_what_goes_wrong_is_told_and_counts(shop: Packages) -> None:
+    shop.write("shop_x.wrong", "x = = 1\n")
+    status, said, wrong = tool("-q", "--path", ".", "shop_x.*", cwd=shop.folder)
+    assert (status, wrong) == (1, [])
+    assert said[0] == f"*** Error compiling {str(shop.folder / 'shop_x/wrong.py')!r}..." and "SyntaxError" in said[1]
+    assert len(shop.caches()) == 2  # the others are compiled
+    assert tool("-qq", "--path", ".", "shop_x.*", cwd=shop.folder) == (1, [], [])
+    status, said, wrong = tool("no_shop.*", cwd=shop.folder)
+    assert (status, said) == (1, [])
+    assert wrong == ["jumplabel: no module with a source file matches no_shop.*"]
+    for arguments in (("!x",), ("--keys", "shop_x"), ()):
+        assert tool(*arguments, cwd=shop.folder)[0] == 2
+
+
+def test_what_is_for_one_user_alone_is_told(shop: Packages) -> None:
+    (shop.folder / "shop_x/space/__pycache__").write_text("")
+    status, _, wrong = tool("-q", "--path", ".", "shop_x.space.cart", cwd=shop.folder)
+    folder = shop.folder / ".cache/jumplabel"
+    assert (status, wrong) == (0, [f"jumplabel: 1 files are in {str(folder)!r}, for this user alone"])
+    assert len(list(folder.iterdir())) == 1
+
+
+def test_patterns_for_all_find_what_is_on_the_path(shop: Packages) -> None:
+    from jumplabel.compile_modules import modules
+    from jumplabel.patterns import Patterns
+
+    found = {one.name: one.path for one in modules(Patterns(["*", "!shop_x.plain"]))}
+    assert found["shop_x.space.cart"] == str(shop.folder / "shop_x/space/cart.py")
+    assert "json.decoder" in found and "shop_x" in found
+    assert found.keys().isdisjoint({"shop_x.plain", "shop_x.space", "jumplabel", "jumplabel.keys", "ast", "_heapq"})

@@ -1,0 +1,431 @@
+"""Where processes serve by default, that no other user can take it, what is left of it, and how it is found."""
+
+import fcntl
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+from operators import MANY, descriptors, wait_for
+
+from jumplabel import RemoteError, StaticKey, remote, remote_exec, serve, serving, socket_folder
+
+root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
+NOBODY = 65534
+
+SERVE = """
+import os, signal, sys, time
+import jumplabel
+signal.alarm(60)
+key = jumplabel.StaticKey("shop.tracing")
+server = jumplabel.serve()
+print(os.getpid(), server.path, flush=True)
+"""
+
+
+@pytest.fixture
+def temporary(tmp_path, monkeypatch):
+    """A folder for temporary files, and no folder for running users."""
+    folder = tmp_path / "tmp"
+    folder.mkdir(0o700)
+    monkeypatch.setenv("TMPDIR", str(folder))
+    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
+    monkeypatch.setattr(socket_folder, "RUN_USER", str(tmp_path / "run"))
+    (tmp_path / "run").mkdir()
+    return folder
+
+
+@pytest.fixture
+def process(temporary):
+    """process(script): a process that serves by default, its own pid, and the path of its socket."""
+    running = []
+
+    def process(script="input()", *before, preamble=SERVE):
+        child = subprocess.Popen(
+            [*before, sys.executable, "-W", "ignore::DeprecationWarning", "-c", f"{preamble}\n{script}"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        running.append(child)
+        line = child.stdout.readline()
+        assert line, child.stderr.read()
+        number, path = line.split()
+        return child, int(number), Path(path)
+
+    yield process
+    for child in running:
+        child.kill()
+        child.communicate()
+
+
+def ends(child):
+    assert child.communicate("\n", timeout=60)[1] == "" and child.returncode == 0
+
+
+@pytest.fixture(autouse=True)
+def only_over_sockets(monkeypatch):
+    def refuse(pid, timeout):
+        raise RemoteError("not this way")
+
+    monkeypatch.setattr(remote_exec, "connect", refuse)
+
+
+def keys(pid):
+    return [answer["key"] for answer in remote.ask(pid, {"command": "keys", "patterns": ["shop.*"]}, MANY)]
+
+
+# ---- which one it is ----
+
+
+def test_it_is_in_the_folder_of_the_user_who_is_logged_in(temporary, monkeypatch, tmp_path):
+    uid = os.getuid()
+    assert list(socket_folder.default_folders(uid)) == []
+    (tmp_path / "run" / str(uid)).mkdir(0o700)
+    (tmp_path / "xdg").mkdir(0o700)
+    by_system = str(tmp_path / "run" / str(uid) / "jumplabel")
+    assert list(socket_folder.default_folders(uid)) == [by_system]
+    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/xdg/")
+    assert list(socket_folder.default_folders(uid)) == [str(tmp_path / "xdg" / "jumplabel"), by_system]
+    assert list(socket_folder.default_folders(uid + 1)) == []
+    with serve() as server:
+        assert Path(server.path).parent == tmp_path / "xdg" / "jumplabel"
+        assert serve(tmp_path / "xdg" / "jumplabel") is serve() is server
+
+
+@pytest.mark.parametrize(
+    "xdg",
+    [
+        lambda path: path.mkdir(0o777) or path.chmod(0o777),
+        lambda path: path.mkdir() or path.chmod(0o770),
+        lambda path: path.write_text(""),
+        lambda path: None,
+        pytest.param(lambda path: path.mkdir(0o700) or os.chown(path, NOBODY, -1), marks=root_only),
+    ],
+    ids=["open to all", "open to a group", "a file", "missing", "another user's"],
+)
+def test_a_folder_that_another_user_can_write_is_passed_over(temporary, monkeypatch, tmp_path, xdg):
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
+    xdg(tmp_path / "xdg")
+    assert list(socket_folder.default_folders(os.getuid())) == []
+
+
+@pytest.mark.parametrize("value", ["", "relative", "/x\0y", "\udcff"])
+def test_a_value_that_is_no_folder_is_passed_over(temporary, monkeypatch, value):
+    monkeypatch.setattr(os, "environ", {"XDG_RUNTIME_DIR": value})
+    assert list(socket_folder.default_folders(os.getuid())) == []
+
+
+def as_file(path):
+    path.write_text("")
+
+
+def as_link(path):
+    path.symlink_to("/")
+
+
+def open_to_others(path):
+    path.mkdir()
+    path.chmod(0o755)
+
+
+def of_another_user(path):
+    path.mkdir(0o700)
+    os.chown(path, NOBODY, -1)
+
+
+@pytest.mark.parametrize(
+    "make",
+    [as_file, as_link, open_to_others, pytest.param(of_another_user, marks=root_only)],
+    ids=lambda make: make.__name__,
+)
+def test_where_it_cannot_be_had_a_private_folder_is_made(temporary, monkeypatch, tmp_path, make):
+    (tmp_path / "xdg").mkdir(0o700)
+    make(tmp_path / "xdg" / "jumplabel")
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
+    with serve() as server:
+        assert Path(server.path).parent.parent == temporary
+        assert serve() is server
+
+
+def test_a_private_folder_has_a_name_that_cannot_be_guessed_and_goes_with_its_server(temporary):
+    before, names = descriptors(), set()
+    for _ in range(3):
+        with serve() as server:
+            [folder] = temporary.iterdir()
+            names.add(folder.name)
+            assert (folder / f"{os.getpid()}.sock") == Path(server.path)
+            assert folder.stat().st_mode & 0o7777 == 0o700
+            assert len(folder.name.removeprefix("jumplabel-sockets-")) == 32
+            assert keys(os.getpid()) == []
+        assert list(temporary.iterdir()) == [] and descriptors() == before
+    assert len(names) == 3
+
+
+def test_without_room_for_temporary_files_there_is_an_error(temporary, monkeypatch):
+    monkeypatch.setattr(socket_folder, "temporary_folders", lambda: [])
+    with pytest.raises(RemoteError, match="there is no folder for temporary files"):
+        serve()
+
+
+def test_folders_for_temporary_files_are_those_that_there_are(monkeypatch, tmp_path):
+    for value in ("", "relative", str(tmp_path / "none")):
+        monkeypatch.setenv("TMPDIR", value)
+        assert socket_folder.temporary_folders()[0] == "/tmp"
+    monkeypatch.setenv("TMPDIR", f"{tmp_path}/")
+    assert socket_folder.temporary_folders()[:2] == [str(tmp_path), "/tmp"]
+
+
+def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, monkeypatch):
+    """Another process may take it for one that is left, until it is locked."""
+    lock, removed = serving.lock_folder, []
+
+    def remove_before(folder, seconds):
+        if len(removed) < 2:
+            [path] = temporary.iterdir()
+            removed.append(path)
+            path.rmdir()
+        lock(folder, seconds)
+
+    monkeypatch.setattr(serving, "lock_folder", remove_before)
+    before = descriptors()
+    with serve() as server:
+        assert Path(server.path).parent not in removed and len(removed) == 2
+        assert keys(os.getpid()) == []
+    assert list(temporary.iterdir()) == [] and descriptors() == before
+
+
+@pytest.mark.parametrize("what, error", [("start_new_thread", RuntimeError), ("unix_socket", OSError)])
+def test_where_nothing_can_be_served_nothing_is_left(temporary, monkeypatch, what, error):
+    def refuse(*_):
+        raise error("just now")
+
+    monkeypatch.setattr(serving, what, refuse)
+    before = descriptors()
+    with pytest.raises(RemoteError, match="just now"):
+        serve()
+    assert list(temporary.iterdir()) == [] and descriptors() == before
+
+
+# ---- forks, ends and crashes ----
+
+FORK = """
+read, write = os.pipe()
+child = os.fork()
+if child == 0:
+    signal.alarm(60)
+    os.close(write)
+    print(os.getpid(), next(iter(jumplabel.serving._servers)).path, flush=True)
+    {child}
+    sys.exit()
+{parent}
+"""
+
+
+def test_children_share_the_folder_and_the_last_one_removes_it(temporary, process):
+    parent, number, path = process(FORK.format(child="os.read(read, 1)", parent="input(); server.close(); input()"))
+    child_number, child_path = parent.stdout.readline().split()
+    assert Path(child_path).parent == path.parent
+    assert keys(number) == keys(int(child_number)) == ["shop.tracing"]
+    parent.stdin.write("\n")
+    parent.stdin.flush()
+    wait_for(lambda: not path.exists())
+    assert [entry.name for entry in path.parent.iterdir()] == [f"{child_number}.sock"]
+    assert keys(int(child_number)) == ["shop.tracing"]
+    ends(parent)  # which closes the pipe: the child ends
+    wait_for(lambda: list(temporary.iterdir()) == [])
+
+
+@pytest.mark.parametrize("options", ["os.WEXITED", "os.WEXITED | os.WNOWAIT"])
+def test_children_that_end_past_the_interpreter_leave_nothing(temporary, process, options):
+    """Also while they are zombies: their parent has not asked for them."""
+    parent = f"os.waitid(os.P_PID, child, {options}); print(flush=True); input()"
+    script = FORK.format(child="os._exit(0)", parent=parent)
+    parent, _, path = process(script)
+    parent.stdout.readline()
+    parent.stdout.readline()
+    assert len(os.listdir(path.parent)) == 2
+    ends(parent)
+    assert list(temporary.iterdir()) == []
+
+
+def test_a_child_without_the_folder_makes_its_own(temporary, process):
+    script = "import shutil; folder = os.path.dirname(server.path); shutil.rmtree(folder); open(folder, 'x').close()"
+    parent, _, path = process(f"{script}\n{FORK.format(child='os.read(read, 1)', parent='input()')}")
+    child_number, child_path = parent.stdout.readline().split()
+    assert Path(child_path).parent != path.parent and Path(child_path).parent.parent == temporary
+    assert keys(int(child_number)) == ["shop.tracing"]
+    ends(parent)
+
+
+def test_what_a_crash_leaves_is_removed_by_the_next_that_makes_a_folder(temporary, process):
+    crashed, _, path = process()
+    living, number, living_path = process()
+    crashed.send_signal(signal.SIGKILL)
+    crashed.wait()
+    assert path.exists()
+    with serve() as server:
+        assert {path.name for path in temporary.iterdir()} == {living_path.parent.name, Path(server.path).parent.name}
+        assert keys(number) == ["shop.tracing"]
+    ends(living)
+
+
+@contextmanager
+def listening(path):
+    with socket.socket(socket.AF_UNIX) as listener:
+        folder = os.open(path.parent, os.O_RDONLY)
+        listener.bind(f"/proc/self/fd/{folder}/{path.name}")
+        os.close(folder)
+        listener.listen()
+        yield
+
+
+def private(temporary, n):
+    path = temporary / f"jumplabel-sockets-{n:032x}"
+    path.mkdir(0o700)
+    return path
+
+
+def test_what_may_not_be_left_stays(temporary):
+    """One with another's file in it, one that is locked, one of another mode, one with a living socket, and others."""
+    stays = [private(temporary, n) for n in range(4)]
+    (stays[0] / "file").write_text("another's")
+    locked = os.open(stays[1], os.O_RDONLY)
+    fcntl.flock(locked, fcntl.LOCK_SH)
+    stays[2].chmod(0o755)
+    stays += [temporary / "jumplabel-sockets-x", temporary / f"jumplabel-sockets-{0:032x}.old", temporary / "another"]
+    for path in stays[4:]:
+        path.mkdir(0o700)
+    (temporary / f"jumplabel-sockets-{9:032x}").symlink_to(temporary / "another")
+    with listening(stays[3] / "99999999.sock"):  # of a process that we do not see: in another container
+        goes = private(temporary, 10)
+        before = {path.name for path in temporary.iterdir()} - {goes.name}
+        serve().close()
+        assert {path.name for path in temporary.iterdir()} == before
+    os.close(locked)
+    serve().close()
+    assert not stays[1].exists() and not stays[3].joinpath("99999999.sock").parent.joinpath("file").exists()
+
+
+@root_only
+def test_folders_of_other_users_are_none(temporary):
+    own, another = private(temporary, 1), private(temporary, 2)
+    os.chown(another, NOBODY, -1)
+    assert socket_folder.folders_in(str(temporary), {os.getuid()}) == [str(own)]
+    assert socket_folder.folders_in(str(temporary), {NOBODY}) == [str(another)]
+    assert socket_folder.folders_in(str(temporary / "none"), {NOBODY}) == []
+
+
+# ---- how it is found ----
+
+
+def test_it_is_found_whatever_the_folders_are_called(temporary, process, monkeypatch, tmp_path):
+    child, number, path = process("os.chdir('/'); os.environ['TMPDIR'] = '/'; input()")
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    assert keys(number) == ["shop.tracing"]
+    moved = path.parent.rename(tmp_path / "moved")
+    path.parent.mkdir(0o700)
+    assert keys(number) == ["shop.tracing"]
+    (moved / path.name).rename(moved / "gone")
+    with pytest.raises(RemoteError, match="it has none open"):
+        keys(number)
+    (moved / "gone").rename(moved / path.name)
+    ends(child)
+
+
+def test_another_socket_by_that_name_is_not_asked(temporary, process):
+    """A process may have folders open in which others serve."""
+    script = f"""
+other = {str(temporary)!r} + "/other"
+os.mkdir(other, 0o700)
+opened = os.open(other, os.O_RDONLY)
+print(flush=True)
+input()
+"""
+    child, number, path = process(script)
+    child.stdout.readline()
+    with listening(temporary / "other" / path.name):
+        assert keys(number) == ["shop.tracing"]
+        path.unlink()
+        with pytest.raises(RemoteError, match=f"is that of another process, {os.getpid()}, of user {os.getuid()}"):
+            keys(number)
+    ends(child)
+
+
+def test_a_user_who_had_the_number_before_is_not_asked(temporary, monkeypatch):
+    """The kernel tells the number that a process had when it began to listen; the next of that number is another."""
+    with serve():
+        mine = StaticKey("shop.mine")
+        assert keys(os.getpid()) == [mine.name]
+        monkeypatch.setattr(remote, "peer", lambda connection: (os.getpid(), os.getuid() + 1))
+        with pytest.raises(RemoteError, match=f"of another process, {os.getpid()}, of user {os.getuid() + 1}"):
+            keys(os.getpid())
+
+
+def test_where_we_may_not_look_into_it_known_places_are_tried(temporary, process, monkeypatch, tmp_path):
+    child, number, _ = process()
+    look = os.listdir
+
+    def refuse(path):
+        if str(path).startswith("/proc/"):
+            raise PermissionError
+        return look(path)
+
+    monkeypatch.setattr(remote.os, "listdir", refuse)
+    assert keys(number) == ["shop.tracing"]
+    monkeypatch.setattr(socket_folder, "temporary_folders", lambda: [])
+    monkeypatch.setattr(remote, "temporary_folders", lambda: [])
+    with pytest.raises(RemoteError, match="it has none open"):
+        keys(number)
+    ends(child)
+
+
+AS_NOBODY = f"""
+import ctypes, os, signal, sys, time  # while it may read them all
+import jumplabel.__main__
+from jumplabel import remote, serving
+os.setgroups([])
+os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
+os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
+"""
+HIDDEN = "assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE\n"
+
+
+@root_only
+def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_does(temporary, process):
+    """As one is that Python was given capabilities for."""
+    for folder in (temporary, *temporary.parents[:3]):
+        folder.chmod(0o755)
+    temporary.chmod(0o1777)
+    hostile = private(temporary, 1)
+    os.chown(hostile, NOBODY - 1, -1)
+    child, number, path = process(preamble=AS_NOBODY + HIDDEN + SERVE)
+    assert path.stat().st_uid == NOBODY
+    with listening(hostile / path.name):
+        assert keys(number) == ["shop.tracing"]  # root
+        asks = f"print(list(remote.ask({number}, {{'command': 'keys', 'patterns': ['shop.*']}}, 20)))"
+        for user, found in ((NOBODY, True), (NOBODY - 2, False)):
+            script = AS_NOBODY.replace(str(NOBODY), str(user)) + asks
+            done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)
+            assert ("shop.tracing" in done.stdout) is found, done
+    ends(child)
+
+
+@root_only
+@pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare(1), of util-linux")
+def test_a_process_in_a_container_is_found(temporary, process, tmp_path):
+    """It sees other numbers, and other files: its own /tmp."""
+    if subprocess.run(["unshare", "-pmf", "true"], capture_output=True).returncode:
+        pytest.skip("this system makes no namespaces")
+    mount = f"import subprocess; subprocess.run(['mount', '-t', 'tmpfs', 'none', {str(temporary)!r}], check=True)\n"
+    child, inside, path = process("input()", "unshare", "-pmf", "--mount-proc", preamble=mount + SERVE)
+    [outside] = [pid for pid in remote.descendants(child.pid) if pid != child.pid]
+    assert inside == 1 != outside and path.name == "1.sock" and not path.exists()
+    assert keys(outside) == ["shop.tracing"]
+    ends(child)
