@@ -42,6 +42,7 @@ int function_like_traverse(PyObject *self, visitproc visit, void *arg)
 
 void function_like_dealloc(PyObject *self, destructor dealloc, void (*let_go)(PyObject *))
 {
+    (void)dealloc; /* from 3.14 on the interpreter itself sees how deep this goes */
     PyTypeObject *type = Py_TYPE(self);
     PyObject_GC_UnTrack(self);
     Py_TRASHCAN_BEGIN(self, dealloc); /* a switch may lead to a switch, and so on */
