@@ -147,6 +147,14 @@ def tests(session):
     run_tests(session, *left_out(session.python.removesuffix("t")))
 
 
+@nox.session(python=["3.11", "3.13"])
+def servers(session):
+    """Real servers under load while an operator toggles: gunicorn, uvicorn, celery, Django, uWSGI."""
+    a_copy(session)
+    session.install("-e", ".[servers]")
+    run_tests(session, "tests/servers")
+
+
 @nox.session(python=WITH_JIT)
 def jit(session):
     """With the JIT on, the tests that it has a part in."""

@@ -20,12 +20,16 @@ HEADERS = (
     "code_object",
     "code_poke",
     "code_watch",
+    "current_context",
     "dict_watch",
     "follow",
+    "fork_notice",
     "jump_label",
     "key_toggle",
     "off_results",
     "os",
+    "own_thread",
+    "process_lock",
     "type_version",
     "unseen",
 )
@@ -98,6 +102,28 @@ ffi.cdef("""
 
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
+    int process_lock_type(uintptr_t list);
+    int current_context_function(uintptr_t list);
+
+    int fork_notice_start(uintptr_t function);
+    void fork_notice_python_begins(void);
+    void fork_notice_python_ends(void);
+    extern int fork_notice_urgent;
+    extern int fork_notice_due;
+
+    int64_t clock_monotonic(void);
+    int64_t clock_wall(void);
+    void clock_sleep(int64_t nanoseconds);
+
+    struct pollfd { int fd; short events; short revents; };
+    #define POLLIN ...
+    #define POLLOUT ...
+    #define POLLNVAL ...
+    void own_thread_begins(void);
+    void own_thread_enters(void);
+    void own_thread_ends(void);
+    int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
+
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);

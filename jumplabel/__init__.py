@@ -29,6 +29,7 @@ except ImportError as error:
         "none. Import it in the main interpreter, or in a process"
     ) from error
 
+from jumplabel.batches import batch
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
@@ -50,10 +51,10 @@ from jumplabel.import_hook import Hook, install, uninstall
 from jumplabel.instrument import Instrumentation, instrument
 from jumplabel.instrumented import Instrumented, instrumented
 from jumplabel.key_arrays import StaticKeyArray
-from jumplabel.keys import StaticKey, batch, key, keys
+from jumplabel.keys import StaticKey, key, keys
 from jumplabel.native import NativeBranch, native_branch
+from jumplabel.settings import asks_to_serve as _asks_to_serve
 from jumplabel.settings import configure_if_asked as _configure_if_asked
-from jumplabel.settings import folder_to_serve as _folder_to_serve
 from jumplabel.startup import start as _start
 from jumplabel.static_call import StaticCall
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
@@ -86,7 +87,7 @@ else:
 # A wrong value in the environment is told by a SettingWarning, and left out: the import goes on.
 _configure_if_asked()
 _start()
-if _folder_to_serve() is not None:
+if _asks_to_serve():
     from jumplabel.serving import serve_if_asked as _serve_if_asked
 
     _serve_if_asked()

@@ -5,12 +5,11 @@ Which tests do is planning.py's question, with reading.py (what is a test?), sco
 With ``snapshot=True`` it is snapshots.py that does so, for one call at a time.
 """
 
-import os
 from collections.abc import Callable
 from types import FunctionType
 from typing import Any, TypeVar, overload
 
-from jumplabel import looks, replaced_code
+from jumplabel import forks, looks, replaced_code
 from jumplabel._engine import lib
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError
@@ -116,4 +115,4 @@ def _is_of(function: FunctionType, module: str | None) -> bool:
 
 
 # A process may be forked by one thread while another is between its store and what it has to tell the interpreter.
-os.register_at_fork(after_in_child=lib.code_poke_settle)
+forks.in_child(lib.code_poke_settle)

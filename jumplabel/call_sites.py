@@ -3,10 +3,10 @@
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from jumplabel._engine import ffi, lib
-from jumplabel.keys import patch_error
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.published import published
 from jumplabel.toggles import callbacks, new_report, tell
+from jumplabel.transactions import patch_error
 
 T = TypeVar("T", bound=type)
 

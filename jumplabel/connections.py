@@ -5,11 +5,8 @@ is here; others only ``stop()`` it and hand it toggles. What may be asked is in 
 socket_folder.py; whose thread it is, and what becomes of it in a fork and at the end, in serving.py.
 """
 
+import errno
 import os
-import selectors
-import socket
-import threading
-import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
@@ -22,6 +19,8 @@ from jumplabel.patterns import Patterns
 from jumplabel.requests import Answer, line
 from jumplabel.socket_folder import peer
 from jumplabel.toggles import Toggle, off_toggle, on_toggle
+from jumplabel.unpatched import ProcessLock, monotonic, wall_clock
+from jumplabel.unpatched_sockets import MSG_NOSIGNAL, READ, WRITE, Poll, Socket, identity, let_go, socketpair
 
 CLIENTS = 32
 """Connections at a time; the next is told that we are busy. At most half of them watch."""
@@ -44,11 +43,8 @@ _TOGGLES = 10_000
 
 _BUSY = line({"error": "busy with other clients; try again", "busy": True})
 
-lock = threading.RLock()  # again, by a signal handler that forks within
-"""For what a fork must not cut in two: it waits. Replaced in its child."""
-
-_abandoned: list[object] = []
-"""Never closed: by now their numbers may be somebody else's."""
+lock = ProcessLock()  # again, by a signal handler that forks within
+"""For what a fork must not cut in two: it waits."""
 
 
 class _Alarm:
@@ -58,43 +54,53 @@ class _Alarm:
     """
 
     def __init__(self) -> None:
-        self.heard, self._rung = socket.socketpair()
+        self.heard, self._rung = socketpair()
         self.heard.setblocking(False)
         self._rung.setblocking(False)
 
+        self._opened = {end: identity(end.fileno()) for end in (self.heard, self._rung)}
+
     def ring(self) -> None:
-        _send(self._rung, b"!")
+        if identity(self._rung.fileno()) == self._opened[self._rung]:
+            _send(self._rung, b"!")
 
     def __del__(self) -> None:
-        for end in vars(self).values():
-            end.close()
+        for end, opened in vars(self).get("_opened", {}).items():
+            let_go(end, opened)
 
 
 class _Client:
     """A connection: until its line is there, that is read; from then on the answer is written."""
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: Socket) -> None:
         self.connection = connection
+        self._opened = identity(connection.fileno())
         self.request = b""
         self.answers: Iterator[Answer] | None = None
         self.watches: Patterns | None = None
         self.out = bytearray()
         self.lost = 0  # toggles, since it fell behind
-        self.deadline = time.monotonic() + REQUEST_SECONDS
+        self.deadline = monotonic() + REQUEST_SECONDS
         self.all_by = float("inf")  # the whole answer; later with each byte that is read
+
+    def sound(self) -> bool:
+        return identity(self.connection.fileno()) == self._opened
+
+    def close(self) -> None:
+        let_go(self.connection, self._opened)
 
     def has_read(self, size: int) -> None:
         self.all_by += size * _EARNED
-        self.deadline = min(time.monotonic() + ANSWER_SECONDS, self.all_by)
+        self.deadline = min(monotonic() + ANSWER_SECONDS, self.all_by)
 
 
 class Connections:
     """``run()`` serves who connects to the listener; without one, who was welcomed, until the last hangs up."""
 
-    def __init__(self, listener: socket.socket | None) -> None:
+    def __init__(self, listener: Socket | None) -> None:
         self.closing = False
         self._listener = listener
-        self._clients: dict[socket.socket, _Client] = {}
+        self._clients: dict[Socket, _Client] = {}
         self._toggles: deque[tuple[float, str, bool, bool, int]] = deque()
         self._overflow = count()  # next() is one step, which += is not
         self._overflow_seen = 0
@@ -103,11 +109,12 @@ class Connections:
         self._resume = float("inf")
         self._alarm: _Alarm | None = _Alarm()
         self._heard = self._alarm.heard
-        self._inode = os.fstat(self._heard.fileno()).st_ino
-        self._selector = selectors.DefaultSelector()
-        self._selector.register(self._heard, selectors.EVENT_READ)
+        self._opened: dict[Socket, tuple[int, int] | None] = {self._heard: identity(self._heard.fileno())}
+        self._selector = Poll()
+        self._selector.register(self._heard, READ)
         if listener is not None:
-            self._selector.register(listener, selectors.EVENT_READ)
+            self._opened[listener] = identity(listener.fileno())
+            self._selector.register(listener, READ)
 
     # ---- from any thread ----
 
@@ -119,7 +126,7 @@ class Connections:
     def _on_toggle(self, toggle: Toggle) -> None:
         """Called by whoever toggles, even in a signal handler: no lock, no wait."""
         if len(self._toggles) < _TOGGLES:
-            self._toggles.append((time.time(), toggle.key.name, toggle.old, toggle.new, toggle.sites))
+            self._toggles.append((wall_clock(), toggle.key.name, toggle.old, toggle.new, toggle.sites))
         else:
             next(self._overflow)
         self._ring()
@@ -138,40 +145,37 @@ class Connections:
         self._tell()
 
     def close(self) -> None:
-        """All that is open, if it is ours; without a word to anybody."""
+        """All that is open and still ours; without a word to anybody."""
         self._unwatch()
-        if not self.sound():
-            _abandoned.append(self)
-            return
         for client in list(self._clients.values()):
-            client.connection.close()
+            client.close()
         self._clients.clear()
         if self._listener is not None:
-            self._listener.close()
-        self._selector.close()
+            let_go(self._listener, self._opened[self._listener])
         self._alarm = None
 
     def sound(self) -> bool:
-        """Whether the descriptors are still ours, as far as can be seen: programs close them all to become daemons."""
-        try:
-            return os.fstat(self._heard.fileno()).st_ino == self._inode
-        except OSError:
-            return False
+        """Whether the alarm and the listener are still ours: programs close all descriptors to become daemons.
 
-    def welcome(self, connection: socket.socket) -> None:
+        By now their numbers may be those of other files. From any thread.
+        """
+        return all(identity(each.fileno()) == opened for each, opened in self._opened.items())
+
+    def welcome(self, connection: Socket) -> None:
         client = _Client(connection)
         self._clients[connection] = client
-        self._selector.register(connection, selectors.EVENT_READ, client)
+        self._selector.register(connection, READ, client)
 
     def _turn(self) -> None:
         events = self._selector.select(self._patience())
-        now = time.monotonic()  # who has sent something before this is in time, however long the others take
-        for event, mask in events:
-            client = event.data
+        if not self.sound() or not all(client.sound() for client in self._clients.values()):
+            raise OSError(errno.EBADF, os.strerror(errno.EBADF))
+        now = monotonic()  # who has sent something before this is in time, however long the others take
+        for ready, client, mask in events:
             try:
                 if client is not None:
-                    self._read(client) if mask & selectors.EVENT_READ else self._write(client)
-                elif event.fileobj is self._listener:
+                    self._read(client) if mask & READ else self._write(client)
+                elif ready is self._listener:
                     self._accept()
                 else:
                     self._heard.recv(4096)
@@ -183,18 +187,18 @@ class Connections:
         self._tell()
         for client in [client for client in self._clients.values() if client.deadline <= now]:
             self._drop(client)
-        spent = time.monotonic() - now
+        spent = monotonic() - now
         if spent > _LONG_TURN:
             for client in self._clients.values():
                 client.deadline += spent
                 client.all_by += spent
         if self._resume <= now and self._listener is not None:
             self._resume = float("inf")
-            self._selector.register(self._listener, selectors.EVENT_READ)
+            self._selector.register(self._listener, READ)
 
     def _patience(self) -> float | None:
         first = min([self._resume, *(client.deadline for client in self._clients.values())])
-        return None if first == float("inf") else max(0.0, first - time.monotonic())
+        return None if first == float("inf") else max(0.0, first - monotonic())
 
     def _accept(self) -> None:
         for _ in range(CLIENTS):  # then others have their turn
@@ -206,7 +210,7 @@ class Connections:
             except OSError as error:  # no descriptors, no memory: it would come again at once
                 assert self._listener is not None
                 self._selector.unregister(self._listener)
-                self._resume = time.monotonic() + PAUSE_SECONDS
+                self._resume = monotonic() + PAUSE_SECONDS
                 if not self._no_room:
                     self._no_room = True
                     report(error, self)
@@ -252,7 +256,7 @@ class Connections:
         except JumpLabelError as error:
             client.answers = iter([{"error": str(error)}])
         self._write(client)
-        client.all_by = time.monotonic() + ANSWER_SECONDS
+        client.all_by = monotonic() + ANSWER_SECONDS
         client.has_read(0)
         return None
 
@@ -280,10 +284,9 @@ class Connections:
                 return self._drop(client)
         if sent and client.deadline != float("inf"):
             client.has_read(sent)
-        interest = selectors.EVENT_READ if client.watches is not None else 0
-        interest |= selectors.EVENT_WRITE if client.out else 0
-        if self._selector.get_key(client.connection).events != interest:
-            self._selector.modify(client.connection, interest, client)
+        interest = READ if client.watches is not None else 0
+        interest |= WRITE if client.out else 0
+        self._selector.modify(client.connection, interest)
         return None
 
     def _tell(self) -> None:
@@ -311,7 +314,7 @@ class Connections:
                 if len(client.out) <= _BEHIND:
                     client.deadline = float("inf")
                 elif client.deadline == float("inf"):
-                    client.deadline = time.monotonic() + ANSWER_SECONDS
+                    client.deadline = monotonic() + ANSWER_SECONDS
             except OSError:  # it has hung up
                 self._drop(client)
 
@@ -323,7 +326,7 @@ class Connections:
     def _drop(self, client: _Client) -> None:
         if self._clients.pop(client.connection, None) is not None:
             self._selector.unregister(client.connection)
-            client.connection.close()
+            client.close()
         if not any(other.watches is not None for other in self._clients.values()):
             self._unwatch()
         if self._listener is None and not self._clients:
@@ -336,9 +339,9 @@ class Connections:
                 off_toggle(self._on_toggle)
 
 
-def _send(connection: socket.socket, data: bytes | bytearray) -> int:
+def _send(connection: Socket, data: bytes | bytearray) -> int:
     try:
-        return connection.send(data, socket.MSG_NOSIGNAL)
+        return connection.send(data, MSG_NOSIGNAL)
     except BlockingIOError:
         return 0
 

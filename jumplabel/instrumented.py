@@ -3,12 +3,10 @@
 import gc
 import itertools
 import logging
-import os
-import threading
 from collections.abc import Iterable, Iterator
 from importlib.util import source_hash
 from types import CodeType, FunctionType, ModuleType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 from weakref import WeakSet, ref
 
 from jumplabel import asserts_off, closures, looks
@@ -17,7 +15,7 @@ from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
 from jumplabel.function_search import functions_in
-from jumplabel.keys import StaticKey, apply, key, living, n_living
+from jumplabel.keys import StaticKey, key, living, n_living
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes
 from jumplabel.marks import ASSERTS, Statement, is_of_a_closure
@@ -25,6 +23,8 @@ from jumplabel.options import Options
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.printing import printable
 from jumplabel.scope import Scope
+from jumplabel.transactions import apply
+from jumplabel.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
 from jumplabel.unseen import Unseen
 
 
@@ -205,8 +205,23 @@ def _bind_soon(keys: list[LogKey]) -> None:
     if not keys:
         return
     if not lock.acquire(blocking=False):
-        threading.Thread(target=bind, args=(keys,), name="jumplabel-bind", daemon=True).start()
+        begun = allocate_lock()
+        begun.acquire()
+        start_new_thread(_bind_when_free, (keys, begun))
+        begun.acquire(timeout=1)  # an interpreter that ends dies of a thread that has not begun
         return
+    try:
+        bind(keys)
+    finally:
+        lock.release()
+
+
+def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
+    """In a thread of the system, which looks now and then: to wait for a lock of gevent's would run a hub here."""
+    begun.release()
+    lock = logging._lock  # type: ignore[attr-defined]
+    while not lock.acquire(blocking=False):
+        sleep(0.005)
     try:
         bind(keys)
     finally:
@@ -218,7 +233,7 @@ _by_module: dict[int, WeakSet[Record]] = {}
 """By id: an import looks at the records of its module, not at all there are."""
 _held: dict[int, Record] = {}
 """By the id of a module: the record of its last run, also where its code has no sites."""
-_records_lock = threading.RLock()
+_records_lock = ProcessLock()
 
 
 def _forget_module(number: int) -> None:
@@ -229,14 +244,6 @@ def _forget_module(number: int) -> None:
 def hold(record: Record, module: ModuleType) -> None:
     """Let a record live as long as its module, until the module's code runs again."""
     _held[id(module)] = record
-
-
-def _new_records_lock() -> None:
-    global _records_lock
-    _records_lock = threading.RLock()  # another thread of the parent may have held the old one
-
-
-os.register_at_fork(after_in_child=_new_records_lock)
 
 
 def add(record: Record) -> bool:

@@ -6,23 +6,22 @@ Documentation/staging/static-keys.rst.
 """
 
 import math
-import os
-import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from contextvars import ContextVar
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary, finalize
 
 from jumplabel import lingering
 from jumplabel._engine import ffi, lib
-from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.batches import batch, collecting, current_batch
+from jumplabel.errors import StaticKeyError
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.patterns import Patterns
 from jumplabel.published import published
 from jumplabel.toggles import callbacks, new_report, tell
+from jumplabel.transactions import apply, check, fail
+from jumplabel.unpatched import ProcessLock
 
 if TYPE_CHECKING:
     from jumplabel.table import JumpEntry
@@ -78,6 +77,7 @@ class StaticKey:
             raise MemoryError
         if nanoseconds:
             lib.static_key_defer(key, nanoseconds)
+            lib.fork_notice_urgent = 1  # a child needs a thread of its own, as soon as it can have one
         # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
         # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
         finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))
@@ -162,7 +162,7 @@ class StaticKey:
         """
         if not isinstance(enabled, bool):
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
-        if _current_batch() is not None:
+        if current_batch() is not None:
             raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
         override = ffi.new("struct key_override **")
         report = new_report(1) if callbacks else ffi.NULL
@@ -173,7 +173,7 @@ class StaticKey:
             finally:
                 if report:
                     tell(report, [self])
-            _check(error, self)
+            check(error, self)
             yield self
         finally:
             try:
@@ -186,7 +186,7 @@ class StaticKey:
                 finally:
                     if report:
                         tell(report, [self])
-            _check(error, self)
+            check(error, self)
 
     def __repr__(self) -> str:
         state = ("on" if self else "off") + (", lingers" if self._key.until else "")
@@ -239,15 +239,7 @@ def _nanoseconds(name: str, deferred: float) -> int:
 finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
 
 _registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
-_registry_lock = threading.RLock()
-
-
-def _new_registry_lock() -> None:
-    global _registry_lock
-    _registry_lock = threading.RLock()  # another thread of the parent may have held the old one
-
-
-os.register_at_fork(after_in_child=_new_registry_lock)
+_registry_lock = ProcessLock()
 
 
 def living() -> list[StaticKey]:
@@ -350,93 +342,9 @@ def _starts_on(key: StaticKey, name: str) -> bool:
     return any([starting.matches(key, name) for starting in _starting])
 
 
-class _Batch:
-    """The steps that the thread or task in a ``batch()`` block has collected so far."""
-
-    def __init__(self, outer: "_Batch | None") -> None:
-        self.outer = outer
-        self.steps: list[tuple[StaticKey, int]] = []
-        self.owner: object = _running()
-        self.ended = False
-
-    def is_ours(self) -> bool:
-        """Tasks, threads and callbacks may run in a copy of the context, and even later: they are not in the block."""
-        return not self.ended and self.owner == _running()
-
-
-def _running() -> object:
-    """Who runs: the thread, and within it the asyncio task; of this process, not of one that forked it."""
-    current_task = getattr(sys.modules.get("asyncio"), "current_task", None)  # None, too, while it is being imported
-    try:
-        task = current_task() if current_task else None
-    except RuntimeError:  # no loop runs in this thread
-        task = None
-    return os.getpid(), threading.get_ident(), task
-
-
-_batch: ContextVar[_Batch | None] = ContextVar("jumplabel.batch", default=None)
-
-
-def _current_batch() -> _Batch | None:
-    current = _batch.get()
-    while current is not None and not current.is_ours():
-        current = current.outer
-    return current
-
-
-@contextmanager
-def batch() -> Iterator[None]:
-    """Collect the toggles of a ``with`` block into one transaction, applied when the block ends.
-
-    All sites of all its keys are rewritten together, with two synchronizations however many there are. Until then
-    every key shows its old state. Belongs to the thread or asyncio task that opened it; the toggles of others, tasks
-    and processes made within the block included, do not wait for its end.
-
-    All or nothing: when the block raises, nothing is applied; and when a toggle turns out to be impossible at the end
-    (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with
-    the outer one, or dropped alone when it raises.
-    """
-    outer = _current_batch()
-    ours = _Batch(outer)
-    try:
-        _batch.set(ours)  # within the try: a signal handler may raise right behind the call
-        yield
-    finally:
-        ours.ended = True
-        if _batch.get() is ours:
-            _batch.set(outer)
-    if outer is not None and not outer.ended:
-        outer.steps.extend(ours.steps)
-    elif ours.steps:
-        apply(ours.steps)
-
-
-_NOT_POSSIBLE = {
-    lib.KEY_SEVERAL_USERS: "disable() would turn it off under its other users; let each of them call dec()",
-    lib.KEY_NO_USERS: "dec() without an inc() or enable() before it; it has no users",
-    lib.KEY_TOO_MANY_USERS: "inc() beyond the largest count; is a dec() missing somewhere?",
-}
-
-
-def _fail(error: int, key: StaticKey | None) -> NoReturn:
-    if error > 0:
-        raise StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
-    raise patch_error(error, f"{key!r}" if key is not None else "a batch")
-
-
-def patch_error(error: int, what: str) -> PatchError:
-    """Of an error of the engine's, which is negative."""
-    return PatchError(-error, f"{what} could not be patched and is as it was: {os.strerror(-error)}")
-
-
-def _check(error: int, key: StaticKey | None) -> None:
-    if error:
-        _fail(error, key)
-
-
 def _step(key: StaticKey, operation: int) -> None:
-    if _batch.get() is not None:
-        current = _current_batch()
+    if collecting.get() is not None:
+        current = current_batch()
         if current is not None:
             current.steps.append((key, operation))
             return
@@ -452,30 +360,7 @@ def _step(key: StaticKey, operation: int) -> None:
             except Exception as trouble:
                 lingering.without_a_thread(trouble)
     if error:
-        _fail(error, key)
-
-
-def apply(steps: list[tuple[StaticKey, int]]) -> None:
-    """Take steps, of which there is at least one, in one transaction: now, not when a ``batch()`` ends."""
-    failed = ffi.new("size_t *")
-    keys = [key for key, _ in steps]
-    native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
-    report = new_report(len(steps)) if callbacks else ffi.NULL
-    try:
-        try:
-            error = lib.static_key_apply(native, len(steps), failed, report)
-        finally:
-            if lib.static_keys_wake:
-                try:
-                    lingering.wake()
-                except Exception as trouble:
-                    lingering.without_a_thread(trouble)
-    finally:
-        if report:
-            tell(report, keys)
-    if error:
-        at = 0 if len(steps) == 1 else failed[0]
-        _fail(error, steps[at][0] if at < len(steps) else None)
+        fail(error, key)
 
 
 def _n_sites(engine_key: Any) -> int:

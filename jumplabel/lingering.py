@@ -8,17 +8,17 @@ others at any point: nothing here takes a lock that one thread could want twice.
 
 import atexit
 import os
-import time
-from _thread import allocate_lock, start_new_thread
 from collections.abc import Callable
 from functools import partial
 from itertools import count, repeat
 from typing import Any
 from weakref import ref
 
+from jumplabel import forks
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError
 from jumplabel.toggles import callbacks, new_report, tell
+from jumplabel.unpatched import allocate_lock, monotonic, monotonic_ns, sleep, start_new_thread
 
 _ALL = 2**63 - 1
 
@@ -54,7 +54,7 @@ def _run(_: int) -> None:
             due = _look()
             if not due:
                 break
-            alarm.acquire(timeout=max(0, due - time.monotonic_ns()) / 1e9)
+            alarm.acquire(timeout=max(0, due - monotonic_ns()) / 1e9)
         failed = False
     finally:
         # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the
@@ -103,9 +103,9 @@ def _wake_safely() -> None:
 
 
 def _look() -> int:
-    """Switch off what is due. When to look again, in ns as of time.monotonic_ns(); 0: nothing lingers."""
+    """Switch off what is due. When to look again, in ns of the engine's clock; 0: nothing lingers."""
     lib.os_unblock_signals()  # the mask is that of whoever started us
-    return _expire(time.monotonic_ns())
+    return _expire(monotonic_ns())
 
 
 def _expire(now: int) -> int:
@@ -136,9 +136,9 @@ def _end() -> None:
     global wake, _start
     wake = _start = allocate_lock().release  # RuntimeError: there is nothing to release
     _only_one.acquire(False)  # who begins now finds one at work, and ends
-    started, end = next(_started), time.monotonic() + 1
-    while _begun < started and time.monotonic() < end:
-        time.sleep(1e-3)
+    started, end = next(_started), monotonic() + 1
+    while _begun < started and monotonic() < end:
+        sleep(1e-3)
 
 
 def _forked() -> None:
@@ -151,4 +151,4 @@ def _forked() -> None:
         _wake_safely()
 
 
-os.register_at_fork(after_in_child=_forked)
+forks.in_child(_forked)

@@ -9,8 +9,9 @@ import pytest
 
 from jumplabel._engine import lib
 from jumplabel.errors import JumpLabelError, StaticKeyError
-from jumplabel.keys import StaticKey, apply, keys
+from jumplabel.keys import StaticKey, keys
 from jumplabel.patterns import Patterns
+from jumplabel.transactions import apply
 
 __tracebackhide__ = True  # what goes wrong here is shown where the test asked for it
 

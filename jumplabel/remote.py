@@ -2,9 +2,7 @@
 
 import json
 import os
-import socket
 import stat
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from io import BufferedReader, RawIOBase
@@ -24,7 +22,10 @@ from jumplabel.socket_folder import (
     peer,
     socket_name,
     temporary_folders,
+    unix_socket,
 )
+from jumplabel.unpatched import monotonic, sleep
+from jumplabel.unpatched_sockets import Socket
 
 _LONGEST_LINE = 1 << 20
 _MOST_BYTES = 1 << 26
@@ -47,22 +48,6 @@ _ANSWERS: dict[str, list[dict[str, type]]] = {
 _NO_EFFECT = "keys", "watch"
 
 
-def descendants(pid: int) -> list[int]:
-    """The process, its children, theirs, but for ourselves; as of now. Those whose parent has ended are not found."""
-    children: dict[int, list[int]] = {}
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with suppress(OSError):
-                # proc_pid_stat(5): pid (name) state parent; the name may hold anything
-                with open(f"/proc/{name}/stat", "rb") as file:
-                    parent = int(file.read().rpartition(b")")[2].split()[1])
-                children.setdefault(parent, []).append(int(name))
-    found = [pid]
-    for parent in found:
-        found += sorted(child for child in children.get(parent, []) if child != os.getpid())
-    return found
-
-
 def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
     """The answers, up to the last one (requests.py); those of watch go on until the process ends.
 
@@ -73,18 +58,18 @@ def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
 
     Raises RemoteError where it cannot be reached, refuses the request, or breaks off.
     """
-    end = time.monotonic() + timeout
+    end = monotonic() + timeout
     while True:
         with _connect(pid, timeout) as connection:
-            answers = _Answers(connection, request["command"], time.monotonic() + timeout)
+            answers = _Answers(connection, request["command"], monotonic() + timeout)
             answers.send(line(request))
             first = answers.next()
             if first is None:
                 raise answers.wrong("it hung up without an answer; does it run as another user?")
-            if "busy" not in first or time.monotonic() > end:
+            if "busy" not in first or monotonic() > end:
                 yield from _checked(first, answers, request["command"])
                 return
-        time.sleep(0.05)
+        sleep(0.05)
 
 
 def _checked(answer: Answer | None, answers: "_Answers", command: str) -> Iterator[Answer]:
@@ -111,7 +96,7 @@ class _Answers(RawIOBase):
     A buffer reads from this, piece by piece, so that the time is also that of a line that comes byte by byte.
     """
 
-    def __init__(self, connection: socket.socket, command: str, end: float) -> None:
+    def __init__(self, connection: Socket, command: str, end: float) -> None:
         self._connection = connection
         self._command = command
         self._end: float | None = end
@@ -177,7 +162,7 @@ class _Answers(RawIOBase):
 
     def _wait(self) -> None:
         """From now on, for what is left of the time."""
-        left = None if self._end is None else self._end - time.monotonic()
+        left = None if self._end is None else self._end - monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
         self._connection.settimeout(left)
@@ -189,9 +174,9 @@ def _is_of(value: Any, kind: type) -> bool:
     return type(value) is kind
 
 
-def _connect(pid: int, timeout: float) -> socket.socket:
+def _connect(pid: int, timeout: float) -> Socket:
     uid = effective_user(pid)
-    end = time.monotonic() + timeout
+    end = monotonic() + timeout
     refusals = []
     for path in _folders(pid, uid):
         try:
@@ -239,24 +224,23 @@ def _is_socket(path: str) -> bool:
         return False
 
 
-def _connect_in(path: str, pid: int, uid: int, end: float) -> socket.socket:
+def _connect_in(path: str, pid: int, uid: int, end: float) -> Socket:
     """Raises RemoteError where the folder is not to be trusted, or no process is there, or not the one asked for."""
     owners = {uid, os.geteuid(), 0}
     proc, _, descriptor = path.rpartition("/")
     of_process = proc == f"/proc/{pid}/fd"
     folder = open_folder_of(pid, descriptor, owners) if of_process else open_folder(path, owners)
     name = socket_name(own_number(pid))
-    connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    connection = unix_socket()
     try:
-        connection.setblocking(False)
         while True:
             try:
                 connection.connect(address(folder, name))
                 break
             except BlockingIOError as error:  # many others wait to be accepted
-                if time.monotonic() > end:
+                if monotonic() > end:
                     raise RemoteError(f"{path}/{name}: it accepts nobody; is it stopped?") from error
-            time.sleep(0.01)
+            sleep(0.01)
         number, user = peer(connection)
         if number != pid or user not in owners:
             raise RemoteError(f"{path}/{name} is that of another process, {number}, of user {user}")

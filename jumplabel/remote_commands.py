@@ -4,14 +4,15 @@ import argparse
 import sys
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from queue import Empty, Queue
 from typing import Any
 
 from jumplabel.closed_pipe import has_reader, tell
 from jumplabel.errors import PatternError, RemoteError
-from jumplabel.remote import ask, descendants
+from jumplabel.process_tree import age, descendants, has_ended
+from jumplabel.remote import ask
 from jumplabel.requests import LONGEST, Answer, line, parse
 
 _AT_ONCE = 16
@@ -19,6 +20,8 @@ _AHEAD = 1000
 """Toggles that may wait to be printed."""
 _LOOK = 0.5
 """Seconds without a toggle, after which watch looks whether its output still has a reader."""
+_YOUNG = 2.0
+"""Seconds in which a new process of a tree is expected to open its socket."""
 
 
 def add(commands: Any) -> None:
@@ -89,15 +92,9 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> int:
-    def of(pid: int) -> list[Answer] | RemoteError:
-        try:
-            return list(ask(pid, request, arguments.timeout))
-        except RemoteError as error:
-            return error
-
     status, found = 0, 0
     with ThreadPoolExecutor(_AT_ONCE) as pool:
-        for pid, answers in zip(pids, pool.map(of, pids), strict=True):
+        for pid, answers in _asked(pids, request, arguments, pool):
             if isinstance(answers, RemoteError):
                 status = _not_reached(pid, answers)
                 continue
@@ -112,6 +109,38 @@ def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> in
         tell(f"jumplabel: no key matches {', '.join(arguments.patterns)}")
         status = 1
     return status
+
+
+def _asked(
+    pids: list[int], request: Answer, arguments: argparse.Namespace, pool: ThreadPoolExecutor
+) -> Iterator[tuple[int, list[Answer] | RemoteError]]:
+    """Yield each process, and what it answers or why it was not reached.
+
+    A process of a tree may fork after the tree was read, and before it has carried out the request. Its child has the
+    old state then. So the children of the processes that were asked are looked for afterwards, and asked, too.
+    """
+
+    def of(pid: int) -> list[Answer] | RemoteError:
+        while True:
+            try:
+                return list(ask(pid, request, arguments.timeout))
+            except RemoteError as error:
+                if not arguments.tree or pid == arguments.pid:
+                    return error
+                try:
+                    if has_ended(pid):  # nothing of it is left that could be in the old state
+                        return []
+                    if age(pid) > _YOUNG:
+                        return error
+                except OSError:
+                    return []
+            time.sleep(0.02)
+
+    asked: set[int] = set()
+    while pids:
+        yield from zip(pids, pool.map(of, pids), strict=True)
+        asked.update(pids)
+        pids = [pid for pid in descendants(*pids) if pid not in asked] if arguments.tree else []
 
 
 def _not_reached(pid: int, error: RemoteError) -> int:

@@ -7,15 +7,15 @@ serve us, a file says why.
 """
 
 import os
-import socket
 import sys
 import tempfile
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 from jumplabel.errors import RemoteError
 from jumplabel.socket_folder import address, effective_user, lock_folder, peer, unix_socket
+from jumplabel.unpatched import monotonic
+from jumplabel.unpatched_sockets import Socket
 
 _LONGEST_FOLDER = 80  # sun_path, unix(7), has room for 107 bytes
 
@@ -63,7 +63,7 @@ begin({folder})
 """
 
 
-def connect(pid: int, timeout: float) -> socket.socket:
+def connect(pid: int, timeout: float) -> Socket:
     """A connection to the process's keys.
 
     timeout  seconds for its main thread to come by
@@ -79,17 +79,17 @@ def connect(pid: int, timeout: float) -> socket.socket:
             "it sees other files than we do, in a container perhaps; run this command there, where it sees what it sees"
         )
     with _one_at_a_time(pid, timeout), _Folder(effective_user(pid)) as folder:
-        end, asked, connection = time.monotonic() + timeout, 0, None
+        end, asked, connection = monotonic() + timeout, 0, None
         try:
             while not connection:
-                if asked and time.monotonic() > end:
+                if asked and monotonic() > end:
                     raise RemoteError(
                         f"its main thread has not come by for {timeout:g} s: it waits in C, for a lock, a connection "
                         "or a signal; try again with a longer --timeout, or have it serve a socket"
                     )
                 _run(pid, folder.script)
                 asked += 1
-                connection = folder.wait(pid, min(time.monotonic() + _ASK_AGAIN, end))
+                connection = folder.wait(pid, min(monotonic() + _ASK_AGAIN, end))
             return connection
         finally:
             if asked > 1 or not connection:
@@ -195,8 +195,8 @@ class _Folder:
         with suppress(OSError):
             os.rmdir(self._path)
 
-    def wait(self, pid: int, end: float) -> socket.socket | None:
-        """The process's connection; None: there was none by then (of time.monotonic())."""
+    def wait(self, pid: int, end: float) -> Socket | None:
+        """The process's connection; None: there was none by then (of monotonic())."""
         self._listener.settimeout(0.02)
         while True:
             with suppress(TimeoutError):
@@ -208,7 +208,7 @@ class _Folder:
                 raise RemoteError(self._refusal())
             if not os.path.exists(f"/proc/{pid}"):
                 raise RemoteError("it has ended")
-            if time.monotonic() > end:
+            if monotonic() > end:
                 return None
 
     def _refusal(self) -> str:

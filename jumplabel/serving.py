@@ -8,14 +8,12 @@ import atexit
 import errno
 import fcntl
 import os
-import threading
-from _thread import allocate_lock, start_new_thread
 from collections.abc import Iterator
 from contextlib import suppress
 from types import TracebackType
 from typing import Any
 
-from jumplabel import connections
+from jumplabel import connections, forks
 from jumplabel._engine import lib
 from jumplabel.connections import Connections, report
 from jumplabel.errors import JumpLabelError, RemoteError, SettingError
@@ -35,6 +33,8 @@ from jumplabel.socket_folder import (
     socket_name,
     unix_socket,
 )
+from jumplabel.unpatched import ProcessLock, allocate_lock, get_ident, start_new_thread
+from jumplabel.unpatched_sockets import identity
 
 _FOLDER_SECONDS = 2.0
 """For others to let go of the folder."""
@@ -65,17 +65,15 @@ class Server:
 
         Any thread may call this. It waits some seconds for the request that is just being carried out.
         """
+        forks.notice()
         with connections.lock:
             ours = self._connections
             if ours.closing:
                 return
             ours.closing = True
-            if not ours.sound():  # then the thread never hears of it
-                self._give_up()
-                return
             self._unlink()
         ours.stop()
-        if threading.get_ident() != self._thread and self._ended.acquire(timeout=5):
+        if get_ident() != self._thread and self._ended.acquire(timeout=5):
             self._ended.release()
 
     def __enter__(self) -> "Server":
@@ -112,6 +110,7 @@ class Server:
         raise RemoteError("; ".join(refusals))
 
     def _open_in(self, folder: str) -> None:
+        lib.fork_notice_urgent = 1
         listener = None
         try:
             listener = unix_socket()
@@ -123,7 +122,12 @@ class Server:
         try:
             self._listen(listener, folder)
             # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
-            self._thread = start_new_thread(self._run, ())
+            lib.own_thread_begins()
+            try:
+                self._thread = start_new_thread(self._run_in_own_thread, ())
+            except BaseException:
+                lib.own_thread_ends()
+                raise
         except BaseException as error:
             self._unlink()
             self._close_folder()
@@ -136,6 +140,7 @@ class Server:
 
     def _listen(self, listener: Any, folder: str) -> None:
         self._folder = open_folder(folder, {os.geteuid()}, make=True)
+        self._folder_is = identity(self._folder)
         name = socket_name(os.getpid())
         # Under the folder's lock: between bind(2) and listen(2) a socket looks dead, and so it may be in the eyes of a
         # process that sees no such pid, in a container that shares the folder; a pid may come again meanwhile, too.
@@ -163,10 +168,17 @@ class Server:
         finally:
             fcntl.flock(self._folder, fcntl.LOCK_UN)
 
+    def _run_in_own_thread(self) -> None:
+        lib.own_thread_enters()
+        try:
+            self._run()
+        finally:
+            lib.own_thread_ends()
+
     def _run(self) -> None:
         ours = self._connections
         try:
-            self._thread = threading.get_ident()
+            self._thread = get_ident()
             lib.os_unblock_signals()  # the mask is that of whoever started us
             ours.run()
         except OSError as error:
@@ -174,33 +186,40 @@ class Server:
         finally:  # an error of another kind ends the thread, which is how the interpreter reports it
             ours.closing = True
             with connections.lock:
-                if not ours.sound():
-                    self._give_up()
                 ours.close()
                 _servers.discard(self)
                 self._unlink()
+                self._clean_up()
                 self._close_folder()
             self._ended.release()
 
     def _unlink(self) -> None:
         """If it is ours still: somebody may have removed it, and a pid may come again."""
-        if self.path and self._folder >= 0:
+        if self.path and self._has_folder():
             name = os.path.basename(self.path)
             with suppress(OSError):  # it is gone; or we are another user by now, and it will be cleaned up
                 if _identity(self._folder, name) == self._identity:
                     os.unlink(name, dir_fd=self._folder)
             remove_if_private(self._folder, os.path.dirname(self.path))
 
-    def _close_folder(self) -> None:
-        if self._folder >= 0:
-            os.close(self._folder)
-            self._folder = -1
+    def _clean_up(self) -> None:
+        """Remove what workers have left that a signal or os._exit() ended: their parent often is the last to serve."""
+        if self._has_folder():
+            with suppress(OSError):  # another process has the folder locked, and cleans up itself; or we may not
+                lock_folder(self._folder, 0)
+                try:
+                    remove_dead(self._folder)
+                finally:
+                    fcntl.flock(self._folder, fcntl.LOCK_UN)
 
-    def _give_up(self) -> None:
-        """Where the program has closed all descriptors: their numbers may be somebody else's by now."""
+    def _close_folder(self) -> None:
+        if self._has_folder():
+            os.close(self._folder)
         self._folder = -1
-        self._connections.closing = True
-        _servers.discard(self)
+
+    def _has_folder(self) -> bool:
+        """The program may have closed all descriptors; then the number may be that of another file."""
+        return self._folder >= 0 and identity(self._folder) == self._folder_is
 
     def _forked(self) -> None:
         """In a child, which has a copy of the descriptors and none of the threads: a socket of its own."""
@@ -237,25 +256,31 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     The socket is ``<pid>.sock`` in it. The command line finds it through the process itself. Who connects is asked to
     be of the same effective user, or root; requests are strictly read (requests.py), and cannot do more than list,
     switch and watch keys, and set levels of loggers. One daemon thread serves all, and makes their toggles: callbacks
-    of ``on_toggle`` run in it. What goes wrong in it goes to ``sys.unraisablehook``.
+    of ``on_toggle`` run in it. It is a thread of the system under gevent and eventlet, too. What goes wrong in it goes
+    to ``sys.unraisablehook``.
 
     A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
     pid, in the same folder, or by default in another; if it can have none, that goes to ``sys.unraisablehook``, and the
-    child goes on. (3.12 and later warn of every fork of a process that has a thread.) A process that changes its user
-    later keeps its socket in the old user's folder, where root still reaches it. Sockets go when the interpreter ends;
-    what ``os._exit`` or a crash leaves is cleaned up by the next process that serves in the folder, and a private
-    folder that is left by the next that makes one. A program that becomes a daemon, and closes all descriptors, calls
-    this behind that.
+    child goes on. (3.12 and later warn of every fork of a process that has a thread.) Where the fork is made past
+    Python's hooks, as uWSGI's is, the main thread of the child opens it before it goes on in Python, and any thread of
+    it by its first toggle or call of this. To be sure of it, or where the server begins only in the workers, call this
+    in each of them: in uWSGI, by ``uwsgidecorators.postfork``. A process that changes its user later keeps its socket
+    in the old user's folder, where root still reaches it. Sockets go when the interpreter ends. What ``os._exit`` or a
+    crash leaves is removed by the next process that begins to serve in the folder, or ends; a private folder that is
+    left, by the next that makes one. A program that becomes a daemon, and closes all descriptors, calls this behind
+    that.
 
     Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
     """
+    forks.notice()
+    for server in list(_servers):
+        if not server._connections.sound():  # the program has closed its descriptors
+            server.close()
     with connections.lock:
         path = DEFAULT if folder is None else _absolute(folder)
         for server in list(_servers):
             if path in (server._folder_path, os.path.dirname(server.path)) and not server._connections.closing:
-                if server._connections.sound():
-                    return server
-                server._give_up()
+                return server
         return Server(path)
 
 
@@ -318,7 +343,7 @@ def _after_fork() -> None:
 
 
 def _after_fork_in_child() -> None:
-    connections.lock = threading.RLock()
+    connections.lock = ProcessLock()
     inherited = list(_servers)
     _servers.clear()
     for server in inherited:
@@ -329,4 +354,5 @@ def _after_fork_in_child() -> None:
 
 
 atexit.register(_close_all)
-os.register_at_fork(before=_before_fork, after_in_parent=_after_fork, after_in_child=_after_fork_in_child)
+os.register_at_fork(before=_before_fork, after_in_parent=_after_fork)
+forks.in_child(_after_fork_in_child)

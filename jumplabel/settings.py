@@ -71,13 +71,16 @@ def warn(message: str) -> None:
         lib.call_site_unraisable(id(error), id(_REPORTED))
 
 
+def asks_to_serve(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether JUMPLABEL_SERVE has a value, be it a wrong one, that counts here."""
+    return not sys.flags.ignore_environment and environment.get("JUMPLABEL_SERVE", "") not in ("", "0")
+
+
 def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
     """Where to serve; "": in the default folder; None: nowhere. Raises SettingError for a path that is not absolute."""
-    if sys.flags.ignore_environment:
+    if not asks_to_serve(environment):
         return None
-    text = environment.get("JUMPLABEL_SERVE", "")
-    if text in ("", "0"):
-        return None
+    text = environment["JUMPLABEL_SERVE"]
     if text == "1":
         return ""
     if not os.path.isabs(text):

@@ -6,14 +6,14 @@ Both sides hold to it: who serves (serving.py) and who asks (remote.py).
 import fcntl
 import os
 import re
-import socket
 import stat
 import struct
-import time
 from collections.abc import Collection, Iterator
 from contextlib import suppress
 
 from jumplabel.errors import RemoteError
+from jumplabel.unpatched import monotonic, sleep
+from jumplabel.unpatched_sockets import AF_UNIX, SO_PEERCRED, SOCK_STREAM, SOL_SOCKET, Socket
 
 DEFAULT = ""
 """In place of the path of a folder: one of ``default_folders()``."""
@@ -157,14 +157,14 @@ def _checked(folder: int, path: str, owners: Collection[int]) -> int:
 
 def lock_folder(folder: int, timeout: float) -> None:
     """Until it is unlocked or closed, by flock(2). Raises BlockingIOError if others have it for so many seconds."""
-    end = time.monotonic() + timeout
+    end = monotonic() + timeout
     while True:
         try:
             return fcntl.flock(folder, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
-            if time.monotonic() > end:
+            if monotonic() > end:
                 raise
-        time.sleep(0.005)
+        sleep(0.005)
 
 
 def effective_user(pid: int) -> int:
@@ -198,9 +198,9 @@ def address(folder: int, name: str) -> str:
     return f"/proc/self/fd/{folder}/{name}"
 
 
-def unix_socket() -> socket.socket:
+def unix_socket() -> Socket:
     """Not inherited by programs that the process executes; does not block."""
-    new = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    new = Socket(AF_UNIX, SOCK_STREAM)
     new.setblocking(False)
     return new
 
@@ -238,7 +238,7 @@ def is_dead(folder: int, name: str) -> bool:
 _CREDENTIALS = struct.Struct("iII")
 
 
-def peer(connection: socket.socket) -> tuple[int, int]:
+def peer(connection: Socket) -> tuple[int, int]:
     """Process and effective user on the other end, as of its connect(2) or listen(2): SO_PEERCRED, unix(7)."""
-    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size))
     return pid, uid

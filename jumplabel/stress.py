@@ -19,11 +19,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from jumplabel.batches import batch
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import JumpLabelError
 from jumplabel.faults import FAULTS, Fault
-from jumplabel.keys import StaticKey, batch
+from jumplabel.keys import StaticKey
 from jumplabel.table import info, start
 from jumplabel.testing import ENGINE, lib
 

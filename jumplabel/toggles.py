@@ -5,17 +5,16 @@ engine asks for a report if there are ``callbacks``, and then, behind the call, 
 may raise in between, so that stands in a ``finally``. Nothing here takes a lock; a callback may do what it likes.
 """
 
-import os
 import sys
-import threading
-from _thread import start_new_thread
 from collections import deque
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
+from jumplabel import forks
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import CallbackError
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.unpatched import start_new_thread
 from jumplabel.unseen import seen
 
 if TYPE_CHECKING:
@@ -177,26 +176,19 @@ def _forked() -> None:
     _teller.clear()
 
 
-os.register_at_fork(after_in_child=_forked)
-
-
-class _Within(threading.local):
-    callbacks = 0
-
-
-_within = _Within()
-"""How many callbacks this thread is in: one that toggles is called within itself."""
+forks.in_child(_forked)
 
 
 def _call(function: Callable[[Toggle], object], toggle: Toggle) -> None:
-    _within.callbacks += 1
     try:
         seen(function, toggle)
     except Exception as error:
         # The last of an endless row has no stack left to report it on. And where each reported it and went on, two
-        # callbacks would take for ever.
-        if _within.callbacks > 1 and isinstance(error, RecursionError):
-            raise
+        # callbacks would take for ever. Looked up on the stack: a thread-local count would be that of all greenlets.
+        if isinstance(error, RecursionError):
+            frame = sys._getframe().f_back
+            while frame is not None:
+                if frame.f_code is _call.__code__:
+                    raise
+                frame = frame.f_back
         lib.call_site_unraisable(id(error), id(function))
-    finally:
-        _within.callbacks -= 1

@@ -10,11 +10,12 @@ from jumplabel._engine import lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 from jumplabel.functions import flavour, full_name
-from jumplabel.keys import FollowingKey, StaticKey, address, apply, key, patch_error
+from jumplabel.keys import FollowingKey, StaticKey, address, key
 from jumplabel.keys import _counted as counted
 from jumplabel.looks import text
 from jumplabel.printing import printable
 from jumplabel.toggles import callbacks
+from jumplabel.transactions import apply, patch_error
 
 F = TypeVar("F", bound=Callable[..., Any])
 

@@ -287,7 +287,7 @@ def test_the_end_of_a_child_does_not_wait_for_its_parents_threads():
             raise AssertionError("for whom?")
 
         def child():
-            lingering.time.sleep = waited
+            lingering.sleep = waited
             lingering._end()
 
         for _ in range(3):

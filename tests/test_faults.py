@@ -442,8 +442,8 @@ def test_a_batch_that_was_never_entered_swallows_nothing():
     run(
         SITES,
         """
-        keys = sys.modules["jumplabel.keys"]
-        variable = keys._batch
+        batches = sys.modules["jumplabel.batches"]
+        variable = batches.collecting
 
         class Interrupted:
             get, reset = variable.get, variable.reset
@@ -452,13 +452,13 @@ def test_a_batch_that_was_never_entered_swallows_nothing():
                 variable.set(value)
                 raise KeyboardInterrupt
 
-        keys._batch = Interrupted()
+        batches.collecting = Interrupted()
         try:
             with batch():
                 raise AssertionError("entered")
         except KeyboardInterrupt:
             pass
-        keys._batch = variable
+        batches.collecting = variable
         sites = make()
         toggles_work()
         """,

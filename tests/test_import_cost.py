@@ -10,8 +10,9 @@ import jumplabel
 from jumplabel.import_hook import OF_MARKING
 
 LEFT_OUT = """
-    ast asyncio bytecode dataclasses dis inspect json jumplabel.marking jumplabel.serving jumplabel.table
-    multiprocessing pathlib pickle selectors shutil socket ssl struct subprocess symtable tempfile urllib zipfile
+    _socket ast asyncio bytecode dataclasses dis inspect json jumplabel.marking jumplabel.serving jumplabel.table
+    jumplabel.unpatched_sockets multiprocessing pathlib pickle selectors shutil socket ssl struct subprocess
+    symtable tempfile urllib zipfile
     """.split()
 if sys.version_info >= (3, 15):
     LEFT_OUT.remove("ast")  # typing.NamedTuple imports it
@@ -49,13 +50,13 @@ def test_import_brings_only_what_decorating_and_hooks_need() -> None:
 @pytest.mark.parametrize(
     ("script", "needed"),
     [
-        ("jumplabel.serve", "socket"),
+        ("jumplabel.serve", "_socket"),
         ("jumplabel.Server", "jumplabel.serving"),
         ("jumplabel.jump_table()", "dataclasses"),
         ("jumplabel.info()", "jumplabel.table"),
         ("jumplabel.StaticKey('key').entries", "jumplabel.table"),
         ("from jumplabel import *", "jumplabel.serving"),
-        ("jumplabel.serving", "selectors"),
+        ("jumplabel.serving", "jumplabel.unpatched_sockets"),
         ("jumplabel.instrument(__import__('colorsys'))", "ast"),
     ],
 )

@@ -542,7 +542,7 @@ def test_batches_that_end_out_of_order(keys):
 
 
 def test_a_batch_while_asyncio_is_being_imported(keys, monkeypatch):
-    monkeypatch.setitem(sys.modules, "asyncio", types.ModuleType("asyncio"))
+    monkeypatch.setitem(sys.modules, "asyncio.tasks", types.ModuleType("asyncio.tasks"))
     with batch():
         keys[0].enable()
         assert not keys[0].enabled

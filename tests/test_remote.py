@@ -343,7 +343,7 @@ def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
         request = {"command": "keys", "patterns": [key.name]}
         with pytest.raises(RemoteError, match="busy"):
             list(remote.ask(os.getpid(), request, 0.5))
-        monkeypatch.setattr(remote.time, "sleep", lambda seconds: held.close())
+        monkeypatch.setattr(remote, "sleep", lambda seconds: held.close())
         assert [answer["key"] for answer in remote.ask(os.getpid(), request, MANY)] == [key.name]
         assert held.fileno() < 0
 

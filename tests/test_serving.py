@@ -12,7 +12,6 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import SimpleNamespace
 
 import pytest
 from operators import ask, connect, descriptors, lines, request, rest, states, talk, wait_for
@@ -132,7 +131,7 @@ def test_what_another_error_refuses_is_told_too(server, keys, monkeypatch):
 def clock(server, monkeypatch):
     """The server's: a list of the time, which only a test moves on."""
     now = [time.monotonic()]
-    monkeypatch.setattr(connections, "time", SimpleNamespace(monotonic=lambda: now[0], time=time.time))
+    monkeypatch.setattr(connections, "monotonic", lambda: now[0])
     return now
 
 
@@ -400,6 +399,40 @@ def test_dead_sockets_go_and_living_ones_stay(folder):
         living.communicate(b"\n", timeout=60)
         dead.stdout.close()
     assert living.returncode == 0
+
+
+def test_what_workers_leave_goes_when_their_parent_ends(folder):
+    with serve(folder):
+        pass  # which makes the folder
+    script = f"""
+import jumplabel, os, signal
+jumplabel.serve({str(folder)!r})
+workers = [os.fork() or os.read(0, 1) or os._exit(0), os.fork() or os.kill(os.getpid(), signal.SIGTERM)]
+for pid in workers:
+    os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
+print(any(os.path.exists(f"{folder}/{{pid}}.sock") for pid in workers))  # one may have removed the other's
+for pid in workers:
+    os.waitpid(pid, 0)
+"""
+    command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
+    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "True\n", "")
+    assert os.listdir(folder) == []
+
+
+def test_a_locked_folder_does_not_keep_a_server_from_its_end(folder):
+    server = serve(folder)
+    with socket.socket(socket.AF_UNIX) as crashed:
+        crashed.bind(str(folder / "99999999.sock"))
+    holder = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(holder, fcntl.LOCK_EX)
+        server.close()
+        assert os.listdir(folder) == ["99999999.sock"]
+    finally:
+        os.close(holder)
+    serve(folder).close()
+    assert os.listdir(folder) == []
 
 
 def test_a_dead_socket_of_our_own_number_goes(folder):

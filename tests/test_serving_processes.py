@@ -19,7 +19,6 @@ PROCESS = """
         '''The server's, which only later() moves on.'''
 
         now = 1000.0
-        time = time.time
 
         def monotonic(self):
             return self.now
@@ -29,7 +28,8 @@ PROCESS = """
         clock.now += 1000
         server._connections._ring()
 
-    connections.time = clock = Clock()
+    clock = Clock()
+    connections.monotonic = clock.monotonic
     connections._LONG_TURN = float("inf")  # it moves on within a turn, too
     reported = []
     sys.unraisablehook = lambda unraisable: reported.append(unraisable.exc_value)
@@ -659,6 +659,80 @@ def test_a_program_that_closes_all_descriptors_serves_again():
 
         forked(daemon)
         forked(forgetful)
+        clean()
+        """,
+    )
+
+
+@pytest.mark.parametrize("lost", ["_connections._listener", "_connections._heard"])
+def test_a_server_whose_descriptor_is_another_file_by_now_touches_nothing(lost):
+    run(
+        PROCESS,
+        f"LOST = {lost!r}",
+        """
+        from operator import attrgetter
+        server = serve(folder)
+        assert states(server.path, key.name) == {key.name: False}  # it is waiting again
+        wait_for(lambda: not server._connections._clients)
+        held = connect(server.path)
+        wait_for(lambda: server._connections._clients)
+        number = attrgetter(LOST)(server).fileno()
+        ours, theirs = socket.socketpair()
+        ours.settimeout(0.0)
+        theirs.settimeout(0.0)
+        theirs.sendall(b"of the program")
+        os.dup2(ours.fileno(), number)
+        held.sendall(request("keys"))  # it wakes
+        wait_for(lambda: reported)
+        assert [type(error) for error in reported] == [RemoteError] and "closes all descriptors" in str(reported[0])
+        assert rest(held) == b"" if held.settimeout(0.2) else True
+        reported.clear()
+        assert ours.recv(100) == b"of the program" and os.fstat(number)
+        again = serve(folder)
+        assert again is not server and states(again.path, key.name) == {key.name: False}
+        server.close()
+        again.close()
+        os.fstat(number)
+        """,
+    )
+
+
+def test_a_toggle_is_not_written_to_a_descriptor_that_is_another_file_by_now():
+    run(
+        PROCESS,
+        """
+        server = serve(folder)
+        number = server._connections._alarm._rung.fileno()
+        ours, theirs = socket.socketpair()
+        theirs.settimeout(0.0)
+        kept = os.dup(number)
+        os.dup2(ours.fileno(), number)
+        server._connections._ring()
+        try:
+            raise AssertionError(theirs.recv(100))
+        except BlockingIOError:
+            pass
+        os.dup2(kept, number)
+        os.close(kept)
+        ours.close()
+        theirs.close()
+        clean()
+        """,
+    )
+
+
+def test_a_folder_whose_descriptor_is_another_file_by_now_stays_open():
+    run(
+        PROCESS,
+        """
+        server = serve(folder)
+        number = server._folder
+        with open(folder.parent / "file", "w") as file:
+            os.dup2(file.fileno(), number)
+        server.close()
+        os.fstat(number)
+        os.close(number)
+        os.unlink(server.path)
         clean()
         """,
     )

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from operators import MANY, descriptors, wait_for
 
-from jumplabel import RemoteError, StaticKey, remote, remote_exec, serve, serving, socket_folder
+from jumplabel import RemoteError, StaticKey, process_tree, remote, remote_exec, serve, serving, socket_folder
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOBODY = 65534
@@ -425,7 +425,7 @@ def test_a_process_in_a_container_is_found(temporary, process, tmp_path):
         pytest.skip("this system makes no namespaces")
     mount = f"import subprocess; subprocess.run(['mount', '-t', 'tmpfs', 'none', {str(temporary)!r}], check=True)\n"
     child, inside, path = process("input()", "unshare", "-pmf", "--mount-proc", preamble=mount + SERVE)
-    [outside] = [pid for pid in remote.descendants(child.pid) if pid != child.pid]
+    [outside] = [pid for pid in process_tree.descendants(child.pid) if pid != child.pid]
     assert inside == 1 != outside and path.name == "1.sock" and not path.exists()
     assert keys(outside) == ["shop.tracing"]
     ends(child)

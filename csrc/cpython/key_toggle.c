@@ -2,6 +2,7 @@
 #include <Python.h>
 
 #include "key_toggle.h"
+#include "fork_notice.h"
 #include "jump_label.h"
 #include "os.h"
 #include "publish.h"
@@ -39,6 +40,8 @@ static PyObject *toggle(PyObject *self, PyObject *const *args, Py_ssize_t n)
     long operation = PyLong_AsLong(args[1]);
     if (PyErr_Occurred())
         return NULL;
+    if (fork_notice_due)
+        fork_notice_run();
     bool kept = may_keep_gil(key);
     int error = kept ? static_key_try_toggle(key, operation) : 0;
     /*

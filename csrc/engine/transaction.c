@@ -13,7 +13,7 @@ static int64_t looks_again = INT64_MAX; /* when static_keys_expire() is called n
 
 static const int64_t SECOND = 1000000000;
 
-static int64_t from_now(int64_t nanoseconds) { return os_now() + nanoseconds; }
+static int64_t from_now(int64_t nanoseconds) { return clock_monotonic() + nanoseconds; }
 
 static int64_t since(int64_t began) { return from_now(-began); }
 

@@ -25,10 +25,18 @@ void text_unlock(void);
 /* False, and nothing is taken, where another thread holds the lock. */
 bool text_trylock(void);
 
-/* ---- the clock ---- */
+/* ---- the clock: os/<system>/clock.c ---- */
 
-/* Nanoseconds of CLOCK_MONOTONIC. */
-int64_t os_now(void);
+/*
+ * Nanoseconds of CLOCK_MONOTONIC, and of CLOCK_REALTIME since 1970. Libraries that move time for tests replace
+ * functions of Python's `time`, in every module that has one, and even in the C structures of that module. They do not
+ * find these.
+ */
+int64_t clock_monotonic(void);
+int64_t clock_wall(void);
+
+/* Sleep for so many nanoseconds; less where a signal comes. */
+void clock_sleep(int64_t nanoseconds);
 
 /* ---- executable memory: os/<system>/dual_mapping.c, the only file that maps any ---- */
 

@@ -1,0 +1,60 @@
+"""One transaction of the engine, with its callbacks, its errors, and the thread that switches off what lingers."""
+
+import os
+from typing import TYPE_CHECKING, NoReturn
+
+from jumplabel import forks, lingering
+from jumplabel._engine import ffi, lib
+from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.toggles import callbacks, new_report, tell
+
+if TYPE_CHECKING:
+    from jumplabel.keys import StaticKey
+
+
+def apply(steps: "list[tuple[StaticKey, int]]") -> None:
+    """Take steps, of which there is at least one, in one transaction: now, not when a ``batch()`` ends."""
+    if lib.fork_notice_due:
+        forks.notice()
+    failed = ffi.new("size_t *")
+    keys = [key for key, _ in steps]
+    native = ffi.new("struct key_step[]", [(key._key, operation) for key, operation in steps])
+    report = new_report(len(steps)) if callbacks else ffi.NULL
+    try:
+        try:
+            error = lib.static_key_apply(native, len(steps), failed, report)
+        finally:
+            if lib.static_keys_wake:
+                try:
+                    lingering.wake()
+                except Exception as trouble:
+                    lingering.without_a_thread(trouble)
+    finally:
+        if report:
+            tell(report, keys)
+    if error:
+        at = 0 if len(steps) == 1 else failed[0]
+        fail(error, steps[at][0] if at < len(steps) else None)
+
+
+_NOT_POSSIBLE = {
+    lib.KEY_SEVERAL_USERS: "disable() would turn it off under its other users; let each of them call dec()",
+    lib.KEY_NO_USERS: "dec() without an inc() or enable() before it; it has no users",
+    lib.KEY_TOO_MANY_USERS: "inc() beyond the largest count; is a dec() missing somewhere?",
+}
+
+
+def fail(error: int, key: "StaticKey | None") -> NoReturn:
+    if error > 0:
+        raise StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
+    raise patch_error(error, f"{key!r}" if key is not None else "a batch")
+
+
+def patch_error(error: int, what: str) -> PatchError:
+    """Of an error of the engine's, which is negative."""
+    return PatchError(-error, f"{what} could not be patched and is as it was: {os.strerror(-error)}")
+
+
+def check(error: int, key: "StaticKey | None") -> None:
+    if error:
+        fail(error, key)

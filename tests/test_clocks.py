@@ -1,0 +1,100 @@
+"""Time is read where no library moves it: freezegun, mocks of ``time``, also where they look through modules.
+
+Each case in a process of its own (processes.py).
+"""
+
+import pytest
+from processes import run
+
+LINGERS = """
+    from jumplabel import lingering
+    from jumplabel.unpatched import monotonic, sleep, wall_clock
+
+    def wait_for(condition):
+        end = monotonic() + 60
+        while not condition():
+            assert monotonic() < end
+            sleep(0.001)
+
+    def use(key):
+        key.inc()
+        key.dec()
+
+    late, soon = StaticKey("late", deferred=3600), StaticKey("soon", deferred=0.05)
+
+    def lingers_as_long_as_it_should():
+        use(late)
+        use(soon)  # which has the thread look
+        wait_for(lambda: not soon.enabled)
+        assert late.enabled
+        late.flush()
+        wait_for(lambda: lingering.wake is lingering._start)
+"""
+
+REFUSE = """
+import logging  # which asks as it is imported
+import sys
+import time
+
+def refuse(*_):
+    raise AssertionError("a clock that a program has replaced was asked")
+
+originals = [value for name, value in vars(time).items() if callable(value) and not isinstance(value, type)]
+modules = [module for name, module in list(sys.modules.items()) if name.split(".")[0] in ("jumplabel", "time")]
+for module in modules:
+    for name, value in list(vars(module).items()):
+        if any(value is original for original in originals):
+            setattr(module, name, refuse)
+"""
+
+
+@pytest.mark.parametrize("first", ["", "import jumplabel.lingering"], ids=["before", "behind"])
+@pytest.mark.parametrize("date", ["2100-01-01", "1980-01-01"])
+def test_a_frozen_date(date, first):
+    pytest.importorskip("freezegun")
+    freeze = f"import freezegun; freezegun.freeze_time({date!r}).start()"
+    run(LINGERS, "lingers_as_long_as_it_should()", first=f"{first}\n{freeze}")
+
+
+@pytest.mark.parametrize("first", ["", "import jumplabel.lingering, jumplabel.connections, jumplabel.remote"])
+def test_functions_of_time_that_are_replaced_wherever_they_are_found(first):
+    run(
+        LINGERS,
+        """
+        import fcntl
+        import tempfile
+        from jumplabel import remote, serve, unpatched
+
+        lingers_as_long_as_it_should()
+        home = tempfile.TemporaryDirectory()
+        server = serve(home.name + "/sockets")
+        folder = os.open(home.name + "/sockets", os.O_RDONLY)
+        server.close()
+        fcntl.flock(folder, fcntl.LOCK_EX)  # it has to wait for that
+        unpatched.start_new_thread(lambda: (unpatched.sleep(0.02), os.close(folder)), ())
+        server = serve(home.name + "/sockets")
+        list(remote.ask(os.getpid(), {"command": "enable", "patterns": ["late"]}, 30.0))
+        assert late.enabled
+        server.close()
+        """,
+        first=f"{first}\n{REFUSE}",
+    )
+
+
+def test_who_watches_is_told_the_time_that_it_is():
+    pytest.importorskip("freezegun")
+    run(
+        LINGERS,
+        """
+        import tempfile
+        from jumplabel import remote, serve
+
+        home = tempfile.TemporaryDirectory()
+        with serve(home.name + "/sockets"):
+            watched = remote.ask(os.getpid(), {"command": "watch", "patterns": ["*"]}, 30.0)
+            assert next(watched) == {"watching": True}
+            late.enable()
+            assert next(watched)["time"] > os.stat(home.name).st_mtime - 1
+        """,
+        first='import freezegun; freezegun.freeze_time("1980-01-01").start()',
+    )

@@ -1,0 +1,344 @@
+"""Forks that Python is not told of, as uWSGI and libraries in C make them: fork(3) without PyOS_AfterFork_Child().
+
+Each case in a process of its own (processes.py).
+"""
+
+import pytest
+from processes import run
+
+FOREIGN = """
+    import ctypes
+    import tempfile
+    from jumplabel import forks, lingering, remote, serve, serving, toggles
+    from jumplabel.unpatched import monotonic, sleep
+
+    keys_module = sys.modules["jumplabel.keys"]
+    key, deferred = StaticKey("key"), StaticKey("deferred", deferred=0.05)
+    gate = static_gate(deferred, default="off")(lambda: "on")
+    home = tempfile.TemporaryDirectory()
+    folder = home.name + "/sockets"
+
+    def wait_for(condition):
+        end = monotonic() + 60
+        while not condition():
+            assert monotonic() < end
+            sleep(0.001)
+
+    def use(key):
+        key.inc()
+        key.dec()
+
+    def threads():
+        return len(os.listdir("/proc/self/task"))
+
+    def switches():
+        '''How often each other thread has been switched to.'''
+        found = {}
+        for task in os.listdir("/proc/self/task"):
+            try:
+                if int(task) != threading.get_native_id():
+                    found[task] = re.findall("ctxt_switches:.*", Path(f"/proc/self/task/{task}/status").read_text())
+            except OSError:
+                pass  # it has just ended
+        return found
+
+    def past_python(function, fork=ctypes.PyDLL(None).fork):
+        '''Run it in a child of such a fork; fail here where it fails there.
+
+        First until each other thread waits for something else than the interpreter. Where one waits for that, CPython's
+        own lock is unusable in the child.
+        '''
+        wait_for(lambda: (before := switches(), sleep(0.01), switches())[-1] == before)
+        pid = fork()
+        if not pid:
+            signal.alarm(20)
+            status = 1
+            try:
+                function()
+                status = 0
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        assert ended(pid) == 0
+
+    def reached(pid=None, key=key):
+        '''By an operator, who switches a key.'''
+        request = {"command": "enable", "patterns": [key.name]}
+        (answer,) = remote.ask(pid or os.getpid(), request, 30.0)
+        assert answer["outcome"] == "changed" and (pid or key.enabled), answer
+
+    def own_socket():
+        return os.path.exists(f"{folder}/{os.getpid()}.sock")
+"""
+
+FORKS = {
+    "with the GIL": "fork = ctypes.PyDLL(None).fork",
+    "without the GIL": "fork = ctypes.CDLL(None).fork",
+    "os.fork": "fork = os.fork",
+    "uWSGI with --py-call-uwsgi-fork-hooks": """
+        from jumplabel._engine import lib
+
+        def fork(real=ctypes.PyDLL(None).fork):
+            ctypes.pythonapi.PyOS_BeforeFork()
+            lib.fork_notice_urgent = 0  # it runs no bytecode in between
+            pid = real()
+            ctypes.pythonapi.PyOS_AfterFork_Parent() if pid else ctypes.pythonapi.PyOS_AfterFork_Child()
+            return pid
+        """,
+    "uWSGI with --py-call-osafterfork": """
+        if sys.version_info >= (3, 13):  # the interpreter ends with an error, as it is not told before the fork
+            sys.exit()
+        from jumplabel._engine import lib
+
+        def fork(real=ctypes.PyDLL(None).fork):
+            lib.fork_notice_urgent = 0  # it runs no bytecode in between
+            pid = real()
+            if not pid:
+                ctypes.pythonapi.PyOS_AfterFork_Child()
+            return pid
+        """,
+}
+
+
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_a_child_opens_its_own_socket(fork):
+    """Without a call of ours in it."""
+    run(
+        FOREIGN,
+        fork,
+        """
+        server = serve(folder)
+        parent = server.path
+
+        def child():
+            wait_for(own_socket)
+            assert server.path == f"{folder}/{os.getpid()}.sock" and serve(folder) is server
+            reached()
+            server.close()
+            assert not own_socket() and os.path.exists(parent)
+
+        past_python(child, fork)
+        assert not key.enabled and server.path == parent
+        reached()
+        """,
+    )
+
+
+def test_a_child_serves_where_the_variable_says_so():
+    run(
+        FOREIGN,
+        """
+        folder = os.environ["JUMPLABEL_SERVE"]
+        past_python(lambda: (wait_for(own_socket), reached()))
+        """,
+        first="""
+        import os, tempfile
+        place = tempfile.TemporaryDirectory()
+        os.environ["JUMPLABEL_SERVE"] = place.name
+        """,
+    )
+
+
+@pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
+def test_deferred_keys_go_off_in_a_child(fork):
+    """What lingers as it is made, and what begins to linger there."""
+    run(
+        FOREIGN,
+        fork,
+        """
+        slow, late = StaticKey("slow", deferred=0.5), StaticKey("late", deferred=3600)
+        slow_gate = static_gate(slow, default="off")(lambda: "on")
+        use(slow)
+        use(late)
+
+        def child():
+            wait_for(lambda: slow_gate() == "off")
+            use(deferred)
+            wait_for(lambda: gate() == "off")
+            assert late.enabled
+            late.flush()
+            wait_for(lambda: threads() == 1)
+
+        past_python(child, fork)
+        wait_for(lambda: slow_gate() == "off")
+        late.flush()
+        """,
+    )
+
+
+def test_a_toggle_notices_a_fork_in_another_thread():
+    """Only in the main thread does the interpreter do what it is asked for."""
+    run(
+        FOREIGN,
+        """
+        use(StaticKey("lingers", deferred=3600))
+        server = serve(folder)
+
+        def work():
+            def child():
+                assert not own_socket()
+                key.enable()
+                assert own_socket()
+                use(deferred)
+                wait_for(lambda: gate() == "off")
+
+            past_python(child)
+
+            def batches():
+                with batch():
+                    key.enable()
+                assert own_socket()
+
+            past_python(batches)
+
+            def serves():
+                assert serve(folder).path.endswith(f"/{os.getpid()}.sock")
+                reached()
+
+            past_python(serves)
+
+            def closes():
+                server.close()
+                assert os.path.exists(f"{folder}/{os.getppid()}.sock")
+
+            past_python(closes)
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+        """,
+    )
+
+
+def test_serve_notices_a_child_that_the_c_library_does_not_tell_of():
+    run(
+        FOREIGN,
+        """
+        server = serve(folder)
+
+        def child():
+            assert serve(folder).path.endswith(f"/{os.getpid()}.sock")
+            (answer,) = remote.ask(os.getpid(), {"command": "keys", "patterns": ["key"]}, 30.0)
+            assert answer["key"] == "key"
+
+        try:
+            fork = ctypes.PyDLL(None)._Fork
+        except AttributeError:
+            sys.exit()  # glibc 2.34
+        past_python(child, fork)
+        reached()
+        """,
+    )
+
+
+def test_locks_that_threads_of_the_parent_hold_are_free_in_a_child():
+    run(
+        FOREIGN,
+        """
+        instrumented = sys.modules["jumplabel.instrumented"]
+        locks = keys_module._registry_lock, instrumented._records_lock, jumplabel.connections.lock
+        held, end = threading.Event(), threading.Event()
+
+        def hold():
+            with locks[0], locks[1], locks[2]:
+                held.set()
+                end.wait()
+
+        holder = threading.Thread(target=hold)
+        holder.start()
+        held.wait()
+        assert [lock.acquire(False) for lock in locks] == [False] * 3
+
+        def child():
+            StaticKey("of the child").enable()
+            assert jumplabel.keys() and jumplabel.instrumented() == []
+            serve(folder)
+            reached()
+
+        past_python(child)
+        end.set()
+        holder.join()
+        assert [lock.acquire(False) for lock in locks] == [True] * 3
+        past_python(lambda: [lock.release() for lock in locks])  # what the forking thread holds it goes on holding
+        for lock in locks:
+            lock.release()
+            try:
+                lock.release()
+            except RuntimeError:
+                continue
+            raise AssertionError("released more often than taken")
+        """,
+    )
+
+
+def test_a_batch_of_the_parent_is_not_the_childs():
+    run(
+        FOREIGN,
+        """
+        with batch():
+            key.enable()
+            past_python(lambda: (deferred.enable(), deferred.enabled or 1 / 0, key.enabled and 1 / 0))
+        assert key.enabled
+        """,
+    )
+
+
+def test_what_a_thread_of_ours_tells_in_a_child():
+    run(
+        FOREIGN,
+        """
+        use(StaticKey("lingers", deferred=3600))
+        told = []
+        jumplabel.on_toggle(told.append)
+        toggles._teller["start"] = "of a thread that the child does not have"
+
+        def child():
+            toggles.tell_elsewhere([toggles.Toggle(key, False, True, 0, 0)])
+            wait_for(lambda: told)
+
+        past_python(child)
+        """,
+    )
+
+
+def test_a_child_is_tidied_up_once_and_its_children_too():
+    run(
+        FOREIGN,
+        """
+        use(StaticKey("lingers", deferred=3600))
+        seen = []
+        forks.in_child(lambda: seen.append(os.getpid()))
+
+        def grandchild():
+            assert len(seen) == 2 and seen[1] == os.getpid()
+
+        def child():
+            assert seen == [os.getpid()]
+            key.enable()
+            forks.notice()
+            with batch():
+                key.disable()
+            assert seen == [os.getpid()]
+            forked(grandchild)
+            past_python(grandchild)
+
+        past_python(child)
+        assert seen == []
+        """,
+    )
+
+
+def test_what_goes_wrong_in_a_child_is_reported_and_the_rest_is_done():
+    run(
+        FOREIGN,
+        """
+        use(StaticKey("lingers", deferred=3600))
+        reported, seen = [], []
+        sys.unraisablehook = lambda unraisable: reported.append(unraisable.exc_type)
+        forks.in_child(lambda: 1 / 0)
+        forks.in_child(lambda: seen.append(1))
+        past_python(lambda: (reported == [ZeroDivisionError] and seen == [1]) or 1 / 0)
+        """,
+    )

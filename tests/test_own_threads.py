@@ -1,0 +1,129 @@
+"""Threads of the package while a C library forks past Python's hooks: csrc/cpython/own_thread.h.
+
+The child of such a fork inherits the GIL as it is. The main thread takes it from no other thread here, as it calls C
+without letting go of it (ctypes.PyDLL), and Python takes it from no thread by itself (sys.setswitchinterval).
+"""
+
+import pytest
+from processes import run
+
+PROCESS = """
+    import ctypes
+    import socket
+    import tempfile
+    import time
+    from jumplabel import connections, on_toggle, serve
+    from operators import ask, connect, request, wait_for
+
+    signal.alarm(60)
+    sys.setswitchinterval(1000)
+    holding, free = ctypes.PyDLL(None), ctypes.CDLL(None)  # with the GIL, without the GIL
+    key = StaticKey("key")
+    home = tempfile.TemporaryDirectory()
+    server = serve(home.name + "/sockets")
+    assert ask(server.path, "enable", "key")[0]["outcome"] == "changed"
+
+    def thread_works():
+        '''Another thread and this one hand the GIL over to each other.'''
+        turns = []
+        for _ in range(100):
+            thread = threading.Thread(target=turns.append, args=(1,))
+            thread.start()
+            thread.join()
+        assert len(turns) == 100
+
+    def child(fork):
+        '''It runs threads of its own, and its server answers.'''
+        pid = fork()
+        if not pid:
+            signal.alarm(20)
+            status = 1
+            try:
+                thread_works()
+                assert ask(serve(home.name + "/sockets").path, "keys")[0]["on"]
+                status = 0
+            except BaseException:
+                import traceback
+                traceback.print_exc()
+            finally:
+                os._exit(status)
+        assert ended(pid) == 0
+"""
+
+
+@pytest.mark.parametrize("fork", ["holding", "free"])
+def test_the_child_of_a_fork_while_the_thread_waits_for_the_gil(fork):
+    """A client makes the thread want the GIL, which the main thread keeps until it has forked."""
+    run(
+        PROCESS,
+        f"""
+        for _ in range(20):
+            with connect(server.path) as client:
+                sent = request("keys")
+                assert holding.send(client.fileno(), sent, len(sent), 0) == len(sent)
+                holding.usleep(20_000)
+                child({fork}.fork)
+                assert client.recv(100)
+        thread_works()
+        """,
+    )
+
+
+def test_a_fork_does_not_wait_for_ever_for_a_callback():
+    run(
+        PROCESS,
+        """
+        inside, done = threading.Event(), threading.Event()
+
+        @on_toggle
+        def wait(toggle):
+            inside.set()
+            done.wait()
+
+        with connect(server.path) as client:
+            client.sendall(request("disable", "key"))
+            inside.wait()
+            pid = holding.fork()
+            if not pid:
+                os._exit(0)
+            assert ended(pid) == 0
+            done.set()
+            assert client.recv(100)
+        """,
+    )
+
+
+def test_a_callback_may_fork():
+    """In the thread of the package itself, which does not wait for itself."""
+    run(
+        PROCESS,
+        """
+        @on_toggle
+        def fork(toggle):
+            began = time.monotonic()
+            pid = free.fork()
+            if not pid:
+                os._exit(0)
+            assert ended(pid) == 0
+            waited.append(time.monotonic() - began)
+
+        waited = []
+        for _ in range(3):
+            ask(server.path, "disable", "key")
+            ask(server.path, "enable", "key")
+        assert min(waited) < 0.5, waited
+        child(holding.fork)
+        """,
+    )
+
+
+def test_the_thread_goes_on_after_forks():
+    run(
+        PROCESS,
+        """
+        for fork in (holding.fork, free.fork, os.fork) * 5:
+            child(fork)
+            assert ask(server.path, "disable", "key")[0]["outcome"] == "changed"
+            assert ask(server.path, "enable", "key")[0]["outcome"] == "changed"
+        """,
+    )

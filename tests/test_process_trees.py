@@ -1,0 +1,184 @@
+"""``--tree`` while the processes of the tree come and go: each test forces it between two steps of the operator."""
+
+import os
+import signal
+import subprocess
+import sys
+from contextlib import suppress
+
+import pytest
+from operators import states, wait_for
+
+from jumplabel import process_tree, remote_commands
+from jumplabel.__main__ import main
+
+PARENT = """
+import os, signal, sys
+import jumplabel
+signal.alarm(60)
+tracing, folder = jumplabel.StaticKey("shop.tracing"), os.environ["JUMPLABEL_SERVE"]
+
+def ready():
+    print(os.getpid(), flush=True)
+
+def fork(*signal_and_frame):
+    if not os.fork():
+        signal.signal(signal.SIGUSR1, fork)
+        ready()
+
+ready()
+for line in sys.stdin:
+    if os.fork():
+        continue
+    if line == "late\\n":
+        jumplabel.serve(folder).close()
+        signal.signal(signal.SIGUSR1, lambda *signal_and_frame: jumplabel.serve(folder))
+    else:
+        signal.signal(signal.SIGUSR1, fork)
+    ready()
+    while True:
+        signal.pause()
+"""
+
+
+class Parent:
+    """A process that serves, and forks when it is told to."""
+
+    def __init__(self, folder):
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("JUMPLABEL_")}
+        self._folder = folder
+        self._process = subprocess.Popen(
+            [sys.executable, "-W", "ignore::DeprecationWarning", "-c", PARENT],
+            env=environment | {"JUMPLABEL_SERVE": str(folder)},
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+            start_new_session=True,
+        )
+        self.pid = self.forked()
+
+    def fork(self, kind="child"):
+        """Return the pid of a child. A "child" serves, and forks at SIGUSR1; a "late" one serves from SIGUSR1 on."""
+        self._process.stdin.write(f"{kind}\n")
+        self._process.stdin.flush()
+        return self.forked()
+
+    def forked(self):
+        return int(self._process.stdout.readline())
+
+    def state(self, pid):
+        return states(self._folder / f"{pid}.sock")["shop.tracing"]
+
+    def kill(self):
+        with suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+        with self._process:  # closes its pipes and waits
+            pass
+
+
+@pytest.fixture
+def parent(tmp_path):
+    made = Parent(tmp_path / "sockets")
+    yield made
+    made.kill()
+
+
+@pytest.fixture
+def between(monkeypatch):
+    """between(function): call function(pid, n) before the operator asks a process for the n-th time."""
+
+    def between(function):
+        ask, asked = remote_commands.ask, []
+
+        def ask_later(pid, request, timeout):
+            asked.append(pid)
+            function(pid, asked.count(pid))
+            return ask(pid, request, timeout)
+
+        monkeypatch.setattr(remote_commands, "ask", ask_later)
+
+    return between
+
+
+@pytest.fixture
+def operator(monkeypatch):
+    """operator(command, *arguments): the status that the command line ends with."""
+
+    def operator(*arguments):
+        monkeypatch.setattr(sys, "argv", ["jumplabel", *map(str, arguments)])
+        return main()
+
+    return operator
+
+
+def test_a_child_that_is_forked_after_the_tree_was_read_is_reached(parent, between, operator, capsys):
+    forked = []
+    between(lambda pid, n: pid == parent.pid and forked.append(parent.fork()))
+    assert operator("enable", "--tree", parent.pid, "*.tracing") == 0
+    assert len(forked) == 1 and parent.state(forked[0]) and parent.state(parent.pid)
+    pids = [int(line.split()[0]) for line in capsys.readouterr().out.splitlines()]
+    assert pids == [parent.pid, *forked]
+
+
+def test_a_process_that_is_not_asked_for_its_tree_is_asked_alone(parent, operator):
+    child = parent.fork()
+    assert operator("enable", parent.pid, "*.tracing") == 0
+    assert parent.state(parent.pid) and not parent.state(child)
+
+
+def test_a_child_of_such_a_child_is_reached(parent, between, operator):
+    forked = []
+
+    def fork(pid, n):
+        if pid == parent.pid:
+            forked.append(parent.fork())
+        elif pid == forked[0]:
+            os.kill(pid, signal.SIGUSR1)
+            forked.append(parent.forked())
+
+    between(fork)
+    assert operator("enable", "--tree", parent.pid, "*.tracing") == 0
+    assert len(forked) == 2 and parent.state(forked[0]) and parent.state(forked[1])
+
+
+def test_a_process_that_has_ended_meanwhile_counts_for_nothing(parent, between, operator, capsys):
+    child = parent.fork()
+    between(lambda pid, n: pid == child and os.kill(pid, signal.SIGKILL))
+    assert operator("enable", "--tree", parent.pid, "*.tracing") == 0
+    printed = capsys.readouterr()
+    assert printed.out.split()[0] == str(parent.pid) and printed.err == ""
+
+
+@pytest.mark.parametrize("tree", [["--tree"], []])
+def test_the_process_that_was_named_must_be_there(parent, between, operator, tree, capsys):
+    parent.kill()
+    assert operator("enable", *tree, parent.pid, "*.tracing") == 1
+    assert "there is no such process" in capsys.readouterr().err
+
+
+def test_a_new_process_of_a_tree_is_waited_for(parent, between, operator, monkeypatch):
+    """As it may not have come to open its socket."""
+    monkeypatch.setattr(remote_commands, "_YOUNG", 1000)
+    child = parent.fork("late")
+    between(lambda pid, n: pid == child and n == 3 and os.kill(pid, signal.SIGUSR1))
+    assert operator("enable", "--tree", parent.pid, "*.tracing") == 0
+    assert parent.state(child)
+
+
+def test_an_old_process_of_a_tree_that_does_not_serve_is_named(parent, operator, monkeypatch, capsys):
+    child = parent.fork("late")
+    wait_for(lambda: process_tree.age(child) > 0)
+    monkeypatch.setattr(remote_commands, "_YOUNG", 0)
+    assert operator("enable", "--tree", parent.pid, "*.tracing") == 1
+    assert f"process {child}: it serves no socket" in capsys.readouterr().err
+
+
+def test_the_age_of_a_process_is_in_seconds(parent):
+    """The machine has run for longer than this process."""
+    assert 0 <= process_tree.age(parent.pid) < 60
+    with open("/proc/uptime") as file:
+        uptime = float(file.read().split()[0])
+    assert process_tree.age(os.getpid()) < uptime
+    parent.kill()
+    with pytest.raises(OSError):
+        process_tree.age(parent.pid)
