@@ -1,7 +1,7 @@
 /*
  * Kinds of sites: what a transaction does with the sites of a key, and the jump table with one of them.
  *
- * Each kind is one file (site_native.c, site_call.c, site_code.c, site_plain.c) and one row of site_kinds.c. To add a
+ * Each kind is one file (site_native.c, site_call.c, site_code.c, site_plain.c) and one row of EACH_SITE_KIND. To add a
  * kind, add both. Transactions, entries and the jump table go through these operations.
  *
  * Below entries. The caller of every function holds the text lock.
@@ -45,8 +45,11 @@ struct site_kind {
 
 extern const struct site_kind site_native, site_call, site_code, site_plain;
 
-/* All of them. */
-extern const struct site_kind *const site_kinds[];
-extern const size_t n_site_kinds;
+/* All of them, a row each. A list, not an array: a toggle goes through it several times. */
+#define EACH_SITE_KIND(DO) \
+    DO(site_native)        \
+    DO(site_call)          \
+    DO(site_code)          \
+    DO(site_plain)
 
 #endif

@@ -17,14 +17,6 @@ static int64_t from_now(int64_t nanoseconds) { return clock_monotonic() + nanose
 
 static int64_t since(int64_t began) { return from_now(-began); }
 
-/* Call an operation of each kind that has it, with these arguments in parentheses. */
-#define EACH_KIND(operation, arguments)             \
-    do {                                            \
-        for (size_t i = 0; i < n_site_kinds; i++)   \
-            if (site_kinds[i]->operation)           \
-                site_kinds[i]->operation arguments; \
-    } while (0)
-
 static int take_step(struct static_key *key, enum key_operation operation)
 {
     switch (operation) {
@@ -83,6 +75,20 @@ static void set_until(struct static_key *key)
     __atomic_store_n(&key->until, key->next_until, __ATOMIC_RELEASE);
 }
 
+/* For EACH_SITE_KIND(): an operation, where the kind has it. */
+#define QUEUE(kind) \
+    if (kind.queue) \
+        kind.queue(key);
+#define QUEUE_REST(kind) \
+    if (kind.queue_rest) \
+        kind.queue_rest();
+#define PATCHED(kind) \
+    if (kind.patched) \
+        kind.patched(success);
+#define COMMIT(kind) \
+    if (kind.commit) \
+        kind.commit(key);
+
 static void commit(struct static_key *key, struct key_report *report)
 {
     __atomic_store_n(&key->count, key->next_count, __ATOMIC_RELEASE);
@@ -90,8 +96,9 @@ static void commit(struct static_key *key, struct key_report *report)
         set_until(key);
     if (key->next_enabled == key->enabled)
         return;
-    if (key->n_entries)
-        EACH_KIND(commit, (key));
+    if (key->n_entries) {
+        EACH_SITE_KIND(COMMIT)
+    }
     __atomic_store_n(&key->enabled, key->next_enabled, __ATOMIC_RELEASE);
     if (report)
         report->changes[report->n++] = (struct key_change){key, key->enabled, key->n_entries};
@@ -101,10 +108,11 @@ static void plan(struct static_key *touched)
 {
     for (struct static_key *key = touched; key; key = key->next_touched) {
         key->next_enabled = key->overrides ? key->overrides->enabled : key->next_count > 0 || key->next_until;
-        if (key->next_enabled != key->enabled && key->n_entries)
-            EACH_KIND(queue, (key));
+        if (key->next_enabled != key->enabled && key->n_entries) {
+            EACH_SITE_KIND(QUEUE)
+        }
     }
-    EACH_KIND(queue_rest, ());
+    EACH_SITE_KIND(QUEUE_REST)
 }
 
 /*
@@ -121,10 +129,11 @@ static int update(struct static_key *touched, bool valid, struct key_report *rep
         plan(touched);
         error = text_poke_finish();
     }
-    EACH_KIND(patched, (valid && !error));
+    bool success = valid && !error;
+    EACH_SITE_KIND(PATCHED)
     for (struct static_key *key = touched; key; key = key->next_touched) {
         key->touched = false;
-        if (valid && !error)
+        if (success)
             commit(key, report);
     }
     if (report)
