@@ -151,7 +151,7 @@ static struct held *hold(const struct sigaction *action)
 int os_trap_take(const struct os_trap *trap)
 {
     struct sigaction now;
-    atomic_store(&ours_is, trap);
+    atomic_store_explicit(&ours_is, trap, memory_order_release);
     if (sigaction(SIGTRAP, NULL, &now))
         return -errno;
     /* Until what we replace is our own handler: another thread may have come between the question and the answer. */
