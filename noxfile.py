@@ -52,6 +52,7 @@ NOT_AGAIN = [
     "tests/test_debuggers.py",
     "tests/test_command_line.py::test_bench_prints_one_table_and_writes_what_it_measured",
     "tests/test_faults.py::test_every_call_of_the_engine",
+    "tests/servers",  # a session of their own
 ]
 # and where its part is small, the oldest one and the newest stand for those between.
 NOT_BETWEEN = [
@@ -81,7 +82,7 @@ def left_out(python):
     tests = [*(NOT_AGAIN if python != OLDEST else []), *(NOT_BETWEEN if python not in (OLDEST, NEWEST) else [])]
     for test in tests:
         file, _, name = test.partition("::")
-        if not (ROOT / file).exists() or name not in (ROOT / file).read_text():
+        if not (ROOT / file).exists() or (name and name not in (ROOT / file).read_text()):
             raise FileNotFoundError(f"noxfile.py leaves out {test}, which is not there")
     return [f"--{'deselect' if '::' in test else 'ignore'}={test}" for test in tests]
 
@@ -153,6 +154,18 @@ def servers(session):
     a_copy(session)
     session.install("-e", ".[servers]")
     run_tests(session, "tests/servers")
+
+
+@nox.session(python=["3.11", "3.13"])
+def suites(session):
+    """The suites of other packages, and CPython's own of tracing, in all states. It takes an hour and more.
+
+    nox -s suites-3.11 -- --packages hpack tornado    these packages only, with package_tests.py's options
+    """
+    a_copy(session)
+    session.install("-e", ".[test]")
+    session.run("python", "tests/tracing_tests.py")
+    session.run("python", "tests/package_tests.py", *session.posargs)
 
 
 @nox.session(python=WITH_JIT)

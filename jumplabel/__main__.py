@@ -11,6 +11,7 @@ from jumplabel import remote_commands, startup
 from jumplabel.closed_pipe import ends_quietly, tell
 from jumplabel.errors import PatternError
 from jumplabel.patterns import Patterns
+from jumplabel.registry import keys
 from jumplabel.table import info, jump_table, start
 
 
@@ -183,6 +184,11 @@ def _info(arguments: argparse.Namespace) -> int:
         print(
             f"{entry.address:#018x}  {entry.what:<16}  {'on' if entry.state else 'off':<5}  {entry.key}, {entry.owner}"
         )
+    described = [(key.name, key.doc) for key in keys() if key.doc]
+    if described:
+        print()
+    for name, doc in described:
+        print(f"{name}: {' '.join(doc.split())}")
     return 0
 
 

@@ -11,7 +11,8 @@ from fnmatch import fnmatchcase
 from types import ModuleType
 from weakref import WeakSet
 
-from jumplabel.keys import StaticKey, starts_on
+from jumplabel.keys import StaticKey
+from jumplabel.registry import starts_on
 from jumplabel.settings import warn
 
 _MODULES = frozenset(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from jumplabel._engine import lib
 from jumplabel.function_kinds import COROUTINE
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.published import published
 from jumplabel.transactions import apply
 from jumplabel.unpatched import get_ident, getpid

@@ -56,6 +56,13 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
     This is asked of the code of the decorated thing's own module, not of what other modules have put into a class or
     around a function. To look runs no code of the program's: no property, ``__getattribute__`` or metaclass.
 
+    From CPython 3.12 on, where a global or an attribute of a module or class stands for something else than the key
+    that was found (``mock.patch.object(shop, "tracing", True)``, an assignment, ``del``), its sites are ordinary tests
+    until it stands for that key again, at once and in calls that run. A site that skips more than 255 units follows
+    plain values only (True, None, a number, a string), from soon after the change on. On 3.11 sites go on following
+    their key, and so do closure variables, values (``x = key and y``) and snapshots: there hold the key itself, by
+    ``key.override(True)`` or the pytest fixture ``static_keys``.
+
     Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
     code (``__code__.replace()``) are not toggled: they stay as they were made. A function that another tool has given
     such a copy (a profiler, a debugger) is told of by a ReplacedCodeWarning when its key is toggled, and by

@@ -6,6 +6,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import ref
 
+from jumplabel import branch_names
 from jumplabel._engine import lib
 from jumplabel.code_objects import CodeRef, OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel.keys import address
@@ -157,6 +158,7 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if number in others
     ]
     make_branches(new, branches)
+    branch_names.copy(code, new)
     keep(new, [*others.values(), *keys.values()])
     bind(keys.values(), wait=False)
     of = origin(code)

@@ -32,16 +32,17 @@ def off_value(function: Any, default: Any) -> tuple[Any, bool]:
     makes = _EMPTY.get(own_flavour(function))
     if not makes:
         return default, False
-    if makes is _Generator and any(_is_awaitable_generator_function(body) for body in _bodies(function)):
+    if makes is _Generator and is_awaitable_generator_function(function):
         makes = _AwaitableGenerator
     names = [getattr(function, name, None) for name in ("__name__", "__qualname__")]
     names = [name if isinstance(name, str) else type(function).__qualname__ for name in names]
     return _Maker(makes, _Iterator if makes is _Coroutine else _Step, default, *names), True
 
 
-def _is_awaitable_generator_function(function: Any) -> bool:
+def is_awaitable_generator_function(function: Any) -> bool:
     """Of types.coroutine."""
-    return bool(getattr(getattr(function, "__code__", None), "co_flags", 0) & ITERABLE_COROUTINE)
+    codes = [getattr(body, "__code__", None) for body in _bodies(function)]
+    return any(getattr(code, "co_flags", 0) & ITERABLE_COROUTINE for code in codes)
 
 
 _FLAVOURS = {

@@ -15,13 +15,15 @@ from jumplabel.branches import static_branches
 from jumplabel.code_objects import set_code
 from jumplabel.errors import DecorationError, StaticKeyError
 from jumplabel.function_search import functions_in
-from jumplabel.keys import StaticKey, key, living, n_living
+from jumplabel.key_names import addressable
+from jumplabel.keys import StaticKey, key
 from jumplabel.log_keys import LogKey, bind, unbind
 from jumplabel.marked_code import Marked, Way, attach, codes
 from jumplabel.marks import ASSERTS, Statement, is_of_a_closure
 from jumplabel.options import Options
 from jumplabel.origins import origin, remember, remember_copy
 from jumplabel.printing import printable
+from jumplabel.registry import living, n_living
 from jumplabel.scope import Scope
 from jumplabel.transactions import apply
 from jumplabel.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
@@ -124,7 +126,7 @@ class Record:
 
     def _assertions(self) -> StaticKey:
         """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
-        name = printable(f"asserts.{self.name}")
+        name = addressable(f"asserts.{self.name}")
         while True:
             for find in key, self._new_assertions:
                 try:

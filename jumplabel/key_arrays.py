@@ -1,7 +1,7 @@
 """Several keys under one prefix, whose tests are sites as those of single keys are."""
 
 import unicodedata
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from keyword import iskeyword
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import WeakValueDictionary
@@ -18,7 +18,8 @@ class StaticKeyArray:
     """Keys that belong together: ``features = StaticKeyArray("shop", ["search", "cart"])``.
 
     prefix    of the keys' names: ``shop.search`` and ``shop.cart``, for ``jumplabel.key()`` and the jump table
-    names     of the keys in the array; what can follow a dot in Python, but does not begin with an underscore
+    names     of the keys in the array; what can follow a dot in Python, but does not begin with an underscore. A dict
+              gives each its ``doc``: ``{"search": "the new search", "cart": None}``
     default   whether they start on, each with one user
     deferred  for how many seconds each lingers after its last user, as of ``StaticKey``
 
@@ -27,6 +28,9 @@ class StaticKeyArray:
     unless it is of a subclass. Iterating gives the keys in the order of ``names``; ``len(features)``, and
     ``"search" in features``. The array cannot be changed, and keeps its keys alive. It is pickled by its prefix and
     names, and equal only to itself. Any thread may make and use it.
+
+    The same place may make its array again, as it may a key (``StaticKey`` says when): it gets a new array of the keys
+    that are there, with their users and sites.
 
     After DEFINE_STATIC_KEY_ARRAY_FALSE() of Linux include/linux/jump_label.h.
 
@@ -38,18 +42,25 @@ class StaticKeyArray:
     _prefix: str
     _keys: dict[str, StaticKey]
 
-    def __init__(self, prefix: str, names: Iterable[str], default: bool = False, deferred: float = 0) -> None:
+    def __init__(
+        self,
+        prefix: str,
+        names: Iterable[str] | Mapping[str, str | None],
+        default: bool = False,
+        deferred: float = 0,
+    ) -> None:
         if vars(self):
             raise StaticKeyError(f"{self!r} is an array already; make another one for {prefix!r}")
         if not isinstance(prefix, str) or not prefix:
             raise StaticKeyError(
                 f"a StaticKeyArray needs a prefix for its names, a string such as 'shop', not {prefix!r}"
             )
+        docs = names if isinstance(names, Mapping) else {}
         keys = dict.fromkeys(_checked(type(self), prefix, names))
         made: dict[str, StaticKey] = {}
         try:
             for name in keys:
-                made[name] = StaticKey(f"{prefix}.{name}", default, deferred)
+                made[name] = StaticKey(f"{prefix}.{name}", default, deferred, docs.get(name))
         except BaseException:
             made.clear()  # which the traceback keeps
             raise

@@ -6,25 +6,26 @@ Documentation/staging/static-keys.rst.
 """
 
 import math
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from fnmatch import fnmatchcase
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
-from weakref import WeakValueDictionary, finalize
+from weakref import finalize
 
-from jumplabel import lingering
+from jumplabel import key_names, key_places, lingering, registry
 from jumplabel._engine import ffi, lib
-from jumplabel.batches import batch, collecting, current_batch
+from jumplabel.batches import collecting, current_batch
 from jumplabel.errors import StaticKeyError
+from jumplabel.key_places import Place
+from jumplabel.overrides import Override
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
-from jumplabel.patterns import Patterns
 from jumplabel.published import published
-from jumplabel.toggles import callbacks, new_report, tell
-from jumplabel.transactions import apply, check, fail
-from jumplabel.unpatched import ProcessLock
+from jumplabel.registry import key, keys
+from jumplabel.toggles import callbacks
+from jumplabel.transactions import apply, fail
 
 if TYPE_CHECKING:
     from jumplabel.table import JumpEntry
+
+__all__ = ["FollowingKey", "StaticKey", "address", "key", "keys"]
 
 # Each look into ``lib`` is a call.
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
@@ -39,6 +40,7 @@ class StaticKey:
     name      what ``jumplabel.key()`` finds it by; unique among the living keys of the process
     default   whether the key starts on, with one user
     deferred  for how many seconds it lingers, still on, after ``dec`` has taken its last user away; 0: not at all
+    doc       what it is good for, shown to operators by ``python -m jumplabel keys PID``
 
     A key is on while it has users: its count is above zero. ``enable`` and ``disable`` are for one owner who sets it,
     ``inc`` and ``dec`` for several who each want it on for a while. ``bool(key)`` is its state.
@@ -54,24 +56,102 @@ class StaticKey:
     sees the new state, on every thread; several sites do not flip at one instant. Within ``batch()`` a toggle takes
     effect when the batch ends. A toggle that cannot be carried out raises PatchError and changes nothing.
 
-    Raises StaticKeyError for a name that is empty, not a string, contains a NUL, or is taken, and for a time that is
-    not a number of seconds from 0 on.
+    **The same place may make its key again**: a module that is reloaded, a notebook's cell that is run once more, a
+    loop. It gets the key that is there, with its users, its state and its sites, and gives it the new ``deferred`` and
+    ``doc``; ``default`` counts for a new key only. A place is an instruction of one code object; of code that was made
+    anew, the module's ``__name__``, the qualified name of the function or class, and the file. (A place in a factory is
+    the same for all its callers.) A subclass with an ``__init__`` of its own makes each of its keys once. Other places
+    ask ``StaticKey.get``.
+
+    Raises StaticKeyError for a name that another place has taken, and for one that is no name: empty, not a string, no
+    UTF-8, with a NUL, longer than 4000 bytes in JSON; a pattern as ``*``, ``shop.*`` and ``!shop``; with a blank at
+    either end, or nothing beside a comma. (Others may look like patterns, and are found by themselves.) For a time that
+    is not a number of seconds from 0 on; and for a ``doc`` that is no string.
     """
 
-    __slots__ = ("__weakref__", "_address", "_deferred", "_key", "_name")
+    __slots__ = ("__weakref__", "_address", "_default", "_deferred", "_doc", "_key", "_name", "_place")
 
-    def __init__(self, name: str, default: bool = False, deferred: float = 0) -> None:
-        if hasattr(self, "_key"):
+    if not TYPE_CHECKING:
+
+        def __new__(cls, *arguments: Any, **options: Any) -> "StaticKey":
+            if cls.__init__ is not StaticKey.__init__ or not (arguments or options):  # it may be named later
+                return super().__new__(cls)
+            return cls._make_again(*arguments, **options)
+
+    def __init__(self, name: str, default: bool = False, deferred: float = 0, doc: str | None = None) -> None:
+        if not hasattr(self, "_key"):
+            with registry.lock:
+                self._become(name, default, deferred, doc)
+        elif name != self._name:
             raise StaticKeyError(f"{self!r} is a key already; make another one for {name!r}")
-        if not isinstance(name, str) or not name or "\0" in name:
-            raise StaticKeyError(f"a StaticKey needs a name, a string such as 'shop.tracing', not {name!r}")
-        if not isinstance(default, bool):
-            raise StaticKeyError(f"StaticKey {name!r}: default is True or False, not {default!r}")
-        nanoseconds = _nanoseconds(name, deferred)
-        try:
-            encoded = name.encode()
-        except UnicodeEncodeError as error:
-            raise StaticKeyError(f"StaticKey {name!r}: a name must be encodable as UTF-8") from error
+
+    @classmethod
+    def get(
+        cls, name: str, default: bool | None = None, deferred: float | None = None, doc: str | None = None
+    ) -> "StaticKey":
+        """Return the key of this name; make it, as ``StaticKey`` does, where there is none.
+
+        name      as of ``StaticKey``
+        default   and the others: as of ``StaticKey``; None goes with any key
+
+        Any thread may call this: of several that make it at once, one does. Raises StaticKeyError for what StaticKey
+        refuses, where the key that is there was made with another ``default`` or ``deferred``, and where it is not of
+        this class.
+        """
+        key_names.check(name)
+        options = {"default": default, "deferred": deferred, "doc": doc}
+        given = {option: value for option, value in options.items() if value is not None}
+        with registry.lock:
+            found = registry.by_name.get(name)
+            if found is None:
+                return cls(name, **given)  # type: ignore[arg-type]
+            if not isinstance(found, cls):
+                raise StaticKeyError(f"{found!r} is there already, and is no {cls.__name__}")
+            for option, has in ("default", found._default), ("deferred", found._deferred):
+                if given.get(option, has) != has:
+                    raise StaticKeyError(
+                        f"{found!r} is there already, made with {option}={has!r}, not {given[option]!r}; "
+                        f"both places need the same, or StaticKey.get({name!r}) without it"
+                    )
+            if found._doc is None:
+                found._doc = _checked_doc(name, doc)
+            return found
+
+    @classmethod
+    def _make_again(cls, name: str, default: bool = False, deferred: float = 0, doc: str | None = None) -> "StaticKey":
+        """The key that the calling place has made before, with these options; else a new one."""
+        with registry.lock:
+            found = registry.by_name.get(name) if isinstance(name, str) else None
+            place = key_places.caller() if found is not None else None
+            if found is None or place is None or not found._is_made_by(place, cls):
+                made = object.__new__(cls)
+                made._become(name, default, deferred, doc)
+                return made
+            _check_default(name, default)
+            nanoseconds, doc = _nanoseconds(name, deferred), _checked_doc(name, doc)
+            lib.static_key_defer(found._key, nanoseconds)
+            found._default, found._deferred, found._doc, found._place = default, float(deferred), doc, place
+            return found
+
+    def _is_made_by(self, place: Place, cls: type) -> bool:
+        if self._place is None or not place.is_again(self._place):
+            return False
+        if type(self) is not cls and _full_name(type(self)) == _full_name(cls):
+            try:
+                self.__class__ = cls  # the module that was run again has made the class anew, too
+            except TypeError:
+                return False
+        return type(self) is cls
+
+    def _become(self, name: str, default: bool, deferred: float, doc: str | None) -> None:
+        """Become a key. The caller holds the registry's lock."""
+        encoded = key_names.check(name)
+        _check_default(name, default)
+        nanoseconds, doc = _nanoseconds(name, deferred), _checked_doc(name, doc)
+        place = key_places.caller()
+        found = registry.by_name.get(name)
+        if found is not None:
+            raise StaticKeyError(_taken(found, place))
         key = lib.static_key_new(encoded, _starts_on(self, name) or default)
         if not key:
             raise MemoryError
@@ -83,15 +163,15 @@ class StaticKey:
         finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))
         finalizer.atexit = False  # type: ignore[misc]  # typeshed takes the property for a missing slot
         self._name = name
+        self._default = default
         self._deferred = float(deferred)
+        self._doc = doc
+        self._place = place
         self._key = key
         self._address = int(ffi.cast("uintptr_t", key))
-        with _registry_lock:
-            if name in _registry:
-                raise StaticKeyError(f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r})")
-            _registry[name] = self
-            missed = not self._key.enabled and _starts_on(self, name)  # of a Starting that was made meanwhile
-        if missed:
+        if registry.by_name.setdefault(name, self) is not self:  # a signal handler's, which came in between
+            raise StaticKeyError(_taken(registry.by_name[name], place))
+        if not self._key.enabled and _starts_on(self, name):  # of a Starting that was made meanwhile
             self.enable()
 
     @property
@@ -115,6 +195,11 @@ class StaticKey:
     def deferred(self) -> float:
         """For how many seconds the key lingers, on, when its last user has gone; 0.0: it does not."""
         return self._deferred
+
+    @property
+    def doc(self) -> str | None:
+        """What the key is good for, as its maker says."""
+        return self._doc
 
     @property
     def entries(self) -> tuple["JumpEntry", ...]:
@@ -149,44 +234,26 @@ class StaticKey:
         """If the key lingers, turn it off now. Any other key stays as it is."""
         _step(self, _FLUSH)
 
-    @contextmanager
-    def override(self, enabled: bool) -> Iterator["StaticKey"]:
+    def override(self, enabled: bool) -> Override:
         """Hold the key on or off for a ``with`` block, in every thread; for tests and experiments.
 
         Users are still counted inside the block, and what they want takes effect when it ends. Overrides may nest
-        and overlap: the newest decides. Not for use within ``batch()``, which would never show it.
+        and overlap: the newest decides. Not for use within ``batch()``, which would never show it. What this returns
+        may be used again, also within its own block.
+
+        It is a decorator, too. It holds the key for each run of a function; of a coroutine function until that is
+        done; of a generator or async generator from its first step to its end. Of a class it holds it for each method
+        whose name begins with "test", as ``unittest.mock.patch`` does; not for ``setUp``.
 
         Raises StaticKeyError for anything but True or False, and within a batch; PatchError where the sites cannot be
         rewritten. Where that happens at the end of the block, the next toggle of the key makes up for it. A process
-        forked within the block keeps the override, unless it is the forking thread's own.
+        forked within the block keeps the override, unless it is the forking thread's own. As a decorator: raises
+        DecorationError for what it cannot hold the key for: a class without tests, a property, a plain function around
+        a coroutine, generator or async generator function.
         """
         if not isinstance(enabled, bool):
             raise StaticKeyError(f"{self!r}: override takes True or False, not {enabled!r}")
-        if current_batch() is not None:
-            raise StaticKeyError(f"{self!r}: an override within a batch would never be seen; put the batch inside it")
-        override = ffi.new("struct key_override **")
-        report = new_report(1) if callbacks else ffi.NULL
-        try:
-            # Within the try: a signal handler may raise right behind the call.
-            try:
-                error = lib.static_key_override(self._key, enabled, override, report)
-            finally:
-                if report:
-                    tell(report, [self])
-            check(error, self)
-            yield self
-        finally:
-            try:
-                if callbacks and not report:
-                    report = new_report(1)
-            finally:
-                # The engine looks whether there is one: there may be no memory for us to do so, or for a report.
-                try:
-                    error = lib.static_key_lift(self._key, override, report)
-                finally:
-                    if report:
-                        tell(report, [self])
-            check(error, self)
+        return Override(self, enabled)
 
     def __repr__(self) -> str:
         state = ("on" if self else "off") + (", lingers" if self._key.until else "")
@@ -238,108 +305,49 @@ def _nanoseconds(name: str, deferred: float) -> int:
 
 finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
 
-_registry: WeakValueDictionary[str, StaticKey] = WeakValueDictionary()
-_registry_lock = ProcessLock()
+
+def _check_default(name: str, default: object) -> None:
+    if not isinstance(default, bool):
+        raise StaticKeyError(f"StaticKey {name!r}: default is True or False, not {default!r}")
 
 
-def living() -> list[StaticKey]:
-    """All living keys, in no order, and without the lock: the thread of the deferred keys never waits for it."""
-    return [key for reference in _registry.valuerefs() if (key := reference()) is not None]
+def _checked_doc(name: str, doc: object) -> str | None:
+    """Without the indentation of a docstring; None where there is nothing in it."""
+    if doc is None:
+        return None
+    if not isinstance(doc, str):
+        raise StaticKeyError(f"StaticKey {name!r}: doc says what the key is good for, a string, not {doc!r}")
+    if "\n" in doc:
+        from inspect import cleandoc  # it takes as long to import as all else here
+
+        doc = cleandoc(doc)
+    return doc.strip() or None
 
 
-def n_living() -> int:
-    """How many keys there are, or a few more: of some that are gone this may not have been heard of."""
-    return len(_registry)
+def _full_name(kind: type) -> list[object]:
+    """By the getters of ``type``: a metaclass may have some of its own."""
+    own = vars(type)
+    return [own[name].__get__(kind) for name in ("__module__", "__qualname__")]
 
 
-lingering.living = living
-
-
-def keys() -> list[StaticKey]:
-    """All living keys, in the order of their names."""
-    with _registry_lock:
-        found = list(_registry.values())
-    return sorted(found, key=lambda key: key.name)
-
-
-def key(name: str) -> StaticKey:
-    """The key of this name. Raises StaticKeyError where there is none."""
-    with _registry_lock:
-        found = _registry.get(name)
-    if found is None:
-        raise StaticKeyError(
-            f"there is no StaticKey {name!r}: it is made by the module that defines it, which may not be imported yet; "
-            "jumplabel.keys() lists those there are"
+def _taken(found: StaticKey, place: Place | None) -> str:
+    """Why there can be no second key of its name, and what to do."""
+    name, other = found._name, found._place
+    message = f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r}), or StaticKey.get({name!r})"
+    if other is None or place is None:
+        return message
+    if place.is_imported_twice(other):
+        return (
+            f"{message}. Is {place.file} run twice? As {other.module!r} it has made the key, and now it makes it as "
+            f"{place.module!r}: a script that other modules import, or a module on two paths, is run once for each "
+            "name. Put the key into a module that is imported by one name"
         )
-    return found
-
-
-class free_name:  # it is used as a function
-    """The name; or "name (2)" and so on, if a living key has it. No other thread takes it within the block.
-
-    It is no generator: what helps those calls builtins, which the program may have replaced.
-    """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-        self._lock = _registry_lock
-
-    def __enter__(self) -> str:
-        self._lock.__enter__()
-        free, n = self._name, 1
-        while isinstance(free, str) and free in _registry:
-            n += 1
-            free = f"{self._name} ({n})"
-        return free
-
-    def __exit__(self, *_: object) -> None:
-        self._lock.release()
-
-
-class Starting:
-    """Keys that start on, by their names: those that match the patterns, made already or later.
-
-    Only those that can be enabled by anybody: not the key of a tracepoint, say, which follows that. It holds until the
-    process ends. Raises PatchError where the sites of those made already cannot be rewritten; then it holds for none.
-    """
-
-    def __init__(self, patterns: Patterns) -> None:
-        self._patterns = patterns
-        self._used: set[str] = set()
-        with _registry_lock:
-            found = [key for key in list(_registry.values()) if self.matches(key, key.name)]
-            _starting.append(self)
-        try:
-            with batch():
-                for key in found:
-                    key.enable()
-        except BaseException:
-            _starting.remove(self)
-            raise
-
-    def matches(self, key: StaticKey, name: str) -> bool:
-        if type(key).enable is not StaticKey.enable or name not in self._patterns:
-            return False
-        self._used.update(part for part in self._patterns.patterns if fnmatchcase(name, part))
-        return True
-
-    @property
-    def unused(self) -> list[str]:
-        """The patterns that no key has matched so far."""
-        return [part for part in self._patterns.patterns if not part.startswith("!") and part not in self._used]
-
-
-_starting: list[Starting] = []
-
-
-def starts_on(name: str) -> bool:
-    """Whether a key of this name, made now with ``default=False``, starts on by a ``Starting``."""
-    return any(name in starting._patterns for starting in _starting)
+    return f"{message}. It was made in {other.qualname} of {other.module!r}, {other.file}"
 
 
 def _starts_on(key: StaticKey, name: str) -> bool:
     # All of them are asked, for each knows what it was used for.
-    return any([starting.matches(key, name) for starting in _starting])
+    return any([starting.matches(key, name) for starting in registry.starting])
 
 
 def _step(key: StaticKey, operation: int) -> None:

@@ -26,12 +26,13 @@ from weakref import WeakValueDictionary, ref
 from jumplabel import log_hooks, log_others, looks, name_watch  # noqa: F401
 from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
-from jumplabel.keys import FollowingKey, address, free_name
+from jumplabel.keys import FollowingKey, address
 from jumplabel.log_state import DECISIVE, LEVELS, METHODS, Look
 from jumplabel.looks import NOT_FOUND
 from jumplabel.name_watch import Watch
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.printing import printable
+from jumplabel.registry import free_name
 from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
 from jumplabel.transactions import patch_error
 from jumplabel.unseen import Unseen

@@ -133,7 +133,7 @@ def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeT
     as_compiled, code = code, compared(code)
     marks = dict.fromkeys(filter(is_mark, code.co_names), _SOME_KEY)
     alone = code.replace(co_consts=tuple(None if id(one) in within else one for one in code.co_consts))
-    made, _ = plan(alone, Scope(marks, {}, {}), strict=False) if marks else (None, {})
+    made, _ = plan(alone, Scope(marks, {}, {}), strict=False, named=False) if marks else (None, {})
     if made:
         sites[way] = [(*site, path[1], line or code.co_firstlineno) for site, path, line in made.sites]
     if all(one is within.get(id(one), one) for one in code.co_consts) and not made and code is as_compiled:

@@ -31,15 +31,21 @@ turned: list[tuple[int, int, int]] = []
 """Of those that were off: the address, the number of sites, the nanoseconds that it took; until somebody tells."""
 
 
+places: dict[int, dict[str, dict[int, Any]]] = {}
+"""Sites that are the tests of a name: see csrc/cpython/dict_watch.h and branch_names.py."""
+away: set[int] = set()
+"""Code objects whose sites were led away since somebody looked, by id."""
+
 everything: _Keys = {}
 """All bound keys. In place of a name's own, where each of them may depend on it."""
 
 
 class _Listeners:
-    """Set by log_keys.py."""
+    """Set by log_keys.py and branch_names.py."""
 
     def __init__(self) -> None:
         self.settle: Callable[[], None] = int  # type: ignore[assignment]
+        self.settle_branches: Callable[[], None] = int  # type: ignore[assignment]
         self.through: Callable[[_Keys, Callable[[], None]], None] = lambda keys, change: change()
 
 
@@ -51,6 +57,8 @@ def _settle_now(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
     if is_finalizing():  # the interpreter empties modules as it ends
         return
     try:
+        if away:
+            listeners.settle_branches()
         listeners.settle()
     except (JumpLabelError, RecursionError) as error:
         lib.call_site_unraisable(id(error), id(_settle))
@@ -59,17 +67,17 @@ def _settle_now(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
 _settle = Unseen(_settle_now)
 
 
-def _start() -> tuple[Any, Any, Any, Any, Any]:
+def _start() -> tuple[Any, ...]:
     found: list[Any] = []
-    addresses = [ffi.cast("uintptr_t", id(each)) for each in (found, names, touched, turned, _settle)]
-    if lib.dict_watch_start(*addresses):
+    shared = (found, names, touched, turned, _settle, places, away)
+    if lib.dict_watch_start(*(ffi.cast("uintptr_t", id(each)) for each in shared)):
         raise MemoryError
     changes, changed, turn, *watching = found
-    return changes, changed, turn, *(watching or (None, None))
+    return changes, changed, turn, *(watching or (None,) * 5)
 
 
-changes, changed, turn, _watch, _unwatch = _start()
-HEARS_ALL = _watch is not None
+changes, changed, turn, watch_dict, _unwatch, note, look, follow_again = _start()
+HEARS_ALL = watch_dict is not None
 """Whether dicts are watched."""
 
 
@@ -83,7 +91,11 @@ class Watch(NamedTuple):
 
 def watch(holder: Any, name: str, address: int, keep: object) -> Watch | None:
     """Have the key turned on when the name in the module or class changes; None: it would not be heard of."""
-    number = _watch(holder) if HEARS_ALL else _number_by_class(holder)
+    if HEARS_ALL:
+        note(name)
+        number = watch_dict(holder)
+    else:
+        number = _number_by_class(holder)
     if number is None:
         return None
     keys = names.setdefault(number, {}).setdefault(name, {})
@@ -106,6 +118,8 @@ def _unwatch_if_empty(number: int, holder: Any) -> None:
     if names.get(number):
         return
     names.pop(number, None)
+    if number in places:
+        return
     if holder is not None and HEARS_ALL:
         _unwatch(holder)
     elif type(holder) is _Module:
@@ -126,8 +140,12 @@ def watch_classes(kinds: dict[int, type], decisive: Iterable[str]) -> bool:
             _forget_class(number)
         kinds.pop(id(kind), None)
     new = [kind for kind in kinds.values() if looks.can_change(kind)]
+    if new:
+        decisive = list(decisive)
+        for name in decisive:
+            note(name)
     for kind in new:
-        number = _watch(kind)
+        number = watch_dict(kind)
         _classes[number] = ref(kind)
         names.setdefault(number, {}).update(dict.fromkeys(decisive, everything))
     return bool(new)

@@ -4,6 +4,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import WeakValueDictionary, ref
 
+from jumplabel import branch_names
 from jumplabel.code_objects import keep, kept, make_branches
 from jumplabel.hints import HINTS
 from jumplabel.keys import StaticKey, address
@@ -66,6 +67,7 @@ def rewritten(function: FunctionType, strict: bool) -> CodeType:
     new = seen.codes.get(identity)
     if new is None:
         new = seen.codes[identity] = _make(code, made_plan, found, module_of(function))
+    branch_names.watch(function, new, made_plan, found)
     return new
 
 
@@ -79,6 +81,7 @@ def template(function: FunctionType, strict: bool) -> Template | None:
     if made is None:
         code = _make(function.__code__, made_plan, found, module_of(function))
         made = seen.templates[identity] = Template(code, made_plan, found)
+    branch_names.watch(function, made.code, made_plan, found)
     return made
 
 

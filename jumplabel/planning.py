@@ -12,6 +12,7 @@ from jumplabel.kept_values import Pushed, lead_of
 from jumplabel.keys import address, keys
 from jumplabel.log_keys import LogKey
 from jumplabel.looks import NOT_FOUND
+from jumplabel.name_watch import HEARS_ALL
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read, shown
 from jumplabel.rewriting import CannotRewriteError, Plan, Rewriting, Site
 from jumplabel.scope import Scope, is_key
@@ -24,9 +25,12 @@ SITE = "site"
 """Where a key is found, in a path, of a test that is a site already."""
 
 
-def plan(code: CodeType, scope: Scope, strict: bool, snapshot: bool = False) -> tuple[Plan | None, dict[Path, Any]]:
+def plan(
+    code: CodeType, scope: Scope, strict: bool, snapshot: bool = False, named: bool = True
+) -> tuple[Plan | None, dict[Path, Any]]:
     """The plan, None for nothing to do, and what was found at the paths that it depends on.
 
+    named  whether the names are the program's, and may stand for something else later
     With snapshot, the plan of code that keeps the keys' state for a call, and of all that is run by the same call.
 
     Raises DecorationError for bytecode that cannot be read; for a test that stays and, with strict, may be a key's or,
@@ -35,7 +39,7 @@ def plan(code: CodeType, scope: Scope, strict: bool, snapshot: bool = False) -> 
     if not strict and not snapshot and not (KNOWN and _names_a_key(code, scope)):
         return None, {}
     tree = _Tree.read(code, scope)
-    planner = _Planner(strict, tree.rebinds())
+    planner = _Planner(strict, tree.rebinds(), named and HEARS_ALL)
     return planner.plan(tree, snapshot), planner.found
 
 
@@ -90,8 +94,9 @@ def _read(code: CodeType) -> Reading:
 
 
 class _Planner:
-    def __init__(self, strict: bool, rebinds: set[str]) -> None:
+    def __init__(self, strict: bool, rebinds: set[str], named: bool) -> None:
         self.strict = strict
+        self.named = named
         self.rebinds = rebinds
         self.found: dict[Path, Any] = {}
 
@@ -127,7 +132,7 @@ class _Planner:
         of_a_key, why_not = self.is_of_a_key(test, tree.scope, snapshot)
         if of_a_key and not why_not:
             try:
-                rewriting.add(test)
+                rewriting.add(test, named=self.named and test.path[0] == GLOBAL and not snapshot)
             except CannotRewriteError as error:
                 why_not = str(error)
         if why_not and (self.strict or (snapshot and of_a_key)):

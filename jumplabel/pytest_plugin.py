@@ -149,7 +149,7 @@ def _find(which: tuple[str | StaticKey, ...]) -> list[StaticKey]:
         if not part.startswith("!"):
             _check_finds_some(part, there_are)
     if patterns:
-        names = Patterns(patterns)
+        names = Patterns(patterns, of_keys=True)
         found.update((key, None) for name, key in there_are.items() if name in names and _can_be_held(key))
     return list(found)
 

@@ -285,6 +285,8 @@ class _Reader:
                 return
 
     def loaded_at(self, first: int) -> Loaded | None:
+        if self.names[max(first - 1, 0) : first + 1] == ["BUILD_MAP", "LOAD_FROM_DICT_OR_GLOBALS"]:
+            return None  # behind a site, see rewriting.py
         stack: list[Path] = []
         hint = None
         i = first

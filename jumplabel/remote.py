@@ -33,7 +33,10 @@ _MOST_LINES = 1 << 18
 """Of an answer; watch has no end."""
 
 _ANSWERS: dict[str, list[dict[str, type]]] = {
-    "keys": [{"key": str, "on": bool, "users": int, "sites": int}],
+    "keys": [
+        {"key": str, "on": bool, "users": int, "sites": int, "doc": str},
+        {"key": str, "on": bool, "users": int, "sites": int},
+    ],
     "enable": [{"key": str, "outcome": str, "why": str}, {"key": str, "outcome": str}, {"left_out": int}],
     "disable": [{"key": str, "outcome": str, "why": str}, {"key": str, "outcome": str}, {"left_out": int}],
     "level": [

@@ -6,6 +6,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from queue import Empty, Queue
 from typing import Any
 
@@ -22,6 +23,8 @@ _LOOK = 0.5
 """Seconds without a toggle, after which watch looks whether its output still has a reader."""
 _YOUNG = 2.0
 """Seconds in which a new process of a tree is expected to open its socket."""
+_WIDEST = 60
+"""Characters of the column of keys."""
 
 
 def add(commands: Any) -> None:
@@ -98,11 +101,16 @@ def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> in
             if isinstance(answers, RemoteError):
                 status = _not_reached(pid, answers)
                 continue
-            if arguments.command == "keys" and answers and not found:
-                print(f"{'pid':>7}  " * arguments.tree + "state  users  sites  key")
+            show = _LINES[arguments.command]
+            if arguments.command == "keys":
+                width = _width(answers)
+                show = partial(_state, width=width)
+                if answers and not found:
+                    head = "state  users  sites  key"
+                    print(f"{'pid':>7}  " * arguments.tree + (f"{head:<{width + 21}}  doc" if width else head))
             found += sum("left_out" not in answer for answer in answers)
             for answer in answers:
-                print(f"{pid:>7}  " * arguments.tree + _LINES[arguments.command](answer), flush=True)
+                print(f"{pid:>7}  " * arguments.tree + show(answer), flush=True)
                 if answer.get("outcome") == "refused":
                     status = 1
     if not found and not status and arguments.patterns:  # to level there is always an answer
@@ -148,9 +156,18 @@ def _not_reached(pid: int, error: RemoteError) -> int:
     return 1
 
 
-def _state(answer: Answer) -> str:
+def _state(answer: Answer, width: int) -> str:
     state = "on" if answer["on"] else "off"
-    return f"{state:<5}  {answer['users']:>5}  {answer['sites']:>5}  {_printable(answer['key'])}"
+    doc = f"  {_escaped(answer['doc'])}" if "doc" in answer else ""
+    name = _printable(answer["key"])
+    return f"{state:<5}  {answer['users']:>5}  {answer['sites']:>5}  {name:<{width if doc else 0}}{doc}"
+
+
+def _width(answers: list[Answer]) -> int:
+    """Of the column of names, where some key has a doc; one much longer name does not move all of them."""
+    if not any("doc" in answer for answer in answers):
+        return 0
+    return max(len("key"), *(min(len(_printable(answer["key"])), _WIDEST) for answer in answers))
 
 
 def _outcome(answer: Answer) -> str:
@@ -182,7 +199,7 @@ def _toggle(answer: Answer) -> str:
 
 
 _LINES: dict[str, Callable[[Answer], str]] = {
-    "keys": _state,
+    "keys": partial(_state, width=0),
     "enable": _outcome,
     "disable": _outcome,
     "level": _level_change,

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jumplabel.errors import JumpLabelError, RemoteError, StaticKeyError
 from jumplabel.keys import StaticKey, key, keys
 from jumplabel.patterns import Patterns
+from jumplabel.toggled import Outcome, toggle_all
 
 LONGEST = 4096
 """Bytes of a request, with the newline."""
@@ -21,6 +22,7 @@ LONGEST = 4096
 _COMMANDS = "keys", "enable", "disable", "watch", "level"
 _MOST_PATTERNS = 100
 _HIGHEST_LEVEL = 1_000_000
+_LONGEST_DOC = 200
 
 Answer = dict[str, Any]
 
@@ -57,7 +59,7 @@ def parse(request: bytes) -> Request | LevelRequest:
         raise RemoteError(f"the command is one of {', '.join(_COMMANDS)}")
     if not isinstance(patterns, list):
         raise RemoteError("patterns is a list of strings")
-    found = Patterns(patterns)
+    found = Patterns(patterns, of_keys=True)
     if len(found.patterns) > _MOST_PATTERNS:
         raise RemoteError(f"that are {len(found.patterns)} patterns; at most {_MOST_PATTERNS}, please")
     return Request(command, found)
@@ -84,6 +86,8 @@ def _each_once(pairs: list[tuple[str, Any]]) -> Answer:
 def answers(request: Request | LevelRequest) -> Iterator[Answer]:
     """Of any command but watch. Toggles are made at once, before the first answer is fetched from them.
 
+    They are one transaction. A key that refuses is left out of it, and answered for.
+
     Keys that follow loggers cannot be toggled. Those that only a wildcard finds are left out, and counted.
 
     Holds no key for longer than it looks at it: who reads slowly shall not keep keys alive.
@@ -92,13 +96,13 @@ def answers(request: Request | LevelRequest) -> Iterator[Answer]:
         yield _leveled(request)
         yield END
         return
-    names = [key.name for key in keys() if key.name in request.patterns]
+    names = request.patterns.among(key.name for key in keys())
     if request.command == "keys":
         yield from (_state(found) for found in map(_key, names) if found is not None)
     else:
         on = request.command == "enable"
-        meant = [name for name in names if name in request.patterns.patterns or not _follows_a_logger(_key(name))]
-        yield from [_toggled(found, on) for found in map(_key, meant) if found is not None]
+        meant = [name for name in names if request.patterns.names(name) or not _follows_a_logger(_key(name))]
+        yield from _toggled([found for found in map(_key, meant) if found is not None], on)
         if len(meant) < len(names):
             yield {"left_out": len(names) - len(meant)}
     yield END
@@ -117,31 +121,27 @@ def _follows_a_logger(key: StaticKey | None) -> bool:
 
 
 def _state(key: StaticKey) -> Answer:
-    return {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(key.entries)}
+    """With the first line of its ``doc``, if it has one."""
+    answer: Answer = {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(key.entries)}
+    if key.doc:
+        answer["doc"] = key.doc.partition("\n")[0][:_LONGEST_DOC]
+    return answer
 
 
-def _toggled(key: StaticKey, on: bool) -> Answer:
-    """Whether it was changed or so already, or why it refused."""
-    try:
-        before = _users(key)
-        key.enable() if on else key.disable()
-        outcome = "changed" if _users(key) != before else "already"
-        if key.enabled is on:
-            return {"key": key.name, "outcome": outcome}
-        return {
-            "key": key.name,
-            "outcome": outcome,
-            "why": "but an override, or another user, has it otherwise for now",
-        }
-    except JumpLabelError as error:
+def _toggled(found: list[StaticKey], on: bool) -> list[Answer]:
+    outcomes = toggle_all(found, on)
+    return [_answer(key, on, outcome) for key, outcome in zip(found, outcomes, strict=True)]
+
+
+def _answer(key: StaticKey, on: bool, outcome: Outcome) -> Answer:
+    """Whether the key was changed or so already, or why it refused."""
+    answer: Answer = {"key": key.name, "outcome": outcome.word}
+    if outcome.why:
         hint = "; from outside, see `level`" if _follows_a_logger(key) else ""
-        return {"key": key.name, "outcome": "refused", "why": f"{error}{hint}"}
-    except Exception as error:
-        return {"key": key.name, "outcome": "refused", "why": repr(error)}
-
-
-def _users(key: StaticKey) -> tuple[bool, int]:
-    return key.enabled, key.count
+        answer["why"] = f"{outcome.why}{hint}"
+    elif key.enabled is not on:
+        answer["why"] = "but an override, or another user, has it otherwise for now"
+    return answer
 
 
 def _leveled(request: LevelRequest) -> Answer:

@@ -3,8 +3,11 @@
     before                          after
     LOAD_GLOBAL   tracing           JUMP_FORWARD   to the body, or to where the test jumps     <- the site
       its caches                    JUMP_FORWARD   the same: the twin, see csrc/cpython/traced_frames.h (3.12 and later)
-    TO_BOOL                         NOP ...        the rest of the room is never run
+    TO_BOOL                         BUILD_MAP, LOAD_FROM_DICT_OR_GLOBALS tracing, NOP ...
     POP_JUMP_IF_FALSE               TO_BOOL, POP_JUMP_IF_FALSE as they were
+
+The rest of the room is run only while the name stands for something else (branch_names.py, 3.12 and later): the site
+then leads behind the twin, to another way to load the global, without caches, and so to the ordinary test.
 
 A site's argument is one byte. What it cannot say, one state's jump leads to a *relay* in the room that can: a jump
 of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first. A value that is
@@ -22,7 +25,7 @@ from typing import NamedTuple
 
 from jumplabel.kept_values import Pushed, lead_of
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
-from jumplabel.reading import Path, Reading, Test
+from jumplabel.reading import Instruction, Path, Reading, Test
 
 MOST = 255  # units that a site can jump
 TWIN = sys.version_info >= (3, 12)
@@ -62,6 +65,8 @@ class Plan(NamedTuple):
     """For code objects in co_consts, by their place there."""
     snapshot: bool
     """Whether its sites are never turned: it is made once for each state, see fix()."""
+    ordinary: dict[int, int | None]
+    """For sites of names, by their units: the argument by which they lead to the ordinary test behind them, if any."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """The new code of the code that this is the plan of."""
@@ -105,6 +110,7 @@ class Rewriting:
         self.units = bytearray(reading.code.co_code)
         self.constants: list[Path] = []
         self.sites: list[tuple[Site, Path, int | None]] = []
+        self.ordinary: dict[int, int | None] = {}
 
     def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
         """Raises ValueError where code with these units would not be as the old one in every other respect."""
@@ -112,10 +118,13 @@ class Rewriting:
         new = code.replace(co_code=units)  # not the one to be used: a code object keeps what it was once asked for
         if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
             raise ValueError("the interpreter makes another code object of it")
-        return Plan(units, self.sites, self.constants, within, snapshot)
+        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary)
 
-    def add(self, test: Test) -> None:
-        """Make a site of a test. Raises CannotRewriteError, and then it is as it was."""
+    def add(self, test: Test, named: bool = False) -> None:
+        """Make a site of a test; one that can be the ordinary test again, if it is named and has the room for that.
+
+        Raises CannotRewriteError, and then it is as it was.
+        """
         target, pushes = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
             raise CannotRewriteError("it is on several lines, and a tracer would miss some of them; write it on one")
@@ -132,6 +141,7 @@ class Rewriting:
             room = self.units[_UNIT * first : _UNIT * end]
             room[: _UNIT * (taken - first)] = _instruction("NOP", 0) * (taken - first)
             room[-_UNIT] = opmap["JUMP_BACKWARD"]
+            ordinary = b""
         else:
             room = bytearray()
             taken = target
@@ -139,7 +149,13 @@ class Rewriting:
                 taken = first
                 room += pushed
                 room += _jump(first + len(room) // _UNIT, target)
-            end = _end(test, first + len(room) // _UNIT)
+            ordinary = _other_load(test.instructions[0]) if named and not room else b""
+            if ordinary and first + len(ordinary) // _UNIT <= test.instructions[0].end:
+                room += ordinary
+                end = test.instructions[0].end
+            else:
+                ordinary = b""
+                end = _end(test, first + len(room) // _UNIT)
             if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
                 raise CannotRewriteError(
                     "it has no room for what tells tracers where it leads; let the key be a global"
@@ -155,6 +171,8 @@ class Rewriting:
         self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
         self.constants = constants
         self.sites.append((site, test.path, test.line))
+        if named and pushes is not Pushed.KEY:
+            self.ordinary[site.unit] = first - test.start - 1 if ordinary else None
 
     def turn_on(self, site: Site) -> None:
         """For good."""
@@ -172,6 +190,15 @@ class Rewriting:
         there = self.reading.at[target]
         before, line = [instruction.line for instruction in self.reading.instructions[there - 1 : there + 1]]
         return line in (test.line, None) or line != before
+
+
+def _other_load(load: Instruction) -> bytes:
+    """What loads a global without caches, and pushes as much beside it; from 3.12 on."""
+    if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
+        return b""
+    null = _instruction("PUSH_NULL", 0) * (load.arg & 1)
+    other = _instruction("BUILD_MAP", 0) + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
+    return null + other if sys.version_info < (3, 13) else other + null
 
 
 def _end(test: Test, needed: int) -> int:

@@ -18,9 +18,9 @@ from types import CodeType, FrameType, ModuleType, TracebackType
 from typing import Any
 
 from jumplabel.import_hook import main_code
-from jumplabel.keys import Starting
 from jumplabel.loader import as_found
 from jumplabel.patterns import Patterns
+from jumplabel.starting import Starting
 from jumplabel.startup import Group, for_children, refuse_switches
 
 Attributes = dict[str, Any]
@@ -44,7 +44,7 @@ def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) 
     """
     group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
-        patterns = Patterns(enable)
+        patterns = Patterns(enable, of_keys=True)
         refuse_switches(patterns)
         starting = Starting(patterns)
         atexit.register(_tell_unused, starting, os.getpid())

@@ -48,7 +48,7 @@ class Scope(NamedTuple):
             except ValueError:  # nothing is in it yet
                 return NOT_FOUND
         for attribute in attributes:
-            found = _attribute(found, attribute)
+            found = attribute_of(found, attribute)
         return found
 
     def names_a_key(self, code: CodeType) -> bool:
@@ -101,7 +101,7 @@ def _is_made(key: StaticKey) -> bool:
 _engine_key: Any = vars(StaticKey)["_key"].__get__
 
 
-def _attribute(holder: Any, name: str) -> Any:
+def attribute_of(holder: Any, name: str) -> Any:
     """An attribute of a module or class, a key of an array or tracepoint; else NOT_FOUND, as where code decides."""
     kind: Any = type(holder)
     if is_item(name):

@@ -21,10 +21,10 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from jumplabel.errors import PatternError, SettingError
-from jumplabel.keys import Starting
 from jumplabel.options import Asserts, Options
 from jumplabel.patterns import Patterns
 from jumplabel.settings import left_out
+from jumplabel.starting import Starting
 
 INSTRUMENT = "JUMPLABEL_INSTRUMENT"
 ENABLE = "JUMPLABEL_ENABLE"
@@ -120,7 +120,7 @@ def read_enabled(text: str) -> Patterns | None:
     if not text.strip():
         return None
     try:
-        patterns = Patterns([text])
+        patterns = Patterns([text], of_keys=True)
         refuse_switches(patterns)
         return patterns
     except PatternError as error:

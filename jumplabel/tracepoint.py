@@ -6,6 +6,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
 
+from jumplabel import registry
 from jumplabel._engine import lib
 from jumplabel.call_sites import ObjectSite, sealed, swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
@@ -41,6 +42,7 @@ class Tracepoint(ObjectSite):
     """A place in a program that others can watch, while it runs: call it there, with whatever there is to know.
 
     name  what the tracepoint is called, and its key; unique among the living keys of the process
+    doc   what it is good for, for operators
 
     ::
 
@@ -63,20 +65,25 @@ class Tracepoint(ObjectSite):
     and pickling gives the one of that name. It keeps its probes alive.
 
     Words and meaning are those of the Linux kernel's tracepoints (Documentation/trace/tracepoints.rst,
-    kernel/tracepoint.c). Any thread may make, call and change it. Raises StaticKeyError for a name that a StaticKey
-    would refuse.
+    kernel/tracepoint.c). Any thread may make, call and change it. The same place may make its tracepoint again, as it
+    may a key (``StaticKey`` says when): it gets the one that is there, with its probes. Raises StaticKeyError for a
+    name or doc that a StaticKey would refuse.
     """
 
     __slots__ = ()
 
-    def __new__(cls, name: str) -> "Tracepoint":
-        its_key = _TracepointKey(name)
-        off, off_is, wrapped = None, "result", None
-        made: Tracepoint = super().__new__(
-            cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, _caller(), wrapped
-        )
-        its_key._tracepoint = ref(made, partial(_turn_off, its_key._key, ref(its_key)))
-        return made
+    def __new__(cls, name: str, doc: str | None = None) -> "Tracepoint":
+        with registry.lock:  # of several threads, one makes it
+            its_key = _TracepointKey(name, doc=doc)
+            there = its_key._tracepoint() if hasattr(its_key, "_tracepoint") else None
+            if there is not None:
+                return there
+            off, off_is, wrapped = None, "result", None
+            made: Tracepoint = super().__new__(
+                cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, _caller(), wrapped
+            )
+            its_key._tracepoint = ref(made, partial(_turn_off, its_key._key, ref(its_key)))
+            return made
 
     def register(self, probe: F) -> F:
         """Have later calls go to the probe too, behind those that are there. Returns it, so that this is a decorator.
@@ -125,6 +132,10 @@ class Tracepoint(ObjectSite):
     @property
     def name(self) -> str:
         return self.enabled.name
+
+    @property
+    def doc(self) -> str | None:
+        return self.enabled.doc
 
     @property
     def enabled(self) -> StaticKey:

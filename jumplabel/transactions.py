@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, NoReturn
 from jumplabel import forks, lingering
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import PatchError, StaticKeyError
+from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.toggles import callbacks, new_report, tell
 
 if TYPE_CHECKING:
@@ -14,6 +15,14 @@ if TYPE_CHECKING:
 
 def apply(steps: "list[tuple[StaticKey, int]]") -> None:
     """Take steps, of which there is at least one, in one transaction: now, not when a ``batch()`` ends."""
+    error, at = transact(steps)
+    if error:
+        at = 0 if len(steps) == 1 else at
+        fail(error, steps[at][0] if at < len(steps) else None)
+
+
+def transact(steps: "list[tuple[StaticKey, int]]") -> tuple[int, int]:
+    """The same, with the engine's error, or 0, as result; and the step that its key refuses, if it is one's."""
     if lib.fork_notice_due:
         forks.notice()
     failed = ffi.new("size_t *")
@@ -32,9 +41,7 @@ def apply(steps: "list[tuple[StaticKey, int]]") -> None:
     finally:
         if report:
             tell(report, keys)
-    if error:
-        at = 0 if len(steps) == 1 else failed[0]
-        fail(error, steps[at][0] if at < len(steps) else None)
+    return int(error), int(failed[0])
 
 
 _NOT_POSSIBLE = {
@@ -45,9 +52,13 @@ _NOT_POSSIBLE = {
 
 
 def fail(error: int, key: "StaticKey | None") -> NoReturn:
+    raise error_of(error, key)
+
+
+def error_of(error: int, key: "StaticKey | None") -> StaticKeyError | PatchError:
     if error > 0:
-        raise StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
-    raise patch_error(error, f"{key!r}" if key is not None else "a batch")
+        return StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
+    return patch_error(error, f"{key!r}" if key is not None else "a batch")
 
 
 def patch_error(error: int, what: str) -> PatchError:

@@ -13,6 +13,7 @@ import pytest
 from sites import nothing_made, off_on_off
 
 from jumplabel import DecorationError, StaticKey, likely, static_branches, unlikely
+from jumplabel.name_watch import HEARS_ALL
 
 FORMS = {
     "if": "if KEY: out += 'a'",
@@ -354,11 +355,13 @@ def test_attributes_that_code_decides_are_looked_up_when_it_runs(key, other_key)
 
 
 def test_the_key_is_the_one_that_the_name_had_when_decorating(key, other_key):
+    """From 3.12 on its sites are ordinary tests while the name stands for another one: test_branch_names.py."""
     f, _ = build("def f():\n    if key: return 'on'\n    return 'off'\ntwin = f", key)
     static_branches(f)
     f.__globals__["key"] = other_key
     key.enable()
-    assert f() == "on"
+    assert f() == ("off" if HEARS_ALL else "on")
+    assert len(key.entries) == 1 and not other_key.entries
 
 
 def test_a_key_among_the_builtins(key, monkeypatch):

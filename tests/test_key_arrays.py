@@ -7,6 +7,7 @@ import threading
 import types
 
 import pytest
+from places import maker
 from sites import nothing_made, off_on_off
 
 import jumplabel
@@ -186,13 +187,14 @@ def test_soft_keywords_and_any_letters_are_names(prefix):
 
 def test_of_many_threads_one_makes_it(prefix):
     made, refused = [], []
+    places = [maker("StaticKeyArray", f"shop{n}") for n in range(6)]
     start = threading.Barrier(6)
 
     def make(n):
         names = [*"abcdef"[n:], *"abcdef"[:n]]
         start.wait()
         try:
-            made.append(StaticKeyArray(prefix, names))
+            made.append(places[n](prefix, names))
         except StaticKeyError:
             refused.append(n)
 

@@ -13,6 +13,7 @@ import threading
 import types
 
 import pytest
+from places import maker
 from sites import in_thread
 
 import jumplabel
@@ -129,7 +130,7 @@ def test_a_bad_name_is_refused(name):
 
 
 def test_any_other_text_is_a_name():
-    name = "Ключ 钥匙 🗝 / {} %s\n"
+    name = "Ключ 钥匙 🗝 / {}\n%s"
     key = StaticKey(name)
     gate = gated(key)
     assert jumplabel.key(name) is key and [entry.key for entry in key.entries] == [name]
@@ -171,14 +172,14 @@ def test_of_many_threads_one_gets_the_name():
     made, refused = [], []
     start = threading.Barrier(8)
 
-    def make():
+    def make(place):
         start.wait()
         try:
-            made.append(StaticKey("wanted by many"))
+            made.append(place("wanted by many"))
         except StaticKeyError:
             refused.append(None)
 
-    threads = [threading.Thread(target=make) for _ in range(8)]
+    threads = [threading.Thread(target=make, args=(maker("StaticKey", f"shop{n}"),)) for n in range(8)]
     for thread in threads:
         thread.start()
     for thread in threads:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 import jumplabel
-from jumplabel import PatchError, PatternError, SettingWarning, StaticKey, Tracepoint, startup
-from jumplabel.keys import Starting
+from jumplabel import PatchError, PatternError, SettingWarning, StaticKey, Tracepoint, registry, startup
 from jumplabel.patterns import Patterns
+from jumplabel.starting import Starting
 
 keys = sys.modules["jumplabel.keys"]  # jumplabel.keys is the function
 
@@ -63,7 +63,7 @@ def installed(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_starts_on_for_good(monkeypatch):
-    monkeypatch.setattr(keys, "_starting", [])
+    monkeypatch.setattr(registry, "starting", [])
 
 
 # ---- JUMPLABEL_INSTRUMENT ----
@@ -117,13 +117,13 @@ def test_a_wrong_value_is_named_with_what_is_allowed(text, why, installed):
     [message] = [str(one.message) for one in told]
     for part in (f"JUMPLABEL_INSTRUMENT={'cart;' + text!r} is left out", "'logging,asserts:shop.*'", why):
         assert part in message
-    assert installed == [] and len(keys._starting) == 1
+    assert installed == [] and len(registry.starting) == 1
 
 
 def test_a_wrong_pattern_of_keys_is_named_and_the_other_variable_counts(installed):
     with pytest.warns(SettingWarning, match=r"JUMPLABEL_ENABLE='!shop' is left out: set it to .* takes nothing in"):
         startup.start({"JUMPLABEL_INSTRUMENT": "shop", "JUMPLABEL_ENABLE": "!shop"})
-    assert keys._starting == [] and len(installed) == 1
+    assert registry.starting == [] and len(installed) == 1
 
 
 @pytest.mark.parametrize("value", ["0", "1", "true", "Yes", "no", "on", "OFF", "all", "none", "shop,!all", "shop,1"])
@@ -131,7 +131,7 @@ def test_a_wrong_pattern_of_keys_is_named_and_the_other_variable_counts(installe
 def test_what_is_meant_as_a_switch_is_no_pattern(name, value, installed):
     with pytest.warns(SettingWarning, match=rf"{name}='{value}' is left out: .*write '\*' for all") as told:
         startup.start({name: value})
-    assert len(told) == 1 and installed == keys._starting == []
+    assert len(told) == 1 and installed == registry.starting == []
 
 
 def test_a_name_that_looks_like_a_switch_can_be_written_as_a_pattern(installed):

@@ -329,10 +329,61 @@ static PyObject *branches_of(PyObject *self, PyObject *code)
     return list;
 }
 
+/* ---- sites that do not follow their keys ---- */
+
+static struct jump_entry *entry_at(const struct code_record *record, Py_ssize_t unit)
+{
+    const uint8_t *first = (const uint8_t *)record->code->co_code_adaptive;
+    for (size_t i = 0; i < record->n; i++)
+        if (record->entries[i]->code.unit == first + unit * CODE_UNIT)
+            return record->entries[i];
+    return NULL;
+}
+
+/* The list's tuples are ours: (unit, argument), small ints. */
+int code_object_lead(void *code, void *list, bool back)
+{
+    const struct code_record *record = record_of(code);
+    PyErr_Clear();
+    size_t n = PyList_GET_SIZE((PyObject *)list), found = 0;
+    struct jump_entry **entries = record ? calloc(n + 1, sizeof(*entries)) : NULL;
+    int *arguments = record ? calloc(n + 1, sizeof(*arguments)) : NULL;
+    bool memory = !record || (entries && arguments);
+    for (size_t i = 0; record && memory && i < n; i++) {
+        PyObject *tuple = PyList_GET_ITEM((PyObject *)list, i);
+        struct jump_entry *entry = entry_at(record, PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, 0)));
+        if (!entry)
+            continue;
+        entries[found] = entry;
+        arguments[found++] = back ? -1 : (int)PyLong_AsLong(PyTuple_GET_ITEM(tuple, 1));
+    }
+    if (found)
+        jump_entries_lead(entries, arguments, found);
+    free(entries);
+    free(arguments);
+    return memory ? 0 : -1;
+}
+
+static PyObject *lead_branches(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *code, *list;
+    if (!PyArg_ParseTuple(args, "O!O!", &PyCode_Type, &code, &PyList_Type, &list))
+        return NULL;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
+        Py_ssize_t unit;
+        unsigned char argument;
+        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "nb", &unit, &argument))
+            return NULL;
+    }
+    return code_object_lead(code, list, false) ? PyErr_NoMemory() : Py_NewRef(Py_None);
+}
+
 static PyMethodDef functions[] = {
     {"make_branches", make_branches, METH_VARARGS, NULL},
     {"branches_of", branches_of, METH_O, NULL},
     {"set_code", set_code, METH_VARARGS, NULL},
+    {"lead_branches", lead_branches, METH_VARARGS, NULL},
 };
 
 int code_object_start(uintptr_t list, bool jit)

@@ -31,11 +31,21 @@
  * which it takes away for good when __code__ is set (3.13 and later, Objects/funcobject.c, "Function versions"). A
  * function whose version is the one that came with its old code is given that of its new code, as if made with it.
  *
+ *     lead_branches(code, [(unit, argument), ...])
+ *
+ * Have these sites of a code object lead where the argument says, whatever their keys' state. The others stay as they
+ * are. Runs no Python code.
+ *
  * Returns 0; -1 for no memory, with less or nothing appended; 1 where compiled code could not be told of a store.
  */
 int code_object_start(uintptr_t list, bool jit);
 
 /* As set_code(): 0; -1 with an exception set, and the function as it was. */
 int function_set_code(PyObject *function, PyObject *code);
+/*
+ * lead_branches(), for other files: of a code object and a list. back: have these sites follow their keys again. Sets
+ * no error. Returns 0, or -1 for no memory, and then nothing has changed.
+ */
+int code_object_lead(void *code, void *list, bool back);
 
 #endif

@@ -70,6 +70,13 @@ void static_call_retire(struct static_call *call);
 /* A new entry for a site in bytecode, which is brought to the key's state. NULL: no memory. Copies owner and site. */
 struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner, const struct code_site *site);
 
+/*
+ * Have sites in bytecode lead to one place whatever their keys' state, from now on; or have them follow their keys
+ * again. `arguments` has for each that place, or a negative number. All entries are of one code object. Waits as a
+ * toggle does.
+ */
+void jump_entries_lead(struct jump_entry *const *entries, const int *arguments, size_t n);
+
 /* End these entries, which are all of one code object, before its memory goes. */
 void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_code *code);
 

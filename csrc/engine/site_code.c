@@ -76,6 +76,23 @@ struct jump_entry *jump_entry_new_code(struct static_key *key, const char *owner
     return entry;
 }
 
+void jump_entries_lead(struct jump_entry *const *entries, const int *arguments, size_t n)
+{
+    jump_label_lock();
+    for (size_t i = 0; i < n; i++) {
+        struct jump_entry *entry = entries[i];
+        struct code_site *site = &entry->key->code[entry->code_index].site; /* what toggles read */
+        for (int state = 0; state < 2; state++)
+            site->target[state] = arguments[i] < 0 ? entry->code.target[state] : (uint8_t)arguments[i];
+        code_poke(site, entry->key->enabled);
+    }
+    atomic_thread_fence(memory_order_seq_cst);
+    if (n)
+        code_poke_look(entries[0]->code.code);
+    text_unlock();
+    code_poke_settle();
+}
+
 void jump_entries_remove(struct jump_entry **entries, size_t n, struct poked_code *code)
 {
     jump_label_lock();
