@@ -17,6 +17,10 @@ from pathlib import Path
 
 import nox
 
+sys.path.append(str(Path(__file__).parent / "csrc"))
+
+import rooms
+
 nox.needs_version = ">=2024.10.9"
 nox.options.default_venv_backend = "virtualenv"
 nox.options.download_python = "never"
@@ -43,6 +47,7 @@ NAME = f"jumplabel-{PROJECT['version']}"
 NOT_AGAIN = [
     "tests/test_engine.py",
     "tests/test_protocol_model.py",
+    "tests/test_rooms.py",
     "tests/test_sanitizers.py",
     "tests/test_debuggers.py",
     "tests/test_command_line.py::test_bench_prints_one_table_and_writes_what_it_measured",
@@ -110,7 +115,7 @@ def lint(session):
     session.install(*pinned("ruff", "clang-format"))
     session.run("ruff", "format", "--check")
     session.run("ruff", "check")
-    c = [*ROOT.glob("csrc/*.[ch]"), *ROOT.glob("tests/c/*.[ch]")]
+    c = [*ROOT.glob("csrc/**/*.[ch]"), *ROOT.glob("tests/c/*.[ch]")]
     session.run("clang-format", "--dry-run", "-Werror", *map(str, c), silent=True)
 
 
@@ -129,8 +134,9 @@ def warnings(session):
     """The C files compile without a warning, against the headers of free-threaded builds too."""
     include = answer(session, "sysconfig.get_path('include')")
     for options in [[], ["-DPy_GIL_DISABLED=1"]] if session.python in WITH_JIT else [[]]:
-        for file in sorted(ROOT.glob("csrc/*.c")):
-            command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-fsyntax-only", f"-I{include}"]
+        for file in sorted(ROOT.glob("csrc/**/*.c")):
+            folders = [f"-I{folder}" for folder in (*rooms.includes_of(file), include)]
+            command = ["cc", "-std=gnu11", "-O2", "-Wall", "-Wextra", "-Werror", "-c", "-o", os.devnull, *folders]
             session.run(*command, *options, str(file), external=True, log=False)
 
 
@@ -242,22 +248,24 @@ def wheel(session):
     run_tests(session, *left_out(session.python.removesuffix("t")), program=(python, "-m", "pytest"), **no_compiler)
 
 
+EXTENSIONS = ["_engine", "_testing"]
+
+
 def check_holds(session, file):
     """All that a wheel is to hold, and no sources of the engine, nor tests."""
     with zipfile.ZipFile(file) as archive:
         names = {name for name in archive.namelist() if not name.endswith("/")}
-    wanted = {"jumplabel.pth", "pytest_jumplabel.py", "jumplabel/py.typed", "jumplabel/_engine.pyi"}
+    wanted = {"jumplabel.pth", "pytest_jumplabel.py", "jumplabel/py.typed"}
+    wanted |= {f"jumplabel/{name}.pyi" for name in EXTENSIONS}
     wanted |= {str(path.relative_to(ROOT)) for path in ROOT.glob("jumplabel/*.py")}
     wanted |= {f"jumplabel/{path.relative_to(ROOT)}" for path in ROOT.glob("benchmarks/*.py")}
     wanted |= {f"{NAME}.dist-info/{name}" for name in ("METADATA", "RECORD", "WHEEL", "entry_points.txt")}
     wanted |= {f"{NAME}.dist-info/licenses/LICENSE", f"{NAME}.dist-info/top_level.txt"}
-    others = {
-        name
-        for name in names - wanted
-        if not re.fullmatch(r"jumplabel/_engine\.cpython-\w+-x86_64-linux-gnu\.so", name)
-    }
-    if wanted - names or others or len(names) != len(wanted) + 1:
-        session.error(f"{file.name} lacks {sorted(wanted - names)}, and should not have {sorted(others)}")
+    built = re.compile(rf"jumplabel/({'|'.join(EXTENSIONS)})\.cpython-\w+-x86_64-linux-gnu\.so")
+    found = [built.fullmatch(name)[1] for name in sorted(names - wanted) if built.fullmatch(name)]
+    others = {name for name in names - wanted if not built.fullmatch(name)}
+    if wanted - names or others or found != EXTENSIONS:
+        session.error(f"{file.name} lacks {sorted(wanted - names)}, should not have {sorted(others)}, has {found}")
 
 
 def check_comes_and_goes(session, python):

@@ -1,6 +1,6 @@
 """What pyproject.toml cannot say.
 
-The cffi module, that one of its sources is assembly, the file that site reads at each start, and what an sdist needs.
+The cffi modules, that one of its sources is assembly, the file that site reads at each start, and what an sdist needs.
 """
 
 import shutil
@@ -77,6 +77,6 @@ class CompleteSdist(sdist):
 
 
 setup(
-    cffi_modules=["csrc/ffi_build.py:ffi"],
+    cffi_modules=["csrc/ffi_build.py:ffi", "csrc/ffi_build.py:testing"],
     cmdclass={"build": Build, "build_ext": BuildEngine, "build_startup": BuildStartup, "sdist": CompleteSdist},
 )

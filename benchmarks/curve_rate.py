@@ -1,7 +1,7 @@
 """What is left of a hot loop's speed while its key is toggled so many times a second?
 
-The one who toggles is a thread that needs no GIL (csrc/toggle_loop.c), on a processor of its own where there is one.
-The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
+The one who toggles is a thread that needs no GIL (csrc/testing/toggle_loop.c), on a processor of its own where there is
+one. The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
 without the GIL. Their time is what they have a processor for. At any rate the key is on for half of it, at 0 for the
 second half. JUMPLABEL_POKE=int3: nobody looks whether a thread blocks SIGTRAP, which takes longer than a toggle.
 """
@@ -15,7 +15,7 @@ from typing import Any
 from curves import CurveRows, OutOfReach, TimeFunction
 
 from jumplabel import StaticKey, native_branch, static_branches, static_gate
-from jumplabel._engine import ffi, lib
+from jumplabel.testing import ENGINE, ffi, lib
 
 PLACES = (0, 10, 100, 1000, 10_000, 100_000)
 FAST = 10_000
@@ -76,7 +76,7 @@ def passing(make: Callable[[StaticKey], Loop], rate: int) -> TimeFunction:
     def one_value(attempts: int = ATTEMPTS) -> float:
         state: Any = ffi.new("struct toggle_loop *")
         errors: list[int] = []
-        thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(key._key, 10**9 // rate, state)))
+        thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(ENGINE, key._key, 10**9 // rate, state)))
         if rate:
             thread.start()
         on = passes = 0

@@ -17,8 +17,8 @@ from pathlib import Path
 from curves import CurveRows, TimeFunction
 
 from jumplabel import StaticKey, off_toggle, on_toggle, static_gate
-from jumplabel._engine import ffi, lib
 from jumplabel.table import info
+from jumplabel.testing import ENGINE, ffi, lib
 from jumplabel.toggles import Toggle
 
 PLACES = (1, 2, 4, 8, 16, 32, 64)
@@ -45,7 +45,7 @@ def blocks_sigtrap(status: Path) -> bool:
 def storm(threads: int) -> Iterator[Callable[[], None]]:
     """C threads that call sites and look at every result; what toggles their key."""
     key = StaticKey(f"benchmarks.threads.{time.perf_counter_ns()}")
-    threads_and_sites = lib.storm_start(key._key, SITES, threads, False)
+    threads_and_sites = lib.storm_start(ENGINE, key._key, SITES, threads, False)
     if threads_and_sites == ffi.NULL:
         raise MemoryError(f"{threads} threads cannot be had, or no sites for them")
 

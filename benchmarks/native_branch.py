@@ -1,6 +1,6 @@
 """What does a native branch cost, from C and from Python, against what people choose between two C functions with?
 
-The C loops are csrc/call_loop.c, called once for a great many calls, each of which waits for the one before.
+The C loops are csrc/testing/call_loop.c, called once for a great many calls, each of which waits for the one before.
 """
 
 import time
@@ -11,7 +11,7 @@ from typing import Any
 from rows import Rows
 
 from jumplabel import StaticKey, native_branch
-from jumplabel._engine import ffi, lib
+from jumplabel.testing import ffi, lib
 
 CALLS = 1000  # in one call of a C loop, which itself weighs nothing
 DUPLICATES = 100

@@ -1,30 +1,35 @@
-"""How cffi reaches the engine: the declarations that Python uses, and the files they are built from."""
+"""How cffi reaches C: the declarations that Python uses, and the files they are built from.
 
+``ffi`` is the engine, jumplabel._engine. ``testing`` is jumplabel._testing, which knows the engine's types.
+"""
+
+import os
+import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 from cffi import FFI
 
-HERE = Path("csrc")
+sys.path.insert(0, str(Path(__file__).parent))
+
+import rooms
+
 HEADERS = (
-    "call_loop",
     "call_site",
     "callable",
-    "clock",
     "code_object",
     "code_poke",
     "code_watch",
     "current_context",
     "dict_watch",
-    "empty",
     "follow",
     "fork_notice",
     "jump_label",
     "key_toggle",
+    "off_results",
+    "os",
     "own_thread",
     "process_lock",
-    "site_watch",
-    "storm",
-    "toggle_loop",
     "type_version",
     "unseen",
 )
@@ -52,15 +57,20 @@ ffi.cdef("""
 
     struct key_expiry { int64_t next; size_t failed; char name[96]; };
     int static_keys_expire(int64_t now, struct key_expiry *expiry, struct key_report *report);
-    int static_keys_wake;
-    void jump_label_unblock_signals(void);
+    extern int static_keys_wake;
+    void os_unblock_signals(void);
     struct jump_entry;
+    enum trampoline_kind { TRAMPOLINE_CONSTANT, ... };
+    struct trampoline_target { void *entry, *argument; };
+    struct jump_entry *jump_entry_new(struct static_key *key, const char *kind, const char *owner,
+                                      enum trampoline_kind trampoline, struct trampoline_target off,
+                                      struct trampoline_target on);
     struct jump_entry *jump_entry_new_branch(struct static_key *key, const char *owner, void *off, void *on,
                                              int *error);
     void *jump_entry_function(struct jump_entry *entry);
     void *jump_entry_address(struct jump_entry *entry);
     void jump_entry_retire(struct jump_entry *entry);
-    #define PLAIN_BRANCHES ...
+    #define ARCH_PLAIN_BRANCHES ...
 
     enum site { SITE_PLAIN, SITE_NATIVE, SITE_BYTECODE };
     struct jump_table_row { const char *key, *kind, *owner; void *address; enum site site; int enabled; };
@@ -76,7 +86,7 @@ ffi.cdef("""
     int jump_label_sync(size_t n);
     int jump_label_bare_toggles(struct static_key *key, size_t n);
 
-    struct int3_counts { uint64_t current, previous, stale, chained; };
+    struct trap_counts { uint64_t current, previous, stale, chained; };
     struct jump_label_info {
         int native;
         enum sync_method method;
@@ -84,29 +94,11 @@ ffi.cdef("""
         enum text_poke_way poke;
         uint64_t keys, native_entries, plain_entries, bytecode_entries, arena_bytes;
         uint64_t batches, word_batches, sites_patched, sync_calls;
-        struct int3_counts int3;
+        struct trap_counts int3;
         int refused;
         char refusal[128];
     };
     void jump_label_info(struct jump_label_info *info);
-
-    size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
-
-    struct call_loop { int (*function)(int); int flag; };
-    int call_loop_off(int argument);
-    int call_loop_on(int argument);
-    int call_loop_pointer(int (*function)(int), size_t n);
-    int call_loop_struct(const struct call_loop *loop, size_t n);
-    int call_loop_flag(const struct call_loop *loop, size_t n);
-
-    struct toggle_loop { int stop; uint64_t toggles; };
-    int toggle_loop(struct static_key *key, int64_t period, struct toggle_loop *loop);
-
-    struct storm;
-    struct storm_counts { uint64_t calls, toggles, wrong; };
-    struct storm *storm_start(struct static_key *key, size_t sites, size_t threads, _Bool block_signals);
-    int storm_toggle(struct storm *storm);
-    struct storm_counts storm_stop(struct storm *storm);
 
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
@@ -116,8 +108,8 @@ ffi.cdef("""
     int fork_notice_start(uintptr_t function);
     void fork_notice_python_begins(void);
     void fork_notice_python_ends(void);
-    int fork_notice_urgent;
-    int fork_notice_due;
+    extern int fork_notice_urgent;
+    extern int fork_notice_due;
 
     int64_t clock_monotonic(void);
     int64_t clock_wall(void);
@@ -135,9 +127,9 @@ ffi.cdef("""
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
     void call_site_unraisable(uintptr_t exception, uintptr_t object);
-    int empty_types(uintptr_t list);
+    int off_result_types(uintptr_t list);
     int unseen_types(uintptr_t list);
-    int unseen_is_shown;
+    extern int unseen_is_shown;
     int follow_type(uintptr_t list);
 
     int code_object_start(uintptr_t list, _Bool jit);
@@ -150,13 +142,56 @@ ffi.cdef("""
                          uintptr_t places, uintptr_t away);
 """)
 
-ffi.set_source(
-    "jumplabel._engine",
-    "#include <poll.h>\n#include <stdlib.h>\n" + "".join(f'#include "{name}.h"\n' for name in HEADERS),
-    sources=sorted(str(path) for pattern in ("*.c", "*.S") for path in HERE.glob(pattern)),
-    depends=sorted(str(path) for path in HERE.glob("*.h")),
-    include_dirs=[str(HERE)],
-    extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
-    extra_link_args=["-pthread"],
-    py_limited_api=False,
-)
+
+def set_source(built: FFI, name: str, headers: Iterable[str], sources: list[Path], includes: list[Path]) -> None:
+    built.set_source(
+        name,
+        "#include <stdlib.h>\n" + "".join(f'#include "{header}.h"\n' for header in headers),
+        sources=[os.path.relpath(path) for path in rooms.sources(*sources)],
+        depends=sorted(os.path.relpath(path) for path in rooms.CSRC.rglob("*.h")),
+        include_dirs=[os.path.relpath(path) for path in rooms.includes(*includes)],
+        extra_compile_args=["-std=gnu11", "-O2", "-fvisibility=hidden", "-pthread"],
+        extra_link_args=["-pthread"],
+        py_limited_api=False,
+    )
+
+
+FOLDERS = [*rooms.engine(), rooms.CSRC / "cpython"]
+set_source(ffi, "jumplabel._engine", HEADERS, FOLDERS, FOLDERS)
+
+testing = FFI()
+testing.include(ffi)
+testing.cdef("""
+    struct engine_functions {
+        int (*toggle)(struct static_key *key, enum key_operation operation);
+        struct jump_entry *(*new_entry)(struct static_key *key, const char *kind, const char *owner,
+                                        enum trampoline_kind trampoline, struct trampoline_target off,
+                                        struct trampoline_target on);
+        void *(*function_of)(struct jump_entry *entry);
+        void (*retire)(struct jump_entry *entry);
+    };
+
+    size_t site_watch(const void *address, const int *stop, uint64_t *seen, size_t room);
+
+    struct call_loop { int (*function)(int); int flag; };
+    int call_loop_off(int argument);
+    int call_loop_on(int argument);
+    int call_loop_pointer(int (*function)(int), size_t n);
+    int call_loop_struct(const struct call_loop *loop, size_t n);
+    int call_loop_flag(const struct call_loop *loop, size_t n);
+
+    struct toggle_loop { int stop; uint64_t toggles; };
+    int toggle_loop(const struct engine_functions *engine, struct static_key *key, int64_t period,
+                    struct toggle_loop *loop);
+
+    struct storm;
+    struct storm_counts { uint64_t calls, toggles, strict, wrong; };
+    struct storm *storm_start(const struct engine_functions *engine, struct static_key *key, size_t sites,
+                              size_t threads, _Bool block_signals);
+    int storm_toggle(struct storm *storm);
+    struct storm_counts storm_stop(struct storm *storm);
+""")
+
+TESTING = rooms.CSRC / "testing"
+TESTING_HEADERS = (*HEADERS, "call_loop", "site_watch", "storm", "toggle_loop")
+set_source(testing, "jumplabel._testing", TESTING_HEADERS, [TESTING], [*FOLDERS, TESTING])

@@ -1,9 +1,9 @@
 """Sites of a key whose name stands for something else: they are ordinary tests, until it stands for the key again.
 
 ``mock.patch.object(shop, "tracing", True)``, ``monkeypatch.setattr``, ``del shop.tracing``, ``shop.tracing = other``:
-from CPython 3.12 on the dicts are watched by which a site's key was found (csrc/dict_watch.h). A site has a second way
-to load what its test begins with (rewriting.py). In the middle of the change of a name, C leads the site there. Soon
-after it Python looks, here, and has the site follow its key again where the name stands for that.
+from CPython 3.12 on the dicts are watched by which a site's key was found (csrc/cpython/dict_watch.h). A site has a
+second way to load what its test begins with (rewriting.py). In the middle of the change of a name, C leads the site
+there. Soon after it Python looks, here, and has the site follow its key again where the name stands for that.
 
 A site without the room for that (the code that it skips has more than 255 units) leads, soon after the change, to where
 a plain value leads, such as True or None. It follows its key where the name stands for any other object.

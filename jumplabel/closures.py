@@ -28,7 +28,7 @@ Identity = tuple[tuple[str, int], ...]
 """Marks, and the addresses of their keys."""
 
 _codes: dict[int, tuple[tuple[int, ...], tuple[tuple[str, object], ...], list[tuple[Any, ...]]]] = {}
-"""What csrc/follow.h says of codes."""
+"""What csrc/cpython/follow.h says of codes."""
 
 
 class _Seen:

@@ -1,4 +1,4 @@
-"""The engine's functions on code objects, described in csrc/code_object.h, and what lives as long as one."""
+"""The engine's functions on code objects, described in csrc/cpython/code_object.h, and what lives as long as one."""
 
 import sys
 from collections.abc import Iterable

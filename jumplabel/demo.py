@@ -7,11 +7,11 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from jumplabel._engine import ffi, lib
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.disassemble import SITE_SIZE, entries, name_site, read
 from jumplabel.keys import StaticKey
 from jumplabel.table import info
+from jumplabel.testing import ffi, lib
 
 OFF, ON = "off", "on"
 

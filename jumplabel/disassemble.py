@@ -1,8 +1,8 @@
 """Sites as they are now: a trampoline's bytes, and the bytecode of a function with branches.
 
-A trampoline's layout is csrc/trampoline_x86_64.S: the site, the off path, the on path, and the words that they read.
-The site of a static call, a tracepoint or a snapshot leads to a slot of its target's instead.
-Its instructions are shown where capstone is there to read them.
+A trampoline's layout is csrc/arch/x86_64/trampoline_templates.S: the site, the off path, the on path, and the words
+that they read. The site of a static call, a tracepoint or a snapshot leads to a slot of its target's instead. Its
+instructions are shown where capstone is there to read them.
 """
 
 import dis
@@ -79,7 +79,7 @@ def read(address: int, size: int = SLOT_SIZE) -> bytes:
 
 
 def name_site(code: bytes) -> str:
-    """What the bytes of a site are, by the protocol that writes them: see csrc/text_poke.c."""
+    """What the bytes of a site are, by the protocol that writes them: see csrc/arch/x86_64/int3_poke.c."""
     first, tail = code[0], code[1:SITE_SIZE]
     if tail == NOP5:
         name = "nop5"

@@ -1,6 +1,6 @@
 """What is to be done in the child of a fork, also of one that is made past Python's hooks.
 
-uWSGI, and libraries in C, fork without telling Python. The engine notices it (csrc/fork_notice.h), and calls
+uWSGI, and libraries in C, fork without telling Python. The engine notices it (csrc/cpython/fork_notice.h), and calls
 ``notice()`` as soon as it can: in the main thread between two instructions, or in the first toggle. ``serve()`` looks
 for itself. A child may be noticed in several of these ways, and is tidied up once.
 """

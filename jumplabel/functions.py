@@ -23,7 +23,7 @@ from jumplabel.function_kinds import (
 from jumplabel.printing import printable
 from jumplabel.published import published
 
-_Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.empty_types)
+_Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.off_result_types)
 
 
 def off_value(function: Any, default: Any) -> tuple[Any, bool]:

@@ -1,7 +1,8 @@
 """What a key knows: its name, its users, and how to bring its sites up to date.
 
-The state itself lives in the engine (csrc/jump_label.c), behind the one mutex that patching takes too; what is here
-is its Python face. The semantics are those of the Linux kernel's static keys, Documentation/staging/static-keys.rst.
+The state itself lives in the engine (csrc/engine/static_key.h), behind the one mutex that patching takes too; what is
+here is its Python face. The semantics are those of the Linux kernel's static keys,
+Documentation/staging/static-keys.rst.
 """
 
 import math

@@ -1,9 +1,9 @@
 """The thread that switches off deferred keys that nobody uses any more.
 
 The engine knows which keys linger, how long, and whether the thread has to look sooner than it thinks
-(csrc/jump_label.h). The thread runs while some key lingers: it sleeps until the first one is due, and ends when it
-finds none. Toggles wake or start it. They are called from destructors and signal handlers too, which interrupt others
-at any point: nothing here takes a lock that one thread could want twice.
+(csrc/engine/transaction.h). The thread runs while some key lingers: it sleeps until the first one is due, and ends when
+it finds none. Toggles wake or start it. They are called from destructors and signal handlers too, which interrupt
+others at any point: nothing here takes a lock that one thread could want twice.
 """
 
 import atexit
@@ -104,7 +104,7 @@ def _wake_safely() -> None:
 
 def _look() -> int:
     """Switch off what is due. When to look again, in ns of the engine's clock; 0: nothing lingers."""
-    lib.jump_label_unblock_signals()  # the mask is that of whoever started us
+    lib.os_unblock_signals()  # the mask is that of whoever started us
     return _expire(monotonic_ns())
 
 

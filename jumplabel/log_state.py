@@ -249,7 +249,7 @@ _OFFSET = int(lib.TYPE_VERSION)
 
 
 def _version(kind: type) -> int:
-    """csrc/type_version.h"""
+    """csrc/cpython/type_version.h"""
     return int(ffi.cast(_UNSIGNED, id(kind) + _OFFSET)[0])
 
 

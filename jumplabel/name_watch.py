@@ -1,8 +1,8 @@
 """What does a name stand for, and how do we hear that it stands for something else?
 
-From CPython 3.12 on the dicts of modules and classes are watched (csrc/dict_watch.h). On 3.11, and where other tools
-have taken all watchers, a module gets a class with ``__setattr__`` and ``__delattr__`` while names in it are watched:
-what is stored in its dict directly, or in a class, is not heard of there.
+From CPython 3.12 on the dicts of modules and classes are watched (csrc/cpython/dict_watch.h). On 3.11, and where other
+tools have taken all watchers, a module gets a class with ``__setattr__`` and ``__delattr__`` while names in it are
+watched: what is stored in its dict directly, or in a class, is not heard of there.
 """
 
 import logging
@@ -32,7 +32,7 @@ turned: list[tuple[int, int, int]] = []
 
 
 places: dict[int, dict[str, dict[int, Any]]] = {}
-"""Sites that are the tests of a name: see csrc/dict_watch.h and branch_names.py."""
+"""Sites that are the tests of a name: see csrc/cpython/dict_watch.h and branch_names.py."""
 away: set[int] = set()
 """Code objects whose sites were led away since somebody looked, by id."""
 

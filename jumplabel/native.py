@@ -1,7 +1,7 @@
 """Function pointers for C: native_branch, which sends C callers to one of two C functions.
 
-The code behind the pointer is a trampoline of the engine's (csrc/trampoline_x86_64.S), or, where there is none, a stub
-(csrc/plain_branch.h). Here is what finds the addresses, and what keeps them valid.
+The code behind the pointer is a trampoline of the engine's (csrc/arch/x86_64/trampoline_templates.S), or, where there
+is none, a stub (csrc/arch/x86_64/plain_branch.h). Here is what finds the addresses, and what keeps them valid.
 """
 
 import errno
@@ -117,7 +117,8 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
     256 in a process. A forked child has its own code in both cases.
 
     May be called in any thread. Raises DecorationError for what is not a key, or no pointer to a function, NULL
-    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken.
+    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken, with
+    ``ENOSYS`` on a processor that the engine has neither trampolines nor stubs for.
     """
     if not isinstance(key, StaticKey):
         raise DecorationError(f"native_branch needs a StaticKey first, not {key!r}")
@@ -131,10 +132,13 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
         return NativeBranch(entry, key, off, on, addresses, owner)
     if error[0] == -errno.ENOMEM:
         raise MemoryError
+    why = f"native_branch of {key!r}: no trampoline ({refusal()}), and "
+    if error[0] == -errno.ENOSYS:
+        raise PatchError(errno.ENOSYS, f"{why}no stub that takes the place of one is written for this processor")
     raise PatchError(
         -error[0],
-        f"native_branch of {key!r}: no trampoline ({refusal()}), and the {lib.PLAIN_BRANCHES} stubs that take the "
-        "place of one are all taken; make fewer branches, or drop some",
+        f"{why}the {lib.ARCH_PLAIN_BRANCHES} stubs that take the place of one are all taken; make fewer branches, or "
+        "drop some",
     )
 
 

@@ -1,10 +1,9 @@
 """Functions that run a copy of their code, made by another tool: the sites of a copy stay as they were.
 
-A profiler or debugger gives a function ``function.__code__.replace(...)``. The engine notices that (csrc/code_watch.h),
-and keeps the function's own code here, until the function has it back. Where such a key is toggled, a warning says so,
-and ``entries`` shows it.
-
-Code that has lost the sites' jumps is no copy: the original from before decorating, or what a reload has compiled.
+A profiler or debugger gives a function ``function.__code__.replace(...)``. The engine notices that
+(csrc/cpython/code_watch.h), and keeps the function's own code here, until the function has it back. Where such a key is
+toggled, a warning says so, and ``entries`` shows it. Code that has lost the sites' jumps is no copy: the original from
+before decorating, or what a reload has compiled.
 """
 
 import warnings

@@ -2,7 +2,7 @@
 
     before                          after
     LOAD_GLOBAL   tracing           JUMP_FORWARD   to the body, or to where the test jumps     <- the site
-      its caches                    JUMP_FORWARD   the same: the twin, see csrc/parked.h (3.12 and later)
+      its caches                    JUMP_FORWARD   the same: the twin, see csrc/cpython/traced_frames.h (3.12 and later)
     TO_BOOL                         BUILD_MAP, LOAD_FROM_DICT_OR_GLOBALS tracing, NOP ...
     POP_JUMP_IF_FALSE               TO_BOOL, POP_JUMP_IF_FALSE as they were
 

@@ -179,7 +179,7 @@ class Server:
         ours = self._connections
         try:
             self._thread = get_ident()
-            lib.jump_label_unblock_signals()  # the mask is that of whoever started us
+            lib.os_unblock_signals()  # the mask is that of whoever started us
             ours.run()
         except OSError as error:
             report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"), self)

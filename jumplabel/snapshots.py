@@ -5,7 +5,8 @@ which every test of a key goes one way for good. A call looks at no key: the sit
 state, and a toggle, or a batch of toggles, rewrites that one jump. What is called keeps its variant to the end,
 however long a generator or coroutine lasts.
 
-new_code.py makes the variants' code; csrc/call_site.c leads to them. Here is when they are made, and when they go.
+new_code.py makes the variants' code; csrc/cpython/call_site.c leads to them. Here is when they are made, and when they
+go.
 """
 
 import itertools
@@ -21,7 +22,7 @@ from jumplabel.keys import address
 from jumplabel.new_code import Template, template
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
-MOST_KEYS = 64  # CALL_KEYS in csrc/static_call.h
+MOST_KEYS = 64  # CALL_KEYS in csrc/engine/static_call.h
 MOST_VARIANTS = 8
 """Of one function that are kept. There may be as many as there are states, and few are ever needed again."""
 

@@ -1,8 +1,8 @@
 """Everything that is hard on a patcher, together in this process: what to run before trusting a machine with it.
 
 Each storm is a function that does something without pause until it is told to stop, checks what it sees, and counts.
-The signals and the forks come from the main thread, as they must. An oracle (csrc/oracle.h) says what a call may
-return while somebody toggles: the state that the last toggle left, or either one where a toggle overlaps the call.
+The signals and the forks come from the main thread, as they must. An oracle (csrc/testing/oracle.h) says what a call
+may return while somebody toggles: the state that the last toggle left, or either one where a toggle overlaps the call.
 """
 
 import faulthandler
@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
-from jumplabel._engine import lib
 from jumplabel.batches import batch
 from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
@@ -27,6 +26,7 @@ from jumplabel.errors import JumpLabelError
 from jumplabel.faults import FAULTS, Fault
 from jumplabel.keys import StaticKey
 from jumplabel.table import info, start
+from jumplabel.testing import ENGINE, lib
 
 TIMER = 0.0005  # seconds between two signals
 FORK_EVERY = 0.02
@@ -196,7 +196,7 @@ class Stress:
         """Without the GIL, on all cores; now with SIGTRAP blocked, now without."""
         key = StaticKey("jumplabel.stress.c")
         for number in self.until_stopped():
-            storm = lib.storm_start(key._key, C_SITES[number % 2], C_THREADS, self.blocking)
+            storm = lib.storm_start(ENGINE, key._key, C_SITES[number % 2], C_THREADS, self.blocking)
             if not storm:
                 raise MemoryError("no threads, or no trampolines")
             end = time.monotonic() + C_ROUND
@@ -209,6 +209,7 @@ class Stress:
             counts["calls from C"] += found.calls
             counts["toggles"] += found.toggles
             expect(not found.wrong, f"{found.wrong} wrong results of calls from C")
+            expect(found.strict, "no call from C was checked between two toggles")
             if key:
                 key.disable()
 

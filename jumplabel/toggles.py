@@ -1,8 +1,8 @@
 """Who is told of toggles, and how: ``on_toggle``.
 
-The engine reports what a transaction has changed (struct key_report, csrc/jump_label.h). Whoever calls the engine asks
-for a report if there are ``callbacks``, and then, behind the call, has ``tell`` read it: a signal handler may raise in
-between, so that stands in a ``finally``. Nothing here takes a lock; a callback may do what it likes.
+The engine reports what a transaction has changed (struct key_report, csrc/engine/transaction.h). Whoever calls the
+engine asks for a report if there are ``callbacks``, and then, behind the call, has ``tell`` read it: a signal handler
+may raise in between, so that stands in a ``finally``. Nothing here takes a lock; a callback may do what it likes.
 """
 
 import sys

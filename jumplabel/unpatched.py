@@ -33,7 +33,7 @@ __all__ = [
 ]
 
 (ProcessLock,) = published(lib.process_lock_type)
-"""A lock that its thread may take again: ``acquire()``, ``release()``, ``with``. See csrc/process_lock.h."""
+"""A lock that its thread may take again: ``acquire()``, ``release()``, ``with``. See csrc/cpython/process_lock.h."""
 
 monotonic_ns = lib.clock_monotonic
 

@@ -1,4 +1,4 @@
-"""Calls of our own functions that tracers and profilers do not see (csrc/unseen.h).
+"""Calls of our own functions that tracers and profilers do not see (csrc/cpython/unseen.h).
 
 ``Unseen(function)`` is what the library puts where the program's own statements call it: into classes, as a callback of
 a weak reference. ``seen(callable, *args)`` calls something of the program's from there.

@@ -14,17 +14,20 @@ def _text(program):
     return (C / f"{program}.c").read_text()
 
 
+def _with_headers(text):
+    """And those of tests/c that it includes."""
+    headers = [C / name for name in re.findall(r'^#include "(.+)"', text, re.MULTILINE) if (C / name).exists()]
+    return "".join([text, *(_with_headers(header.read_text()) for header in headers)])
+
+
 def cases(program):
     return re.findall(r"\bTEST\((\w+)\),", _text(program))
 
 
 def options(program):
     """Those of the linker for what the program wraps, and of the compiler for what it hooks."""
-    text = _text(program)
-    hooks = []
-    if '"scene.h"' in text:
-        text += (C / "scene.h").read_text()
-        hooks = ["-include", C / "hooks.h"]
+    text = _with_headers(_text(program))
+    hooks = ["-include", C / "hooks.h"] if '"scene.h"' in text else []
     wrapped = re.findall(r"\b__wrap_(\w+)\(|^WRAP\([^,]+, (\w+),", text, re.MULTILINE)
     return [*hooks, *sorted({f"-Wl,--wrap={one or other}" for one, other in wrapped})]
 

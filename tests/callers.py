@@ -21,6 +21,7 @@ class Callers(ctypes.Structure):
         ("on", ctypes.c_void_p),
         ("stop", ctypes.c_int),
         ("calls", ctypes.c_uint64),
+        ("strict", ctypes.c_uint64),
         ("wrong", ctypes.c_uint64),
         ("threads_ended", ctypes.c_uint64),
         ("signals_handled", ctypes.c_uint64),

@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -49,11 +50,11 @@ def pytest_collection_finish():
 
 
 ROOT = Path(__file__).parent.parent
-ENGINE = [
-    *("arena.c", "blocked.c", "code_poke.c", "int3.c", "jump_entry.c", "jump_label.c", "jump_table.c"),
-    *("plain_branch.c", "plain_branch_x86_64.S", "site_watch.c", "static_call.c", "storm.c", "sync_core.c"),
-    *("text_poke.c", "trampoline.c", "trampoline_x86_64.S"),
-]
+sys.path.append(str(ROOT / "csrc"))
+
+import rooms  # noqa: E402
+
+ENGINE = [*rooms.engine(), rooms.CSRC / "testing"]
 
 
 @pytest.fixture(scope="session")
@@ -63,33 +64,42 @@ def stress_seconds():
 
 @pytest.fixture(scope="session")
 def build_c(tmp_path_factory):
-    """build_c(name, *options, engine=True, compiler=cc): tests/c/<name>.c, linked with the engine; the file built."""
+    """Build a C program: build_c(name, *options, engine=ENGINE, compiler=cc) returns the file.
+
+    It is tests/c/<name>.c, linked with what is in these folders of csrc. build_c.objects(folders, options) returns the
+    objects of folders alone.
+    """
     cc = shutil.which(os.environ.get("CC", "cc"))
     if cc is None:
         pytest.skip("needs a C compiler")
 
     engines = {}
 
-    def run(compiler, *options):
-        command = [compiler, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread", f"-I{ROOT / 'csrc'}"]
-        subprocess.run([*command, *options], check=True)
+    def run(compiler, folders, *options):
+        command = [compiler, "-std=gnu11", "-O2", "-g", "-Wall", "-Wextra", "-pthread"]
+        include = [f"-I{folder}" for folder in rooms.includes(*folders)]
+        subprocess.run([*command, *include, *options], check=True)
 
-    def engine_of(compiler, options):
-        """Its objects, made once for all programs that have these options, those of the linker aside."""
+    def objects_of(compiler, folders, options):
+        """Those of the engine, made once for all programs that have these options, those of the linker aside."""
         options = tuple(each for each in map(str, options) if not each.startswith("-Wl,") and not each.endswith(".c"))
-        if (compiler, options) not in engines:
-            objects = [tmp_path_factory.mktemp("engine") / f"{file}.o" for file in ENGINE]
-            for file, made in zip(ENGINE, objects, strict=True):
-                run(compiler, *options, "-c", ROOT / "csrc" / file, "-o", made)
-            engines[compiler, options] = objects
-        return engines[compiler, options]
+        made_of = compiler, *folders, *options
+        if made_of not in engines:
+            files = rooms.sources(*folders)
+            folder = tmp_path_factory.mktemp("engine")
+            objects = [folder / f"{file.parent.name}-{file.name}.o" for file in files]
+            for file, made in zip(files, objects, strict=True):
+                run(compiler, folders, *options, "-c", file, "-o", made)
+            engines[made_of] = objects
+        return engines[made_of]
 
-    def build(name, *options, engine=True, compiler=cc):
+    def build(name, *options, engine=ENGINE, compiler=cc):
         made = tmp_path_factory.mktemp("c") / name
-        parts = engine_of(compiler, options) if engine else []
-        run(compiler, *options, ROOT / "tests" / "c" / f"{name}.c", *parts, "-o", made)
+        parts = objects_of(compiler, engine, options)
+        run(compiler, engine or ENGINE, *options, ROOT / "tests" / "c" / f"{name}.c", *parts, "-o", made)
         return made
 
+    build.objects = partial(objects_of, cc)
     return build
 
 

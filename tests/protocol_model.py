@@ -2,8 +2,9 @@
 
     python tests/protocol_model.py [--batches 4] [WORD ...]    # all variants, or those with these words in their names
 
-It mirrors poke_batch() of csrc/text_poke.c and handler() of csrc/int3.c step by step. Each variant says what must come
-out: the protocol holds, or, with one line of it changed, it breaks; then the shortest way there is printed.
+It mirrors int3_poke() and word_poke() of csrc/arch/x86_64, and trap_outcome() of csrc/engine, step by step. Each
+variant says what must come out: the protocol holds, or, with one line of it changed, it breaks; then the shortest way
+there is printed.
 
 The machine:
   - Data (the batch word, the records) is read as it is: sequentially consistent atomics read and write it.
@@ -12,7 +13,7 @@ The machine:
     can be switched off here to see why:
       in order      who sees a first byte sees a tail that was there when that byte was stored, or a later one
       whole words   one aligned store of a whole site is seen whole; only where a variant says so
-    Three syncs need neither, two need the first (Intel's word, see text_poke.h). Patching by words needs the second,
+    Three syncs need neither, two need the first (Intel's word, see int3_poke.c). Patching by words needs the second,
     and so does a thread that goes on behind an int3, because its SIGTRAP did not reach us.
   - A tail is two bytes here: who sees one of the old tail and one of the new executes a torn instruction.
   - sync makes every core serialize, all as it returns; one that fails makes none. So does a trap (the kernel enters the

@@ -16,8 +16,8 @@ from types import SimpleNamespace
 import pytest
 
 from jumplabel import bench, bench_curves
-from jumplabel._engine import ffi, lib
 from jumplabel.bench_curves import check, curves, fit, markdown
+from jumplabel.testing import ENGINE, ffi, lib
 
 DECADES = [10**n for n in range(7)]
 
@@ -221,7 +221,7 @@ def test_a_key_is_toggled_at_a_rate_until_that_is_stopped(key):
     state, errors, seen = ffi.new("struct toggle_loop *"), [], set()
     period = 0.02
     began = time.monotonic()
-    thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(key._key, int(period * 1e9), state)))
+    thread = threading.Thread(target=lambda: errors.append(lib.toggle_loop(ENGINE, key._key, int(period * 1e9), state)))
     thread.start()
     while not (state.toggles >= 5 and key.enabled) and time.monotonic() < began + 60:
         if state.toggles >= 2:

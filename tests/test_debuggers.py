@@ -22,7 +22,7 @@ NOT_POSSIBLE_HERE = 77  # as in tests/c/expect.h
 
 @pytest.fixture(scope="module")
 def callers(build_c):
-    return build_c("callers", "-shared", "-fPIC", engine=False)
+    return build_c("callers", "-shared", "-fPIC", engine=())
 
 
 @pytest.fixture

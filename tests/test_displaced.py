@@ -53,7 +53,7 @@ KILL, BREAKPOINT = 0, 3  # of the causes
 
 @pytest.fixture(scope="module")
 def libraries(build_c):
-    return [build_c(name, "-shared", "-fPIC", engine=False) for name in ("callers", "other_handler")]
+    return [build_c(name, "-shared", "-fPIC", engine=()) for name in ("callers", "other_handler")]
 
 
 @pytest.fixture

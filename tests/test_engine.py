@@ -6,7 +6,10 @@ import subprocess
 import pytest
 from c_programs import cases, options, run_case
 
-PROGRAMS = ["bytecode", "calls", "chained", "interleavings", "native_branches", "synchronization", "words"]
+PROGRAMS = [
+    *("asked_again", "blocked", "bytecode", "calls", "calls_under_fire", "chained", "holding", "interleavings"),
+    *("native_branches", "synchronization", "words"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +46,13 @@ def stress(build_c):
     ],
 )
 def test_under_fire(stress, stress_seconds, sites, method, syncs, way):
-    """Two threads call, a third toggles, all without pause: no call returns what it may not (csrc/oracle.h)."""
+    """Two threads call, a third toggles, all without pause: no call returns what it may not (csrc/testing/oracle.h)."""
     command = [stress, str(stress_seconds), str(sites), method, str(syncs), way]
     done = subprocess.run(command, capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, ""), done.stdout
     counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout)}
     assert counts["wrong"] == counts["chained"] == 0
+    assert counts["strict"] >= sites * 2  # each thread calls each site when the last toggle has returned
     assert counts["batches"] == counts["toggles"] > 0
     if way == "int3":
         assert counts["current"] > 0  # the sites really were met while they were armed

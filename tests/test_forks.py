@@ -222,7 +222,7 @@ def test_several_threads_fork_while_another_toggles(method):
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_without_the_gil_fork_while_another_toggles(build_c, stress_seconds, method):
     """Their children call trampolines, and see one state only: that of the fork. (tests/c/callers.c)"""
-    library = build_c("callers", "-shared", "-fPIC", engine=False)
+    library = build_c("callers", "-shared", "-fPIC", engine=())
     run(
         f"""
         from callers import hammer

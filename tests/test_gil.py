@@ -1,4 +1,4 @@
-"""A toggle keeps the GIL, for as long as nobody has to be waited for (csrc/key_toggle.c)."""
+"""A toggle keeps the GIL, for as long as nobody has to be waited for (csrc/cpython/key_toggle.c)."""
 
 import os
 import subprocess

@@ -20,7 +20,7 @@ BRANCHES = """
     import ctypes
     import cffi
     from jumplabel import native_branch
-    from jumplabel._engine import ffi as engine, lib
+    from jumplabel.testing import ffi as engine, lib
 
     ffi = cffi.FFI()
     key = StaticKey("key")
@@ -41,12 +41,12 @@ BRANCHES = """
 
 @pytest.fixture(scope="module")
 def signatures(build_c):
-    return build_c("signatures", "-shared", "-fPIC", engine=False)
+    return build_c("signatures", "-shared", "-fPIC", engine=())
 
 
 @pytest.fixture(scope="module")
 def callers(build_c):
-    return build_c("callers", "-shared", "-fPIC", engine=False)
+    return build_c("callers", "-shared", "-fPIC", engine=())
 
 
 # ---- any signature ----
@@ -122,7 +122,7 @@ def test_signatures_of_every_sort(signatures, settings):
 @each_way
 @pytest.mark.parametrize("start", ["", "_short_lived", "_forking"])
 def test_threads_without_the_gil_call_while_another_toggles(callers, signatures, stress_seconds, settings, start):
-    """Each call returns what the toggles permit (csrc/oracle.h); a child sees one state, and none of the patches."""
+    """Each call returns what the toggles permit (oracle.h); a child sees one state, and none of the patches."""
     run(
         BRANCHES,
         f"""
@@ -237,10 +237,10 @@ def test_every_stub_is_used_and_used_again():
         """
         branches = []
         other = StaticKey("other", default=True)
-        for n in range(lib.PLAIN_BRANCHES):
+        for n in range(lib.ARCH_PLAIN_BRANCHES):
             branches.append(native_branch(other if n % 2 else key, off=off, on=on))
         functions = [branch.cast(ffi, "int(*)(int)") for branch in branches]
-        assert len({branch.address for branch in branches}) == lib.PLAIN_BRANCHES == 256
+        assert len({branch.address for branch in branches}) == lib.ARCH_PLAIN_BRANCHES == 256
         assert not any(entry.native for entry in key.entries) and info().plain_sites == 256
 
         def check():
@@ -353,7 +353,7 @@ def test_finalizers_in_the_same_garbage_still_call(settings):
 
 def test_crc32_plain_and_counted(build_c):
     """zlib's own, and a C function that counts what it is given; threads of Python call without the GIL."""
-    library = build_c("counted", "-shared", "-fPIC", engine=False)
+    library = build_c("counted", "-shared", "-fPIC", engine=())
     run(
         BRANCHES,
         f"""

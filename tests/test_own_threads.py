@@ -1,4 +1,4 @@
-"""Threads of the package while a C library forks past Python's hooks: csrc/own_thread.h.
+"""Threads of the package while a C library forks past Python's hooks: csrc/cpython/own_thread.h.
 
 The child of such a fork inherits the GIL as it is. The main thread takes it from no other thread here, as it calls C
 without letting go of it (ctypes.PyDLL), and Python takes it from no thread by itself (sys.setswitchinterval).

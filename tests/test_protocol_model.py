@@ -53,9 +53,9 @@ def test_an_unexpected_verdict_is_told(capsys, monkeypatch):
 # ---- the model and the code ----
 
 IN_C = {  # what the model's steps are called there
-    "begin": "int3_batch_begin()",
-    "old record": "int3_poke(number, slot->displacement)",
-    "new record": "int3_poke(number, NEXT_DISPLACEMENT)",
+    "begin": "trap_batch_begin()",
+    "old record": "trap_record(number, slot->displacement)",
+    "new record": "trap_record(number, NEXT_DISPLACEMENT)",
     "int3": "write_first(slot, INT3)",
     "tail": "write_tail(slot, NEXT_DISPLACEMENT)",
     "first byte": "write_first(slot, PREFIX)",
@@ -63,8 +63,8 @@ IN_C = {  # what the model's steps are called there
     "first sync": "sync_core()",
     "middle sync": "sync_core()",
     "last sync": "sync_core()",
-    "end": "int3_batch_end()",
-    "end of a failure": "int3_batch_end()",
+    "end": "trap_batch_end()",
+    "end of a failure": "trap_batch_end()",
     "word, new record": "write_word(slot, NEXT_DISPLACEMENT)",
     "old word, old record": "write_word(slot, slot->displacement)",
 }
@@ -90,16 +90,16 @@ def test_a_batch_by_int3_has_these_steps():
     begin, last = (THREE_SYNCS.steps.index(step) for step in ("first sync", "each: first byte"))
     cautious = (*THREE_SYNCS.steps[: begin + 1], *first, *THREE_SYNCS.steps[begin + 1 : last])
     both = TWO_SYNCS.steps[TWO_SYNCS.steps.index("each: tail, first byte") :]
-    assert calls(body("text_poke.c", "poke_batch")) == in_c((*cautious, *both))
+    assert calls(body("arch/x86_64/int3_poke.c", "int3_poke")) == in_c((*cautious, *both))
 
 
 def test_a_batch_by_words_has_these_steps():
     inner = [step for step in (*WORDS.steps, *WORDS.where_it_fails["last sync"]) if not step.startswith("end")]
-    assert calls(body("text_poke.c", "poke_words")) == in_c(inner)
-    word, record = (body("text_poke.c", "write_word").index(what) for what in ("write_site(", "record("))
+    assert calls(body("arch/x86_64/word_poke.c", "word_poke")) == in_c(inner)
+    word, record = (body("arch/x86_64/word_poke.c", "write_word").index(what) for what in ("write_site(", "record("))
     assert word < record
 
 
 def test_the_handler_loads_in_this_order():
-    handler = body("int3.c", "handler")
-    assert 0 < handler.index("atomic_load(&batch)") < handler.index("atomic_load(&slot->poke)")
+    outcome = body("engine/trap_outcome.c", "trap_outcome")
+    assert 0 < outcome.index("atomic_load(&batch)") < outcome.index("atomic_load(&slot->poke)")

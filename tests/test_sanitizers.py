@@ -44,12 +44,15 @@ def watched(request, build_c, tmp_path_factory):
     return program, request.param
 
 
+ABOUT_SIGNALS = ["asked_again", "blocked", "chained", "holding", "synchronization", "words"]
+
+
 @pytest.mark.parametrize(
-    "name", ["bytecode", "calls", "chained", "interleavings", "native_branches", "synchronization", "words"]
+    "name", ["bytecode", "calls", "calls_under_fire", "interleavings", "native_branches", *ABOUT_SIGNALS]
 )
 def test_cases(watched, name):
     program, sanitizer = watched
-    if sanitizer == "thread" and name in ("chained", "synchronization", "words"):
+    if sanitizer == "thread" and name in ABOUT_SIGNALS:
         pytest.skip("ThreadSanitizer delivers signals when, and with the mask, it sees fit; these cases are about both")
     for case in c_programs.cases(name):
         if (sanitizer, case) not in NOT_HERE:

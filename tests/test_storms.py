@@ -11,7 +11,7 @@ from processes import METHODS, SITES, run
 
 @pytest.fixture(scope="module")
 def callers(build_c):
-    return build_c("callers", "-shared", "-fPIC", engine=False)
+    return build_c("callers", "-shared", "-fPIC", engine=())
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -391,7 +391,7 @@ def test_recursion_in_a_thread_with_a_small_stack(size):
 @pytest.mark.parametrize("in_handler", [0, 1])
 def test_a_trap_takes_one_signal_of_a_small_alternate_stack(build_c, in_handler, method, more):
     """And the signal that synchronizes may come on top of it. (tests/c/small_stacks.c)"""
-    library = build_c("small_stacks", "-shared", "-fPIC", "-Wl,-z,now", engine=False)
+    library = build_c("small_stacks", "-shared", "-fPIC", "-Wl,-z,now", engine=())
     run(
         SITES,
         f"""

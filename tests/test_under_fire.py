@@ -13,7 +13,7 @@ from jumplabel import StaticKey, batch, static_gate, static_switch
 
 @pytest.fixture(scope="module")
 def library(build_c):
-    return build_c("callers", "-shared", "-fPIC", engine=False)
+    return build_c("callers", "-shared", "-fPIC", engine=())
 
 
 def hammer_elsewhere(library, seconds, expectation, sites=1, blocked="()", **settings):
@@ -24,6 +24,7 @@ def hammer_elsewhere(library, seconds, expectation, sites=1, blocked="()", **set
         f"callers = callers.hammer({str(library)!r}, {seconds}, {sites}, blocked={blocked})\n"
         "info = jumplabel.info()\n"
         "assert callers.wrong == 0 < callers.done, info\n"
+        f"assert callers.strict >= 2 * {sites}\n"  # each thread calls each site when the last toggle has returned
         f"assert {expectation}, info\n"
     )
     subprocess.run([sys.executable, "-c", code], env={**os.environ, **settings}, check=True)
@@ -100,20 +101,28 @@ def test_python_threads(stress_seconds):
 
     thing = type("Thing", (), {"method": method})()
     state = {"begun": 0, "done": 0}
-    wrong = []
+    wrong, strict = [], []
     stop = threading.Event()
+
+    def call_both(number):
+        """Returns how many of the calls were checked strictly: no toggle overlapped them."""
+        n = 0
+        for call in (lambda: gate(number, word=number * 2), lambda: thing.method()):
+            done = state["done"]
+            result = call()
+            begun = state["begun"]
+            allowed = {("off", "on")[done % 2]} if begun == done else {"off", "on"}
+            n += len(allowed) == 1
+            if result not in allowed:
+                wrong.append((done, begun, result))
+        return n
 
     def call_without_pause():
         number = 0
         while not stop.is_set():
             number += 1
-            for call in (lambda: gate(number, word=number * 2), lambda: thing.method()):  # noqa: B023
-                done = state["done"]
-                result = call()
-                begun = state["begun"]
-                allowed = {("off", "on")[done % 2]} if begun == done else {"off", "on"}
-                if result not in allowed:
-                    wrong.append((done, begun, result))
+            call_both(number)
+        strict.append(call_both(number))  # behind the last toggle every check is strict
 
     callers = [threading.Thread(target=call_without_pause) for _ in range(2)]
     for caller in callers:
@@ -125,8 +134,11 @@ def test_python_threads(stress_seconds):
             for key in (first, second):
                 key.disable() if key else key.enable()
         state["done"] += 1
+        if state["done"] % 51 == 0:  # after both kinds of toggle, time for calls that none overlaps
+            time.sleep(1e-6)
     stop.set()
     for caller in callers:
         caller.join()
     assert not wrong
+    assert strict == [2, 2]
     assert state["done"] > 0

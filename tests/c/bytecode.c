@@ -129,7 +129,7 @@ static void readers_are_told_of_overrides_and_of_batches(void)
     EXPECT(settled[2] == 3);
 }
 
-/* Who comes while somebody else settles does not go away before that is done. */
+/* A toggle that finds another thread settling waits until that is done. */
 static void all_wait_until_all_is_settled(void)
 {
     make_sites(false);
@@ -181,17 +181,17 @@ static void failed_patch_stores_nothing(void)
     make_sites(true);
     struct trampoline_target to = {(void *)target, NULL};
     struct jump_entry *native = jump_entry_new(key, "switch", "owner", TRAMPOLINE_SWITCH, to, to);
-    if (native->site != SITE_NATIVE)
+    if (jump_entry_site(native) != SITE_NATIVE)
         exit(NOT_POSSIBLE_HERE);
     reads[0] = true;
     sync_fails = true;
     EXPECT(static_key_toggle(key, KEY_ENABLE) == -EIO);
     expect_all(7, 6);
-    EXPECT(!settles && !key->enabled && native->slot->displacement == NOP5);
+    EXPECT(!settles && !key->enabled && native->slot->displacement == NO_JUMP);
     sync_fails = false;
     EXPECT(!static_key_toggle(key, KEY_ENABLE));
     expect_all(9, 8);
-    EXPECT(settles && native->slot->displacement != NOP5);
+    EXPECT(settles && native->slot->displacement != NO_JUMP);
 }
 
 static void table_and_counts(void)

@@ -21,13 +21,13 @@ struct callers {
     size_t n_objects, vectorcall_offset;
     void *off, *on; /* the results */
     int stop;
-    uint64_t calls, wrong; /* of the threads: filled in by callers_stop() */
+    uint64_t calls, strict, wrong; /* of the threads: filled in by callers_stop(); strict: see oracle.h */
     uint64_t threads_ended, signals_handled, children;
     pthread_t threads[2];
 };
 
 struct counts {
-    uint64_t calls, wrong;
+    uint64_t calls, strict, wrong;
 };
 
 static void *call(const struct callers *callers, size_t i)
@@ -41,7 +41,7 @@ static void call_all(const struct callers *callers, struct counts *counts)
     for (size_t i = 0; i < callers->n_objects; i++) {
         uint64_t done = oracle_before_call(&callers->oracle);
         void *result = call(callers, i);
-        counts->wrong += !oracle_accepts(&callers->oracle, done, result, callers->off, callers->on);
+        counts->wrong += !oracle_accepts(&callers->oracle, done, result, callers->off, callers->on, &counts->strict);
         counts->calls++;
     }
 }
@@ -49,6 +49,7 @@ static void call_all(const struct callers *callers, struct counts *counts)
 static void add(struct callers *callers, const struct counts *counts)
 {
     __atomic_fetch_add(&callers->calls, counts->calls, __ATOMIC_RELAXED);
+    __atomic_fetch_add(&callers->strict, counts->strict, __ATOMIC_RELAXED);
     __atomic_fetch_add(&callers->wrong, counts->wrong, __ATOMIC_RELAXED);
 }
 
@@ -62,6 +63,7 @@ static void *call_without_pause(void *data)
     struct counts counts = {0};
     while (!stopped(callers))
         call_all(callers, &counts);
+    call_all(callers, &counts); /* after the last toggle: strict */
     add(callers, &counts);
     return NULL;
 }

@@ -4,45 +4,9 @@
  * Exits with 0, or says which expectation failed and aborts.
  */
 #define _GNU_SOURCE
-#include "scene.h"
+#include "call_scene.h"
 
 #include <sys/mman.h>
-#include <time.h>
-
-static char values[4][2] = {"a", "b", "c", "d"};
-static struct static_call *site;
-
-static struct trampoline_target to(int value) { return (struct trampoline_target){identity, values[value]}; }
-
-static void make_call(struct static_key *const *keys, size_t n)
-{
-    site =
-        static_call_new(keys, n, "call", __FILE__, TRAMPOLINE_SWITCH, (struct trampoline_target){identity, off_value});
-    EXPECT(site && site->n_entries == n);
-}
-
-static void make_own(void)
-{
-    make_keys();
-    make_call(&key, 1);
-    EXPECT(site->slot);
-}
-
-static int lead_to(uint64_t state, int value, bool follows)
-{
-    struct call_update update = {
-        .state = state, .to = value < 0 ? (struct trampoline_target){0} : to(value), .follows = follows};
-    struct call_target *left;
-    int error = static_call_update(site, &update, &left, NULL);
-    call_target_retire(left); /* nobody else calls */
-    return error;
-}
-
-static void lead(uint64_t state, int value) { EXPECT(!lead_to(state, value, false)); }
-
-static void follow(int value) { EXPECT(!lead_to(1, value, true)); }
-
-static void *result(void) { return ((function *)(void *)site->slot->exec)(NULL); }
 
 /* ---- one key ---- */
 
@@ -325,66 +289,6 @@ static void what_is_retired_is_used_again(void)
     EXPECT(info.native_entries == 2 && arena_size() == size);
 }
 
-/* ---- under fire ---- */
-
-#define CALLERS 2
-#define KEPT 1024
-
-static uint64_t begun, done;
-static uint64_t calls[CALLERS];
-static int stop;
-
-static void *call_without_pause(void *number)
-{
-    uint64_t *counted = &calls[(uintptr_t)number];
-    while (!__atomic_load_n(&stop, __ATOMIC_RELAXED)) {
-        uint64_t first = __atomic_load_n(&done, __ATOMIC_SEQ_CST);
-        void *got = result();
-        uint64_t last = __atomic_load_n(&begun, __ATOMIC_SEQ_CST);
-        bool right = false;
-        for (uint64_t i = first; i <= last; i++)
-            right |= got == values[i % 4];
-        EXPECT(right);
-        __atomic_fetch_add(counted, 1, __ATOMIC_SEQ_CST);
-    }
-    return NULL;
-}
-
-/* Every caller has come out of a call that it began since. */
-static void wait_for_callers(void)
-{
-    for (int i = 0; i < CALLERS; i++) {
-        uint64_t seen = __atomic_load_n(&calls[i], __ATOMIC_SEQ_CST);
-        while (__atomic_load_n(&calls[i], __ATOMIC_SEQ_CST) < seen + 2)
-            sched_yield();
-    }
-}
-
-static void under_fire(void)
-{
-    pthread_t threads[CALLERS];
-    struct call_target *old[KEPT];
-    make_own();
-    toggle(key, true);
-    lead(1, 0);
-    for (uintptr_t i = 0; i < CALLERS; i++)
-        EXPECT(!pthread_create(&threads[i], NULL, call_without_pause, (void *)i));
-    for (time_t end = time(NULL) + 2; time(NULL) < end || !int3_counts().current;) {
-        for (size_t n = 0; n < KEPT; n++) {
-            struct call_update update = {.state = 1, .to = to((int)((done + 1) % 4))};
-            __atomic_fetch_add(&begun, 1, __ATOMIC_SEQ_CST);
-            EXPECT(!static_call_update(site, &update, &old[n], NULL));
-            __atomic_fetch_add(&done, 1, __ATOMIC_SEQ_CST);
-        }
-        wait_for_callers();
-        for (size_t n = 0; n < KEPT; n++)
-            call_target_retire(old[n]);
-    }
-    __atomic_store_n(&stop, 1, __ATOMIC_SEQ_CST);
-    for (int i = 0; i < CALLERS; i++)
-        pthread_join(threads[i], NULL);
-}
-
 int main(int argc, char **argv)
 {
     static const struct test tests[] = {
@@ -400,11 +304,10 @@ int main(int argc, char **argv)
         TEST(a_target_out_of_reach),
         TEST(every_slot_is_within_reach),
         TEST(what_is_retired_is_used_again),
-        TEST(under_fire),
         {0},
     };
     text_lock();
-    text_poke_configure(POKE_INT3, 2); /* the thread in the handler may block SIGTRAP */
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 2}); /* the thread in the handler may block SIGTRAP */
     text_unlock();
     return run_named(tests, argc, argv);
 }

@@ -67,7 +67,7 @@ static void call_freed_slot(void)
 
 static void jump_into_a_site(void)
 {
-    /* An int3 of somebody else's inside a slot, but not at its site. */
+    /* A foreign int3 inside a slot, but not at its site. */
     entry->slot->write[SITE_SIZE] = 0xcc;
     call(entry);
 }
@@ -138,7 +138,7 @@ static void chained_to_nobody(void)
     EXPECT(died_of_sigtrap(end_of(jump_into_a_site)));
 }
 
-/* Process 1 of a PID namespace is killed by no signal that anybody sends, but by the kernel's own. */
+/* Process 1 of a PID namespace is killed by no signal that a process sends, but by the kernel's own. */
 static void chained_as_init(void)
 {
     if (unshare(CLONE_NEWPID) && unshare(CLONE_NEWUSER | CLONE_NEWPID))
@@ -163,7 +163,7 @@ static void call_while_armed(int number)
         call(entry);
 }
 
-/* Somebody takes SIGTRAP after us: the next batch takes it back, and whoever it was still gets its traps. */
+/* Another library takes SIGTRAP after us: the next batch takes it back, and that library still gets its traps. */
 static void displaced(void)
 {
     make_keys();
@@ -239,7 +239,7 @@ static void take_it_from_us(void (*action)(int, siginfo_t *, void *), int flags)
     EXPECT(!sigaction(SIGTRAP, &sa, &ours));
 }
 
-/* Our own traps reach us through them; others reach them once, and then whoever was before them. */
+/* Our own traps reach us through them; others reach them once, and then the handler before them. */
 static void handed_back_by_a_call(void)
 {
     hold_sigtrap(note, 0);
@@ -279,7 +279,7 @@ static void handed_back_to_nobody(void)
     EXPECT(died_of_sigtrap(end_of(foreign_int3)));
 }
 
-/* Whoever was there first has nobody before. */
+/* The first handler has none before it. */
 static void handed_back_by_the_first(void)
 {
     hold_sigtrap(call_ours, 0);
@@ -347,7 +347,7 @@ static void hand_on_while_armed(int number)
     EXPECT(call(entry) == off_value);
 }
 
-/* A trap of somebody else's in the middle of a batch: who takes the signal in order to hand it on does not keep it. */
+/* A foreign trap in the middle of a batch: a handler that takes the signal in order to pass it on does not keep it. */
 static void handed_back_while_armed(void)
 {
     hold_sigtrap(note, SA_NODEFER);

@@ -1,4 +1,4 @@
-/* zlib's crc32, counted: what a native branch leads to while somebody wants to know. */
+/* zlib's crc32, counted: what a native branch leads to while its calls are to be counted. */
 #include <stdatomic.h>
 
 unsigned long (*plain_crc32)(unsigned long crc, const unsigned char *data, unsigned int size);

@@ -1,11 +1,12 @@
 /*
- * SIGTRAP taken by somebody else at the worst moment: between our look at who holds it and our taking it.
+ * Another thread takes SIGTRAP at the worst moment: between our look at its handler and our taking it.
  *
  * Built with the linker's --wrap. Exits with 0, or says which expectation failed and aborts.
  */
 #define _GNU_SOURCE
 #include "expect.h"
-#include "int3.h"
+#include "trap_handler.h"
+#include "trap_outcome.h"
 
 #include <signal.h>
 #include <stdbool.h>
@@ -34,10 +35,10 @@ static void between_look_and_taking(void)
 {
     signal(SIGTRAP, first);
     displace = true;
-    EXPECT(int3_install() == 0);
+    EXPECT(os_trap_take(&x86_trap) == 0);
     raise(SIGTRAP);
     EXPECT(by_first == 0 && by_second == 1);
-    EXPECT(int3_counts().chained == 1); /* we have it, and hand it on */
+    EXPECT(trap_counts().chained == 1); /* we have it, and hand it on */
 }
 
 int main(int argc, char **argv)

@@ -1,269 +1,19 @@
 /*
  * What the engine does when a call that it makes is refused.
  *
- * Built with the linker's --wrap for every name in a WRAP() below. A life of some keys is lived once for each n, with
- * the n-th call refused, and once more with all calls from the n-th on refused until the engine reports an error; each
- * in a process of its own, until a life makes fewer than n calls. An operation that is refused says so with an errno
- * that it was given, and has changed nothing; any other has done what it was asked for. Either way every site, called,
- * shows what its key says, no mapping and no file is left behind, and once nothing is refused the same operation works.
+ * Built with the linker's --wrap for every name in a WRAP() of refused_calls.h. A life of some keys is lived once for
+ * each n, with the n-th call refused, and once more with all calls from the n-th on refused until the engine reports an
+ * error; each in a process of its own, until a life makes fewer than n calls. An operation that is refused says so with
+ * an errno that it was given, and has changed nothing; any other has done what it was asked for. Either way every site,
+ * called, shows what its key says, no mapping and no file is left behind, and once nothing is refused the same
+ * operation works.
  */
 #define _GNU_SOURCE
-#include "expect.h"
-#include "jump_label.h"
+#include "fault_world.h"
 
-#include <dirent.h>
-#include <errno.h>
-#include <fcntl.h>
 #include <pthread.h>
-#include <signal.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
-
-/* ---- the n-th call ---- */
-
-static int refused_call; /* 1 is the first, 0 none */
-static bool and_all_after;
-static int calls;       /* of this process, with those of its parent before the fork */
-static int *most;       /* of all processes of a life; shared by them */
-static bool given[200]; /* the errnos that the engine got since arm() */
-
-static _Thread_local bool armed; /* while this thread is in the engine */
-
-/* A sanitizer may call them too, before it is ready for its own instructions in them. */
-#if __has_attribute(disable_sanitizer_instrumentation)
-#define UNWATCHED __attribute__((disable_sanitizer_instrumentation))
-#else
-#define UNWATCHED
-#endif
-
-UNWATCHED static bool refuse(int error)
-{
-    if (!armed)
-        return false;
-    calls++;
-    if (*most < calls)
-        *most = calls;
-    if (!refused_call || (and_all_after ? calls < refused_call : calls != refused_call))
-        return false;
-    errno = error;
-    given[error] = true;
-    return true;
-}
-
-/* ---- the calls ---- */
-
-#define WRAP(type, name, parameters, arguments, refusal, error) \
-    type __real_##name parameters;                              \
-    type __wrap_##name parameters;                              \
-    UNWATCHED type __wrap_##name parameters { return refuse(error) ? refusal : __real_##name arguments; }
-
-WRAP(void *, malloc, (size_t size), (size), NULL, ENOMEM)
-WRAP(void *, calloc, (size_t n, size_t size), (n, size), NULL, ENOMEM)
-WRAP(void *, realloc, (void *old, size_t size), (old, size), NULL, ENOMEM)
-WRAP(char *, strdup, (const char *text), (text), NULL, ENOMEM)
-WRAP(int, pthread_atfork, (void (*a)(void), void (*b)(void), void (*c)(void)), (a, b, c), ENOMEM, ENOMEM)
-WRAP(void *, mmap, (void *p, size_t n, int a, int b, int fd, off_t o), (p, n, a, b, fd, o), MAP_FAILED, EPERM)
-WRAP(void *, mremap, (void *p, size_t n, size_t m, int a, void *q), (p, n, m, a, q), MAP_FAILED, EFAULT)
-WRAP(int, mprotect, (void *p, size_t n, int protection), (p, n, protection), -1, EACCES)
-WRAP(int, memfd_create, (const char *name, unsigned flags), (name, flags), -1, ENFILE)
-WRAP(int, ftruncate, (int fd, off_t size), (fd, size), -1, EFBIG)
-WRAP(int, sigaction, (int n, const struct sigaction *to, struct sigaction *was), (n, to, was), -1, ENOSYS)
-WRAP(DIR *, opendir, (const char *name), (name), NULL, EMFILE)
-WRAP(struct dirent *, readdir, (DIR * directory), (directory), NULL, EIO)
-WRAP(int, open, (const char *name, int flags, mode_t mode), (name, flags, mode), -1, EMFILE)
-WRAP(ssize_t, read, (int fd, void *text, size_t size), (fd, text, size), -1, EIO)
-WRAP(int, madvise, (void *p, size_t n, int advice), (p, n, advice), -1, EINVAL)
-
-static pid_t other_thread;
-static int asked; /* how often it was, to synchronize */
-
-long __real_syscall(long number, ...);
-long __wrap_syscall(long number, long a, long b, long c, long d);
-UNWATCHED long __wrap_syscall(long number, long a, long b, long c, long d)
-{
-    if (number != SYS_gettid && refuse(number == SYS_membarrier ? EPERM : EAGAIN))
-        return -1;
-    asked += number == SYS_rt_tgsigqueueinfo && b == other_thread && c;
-    return __real_syscall(number, a, b, c, d);
-}
-
-/* The file is closed whatever it answers: close(2). */
-int __real_close(int fd);
-int __wrap_close(int fd);
-UNWATCHED int __wrap_close(int fd) { return refuse(EIO) ? __real_close(fd), -1 : __real_close(fd); }
-
-/* The mapping stays: not the engine's fault, so it goes when the engine has returned. */
-static struct {
-    void *address;
-    size_t size;
-} left;
-int __real_munmap(void *address, size_t size);
-int __wrap_munmap(void *address, size_t size);
-UNWATCHED int __wrap_munmap(void *address, size_t size)
-{
-    if (!refuse(ENOBUFS))
-        return __real_munmap(address, size);
-    if (left.address)
-        __real_munmap(left.address, left.size);
-    left.address = address;
-    left.size = size;
-    return -1;
-}
-
-/* A synchronization by the signal has asked the other thread, and nobody else had SIGTRAP during a patch. */
-static int asked_before;
-static uint64_t synchronized_before, batches_before;
-static enum sync_method method_before;
-
-static int traps, traps_seen;
-
-static void note(int number) { traps_seen += number == SIGTRAP; }
-
-static void arm(void)
-{
-    memset(given, 0, sizeof(given));
-    asked_before = asked;
-    synchronized_before = sync_core_count();
-    batches_before = text_poke_counts().batches;
-    method_before = sync_core_method();
-    armed = true;
-}
-
-static void disarm(void)
-{
-    struct sigaction now;
-    armed = false;
-    EXPECT(!sigaction(SIGTRAP, NULL, &now));
-    EXPECT(text_poke_counts().batches == batches_before || (now.sa_handler != note && now.sa_handler != SIG_DFL));
-    if (other_thread && method_before == SYNC_SIGNAL && sync_core_method() == SYNC_SIGNAL)
-        EXPECT(asked - asked_before >= (int)(sync_core_count() - synchronized_before));
-    if (left.address)
-        munmap(left.address, left.size);
-    left.address = NULL;
-}
-
-/* Whether this is an error, of a refused call then, and the last one. */
-static bool failed(int error)
-{
-    disarm();
-    if (!error)
-        return false;
-    EXPECT(error < 0 && given[-error]);
-    refused_call = 0;
-    return true;
-}
-
-/* ---- what there is ---- */
-
-typedef void *function(void *argument);
-
-static uint64_t off_value, on_value; /* the first one is counted, too */
-
-static void *identity(void *argument) { return argument; }
-
-enum { CONSTANT, COUNTED, SWITCH, CODE, KINDS };
-enum { FIRST, SECOND, PLAIN, KEYS }; /* the last one has no site: it cannot be refused */
-
-static struct {
-    struct static_key *key;
-    int count, enabled;
-} keys[KEYS];
-
-static struct made {
-    struct jump_entry *entry;
-    int key;
-    uint8_t code[2 * CODE_UNIT];
-    struct poked_code poked;
-} sites[32];
-static size_t n_sites;
-
-static bool shows_on(struct made *site)
-{
-    void *result;
-    switch (site->entry->site) {
-    case SITE_NATIVE:
-        result = ((function *)(void *)site->entry->slot->exec)(NULL);
-        EXPECT(result == &on_value || result == &off_value);
-        return result == &on_value;
-    case SITE_BYTECODE:
-        EXPECT(site->code[0] == 42 && site->code[2] == 42 && site->code[3] == 42);
-        EXPECT(site->code[1] == 9 || site->code[1] == 7);
-        return site->code[1] == 9;
-    default:
-        return site->entry->enabled;
-    }
-}
-
-/* A static call of both keys that have sites, with some targets. */
-static struct static_call *both;
-static void *targets[4]; /* by state */
-
-static void *shown_by_both(void)
-{
-    struct call_target *current = both->current;
-    if (both->slot)
-        return ((function *)(void *)both->slot->exec)(NULL);
-    return current ? current->to.argument : NULL;
-}
-
-static bool displaced; /* somebody else has SIGTRAP, or had it before us */
-
-static long shared_memory(void)
-{
-    FILE *maps = fopen("/proc/self/maps", "re");
-    char line[512], flag;
-    unsigned long start, end;
-    long total = 0;
-    EXPECT(maps);
-    while (fgets(line, sizeof(line), maps))
-        if (sscanf(line, "%lx-%lx %*c%*c%*c%c", &start, &end, &flag) == 3 && flag == 's')
-            total += (long)(end - start);
-    fclose(maps);
-    return total;
-}
-
-static int open_files(void)
-{
-    int n = 0;
-    for (int fd = 0; fd < 64; fd++)
-        n += fcntl(fd, F_GETFD) >= 0;
-    return n;
-}
-
-static int signals_taken(void)
-{
-    int n = 0;
-    for (int number = SIGRTMIN; number <= SIGRTMAX; number++) {
-        struct sigaction now;
-        n += !sigaction(number, NULL, &now) && now.sa_handler != SIG_DFL;
-    }
-    return n;
-}
-
-static long memory_before;
-static int files_before;
-
-static void check(void)
-{
-    for (int i = 0; i < KEYS && keys[i].key; i++)
-        EXPECT(keys[i].key->count == keys[i].count && keys[i].key->enabled == keys[i].enabled);
-    for (size_t i = 0; i < n_sites; i++) {
-        int enabled = keys[sites[i].key].enabled;
-        EXPECT(shows_on(&sites[i]) == enabled);
-    }
-    if (both) {
-        int state = keys[FIRST].enabled + 2 * keys[SECOND].enabled;
-        EXPECT(both->state == (uint64_t)state && shown_by_both() == targets[state]);
-    }
-    EXPECT(shared_memory() == memory_before + 2 * (long)arena_size());
-    EXPECT(open_files() == files_before);
-    EXPECT(signals_taken() <= 1);
-    if (displaced) {
-        raise(SIGTRAP);
-        EXPECT(traps_seen == ++traps);
-    }
-}
 
 /* ---- what is done ---- */
 
@@ -299,7 +49,7 @@ static void make_site(int key, int kind)
     }
     EXPECT(site->entry);
     n_sites++;
-    if (site->entry->site == SITE_PLAIN) {
+    if (jump_entry_site(site->entry) == SITE_PLAIN) {
         struct jump_label_info info;
         jump_label_info(&info);
         EXPECT(given[info.refused] || info.refused == -arena_shared());
@@ -343,7 +93,7 @@ static void make_native_site(int key)
 {
     refused_call = 0;
     make_site(key, SWITCH);
-    EXPECT(sites[n_sites - 1].entry->site == SITE_NATIVE);
+    EXPECT(jump_entry_site(sites[n_sites - 1].entry) == SITE_NATIVE);
 }
 
 static void apply(const struct key_step *steps, const int *which, size_t n)
@@ -443,12 +193,12 @@ static void fill_arena(size_t room)
 
 static void retire(size_t i)
 {
-    if (sites[i].entry->site == SITE_BYTECODE)
+    if (jump_entry_site(sites[i].entry) == SITE_BYTECODE)
         jump_entries_remove(&sites[i].entry, 1, &sites[i].poked);
     else
         jump_entry_retire(sites[i].entry);
     sites[i] = sites[--n_sites];
-    if (sites[i].entry->site == SITE_BYTECODE)
+    if (jump_entry_site(sites[i].entry) == SITE_BYTECODE)
         abort(); /* it knows its own address */
 }
 
@@ -565,7 +315,7 @@ static void live(enum sync_method method)
 
     for (size_t i = 0; i < n_sites; i++) {
         struct made *site = &sites[i];
-        if (site->entry->site == SITE_BYTECODE)
+        if (jump_entry_site(site->entry) == SITE_BYTECODE)
             jump_entries_remove(&site->entry, 1, &site->poked);
         else
             jump_entry_retire(site->entry);

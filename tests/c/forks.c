@@ -150,7 +150,7 @@ static void vfork_in_the_middle_of_a_patch(void)
     expect_whole(true);
     toggle(false);
     expect_whole(false);
-    EXPECT(int3_counts().current == 6);
+    EXPECT(trap_counts().current == 6);
 }
 
 int main(int argc, char **argv)

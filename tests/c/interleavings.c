@@ -43,7 +43,7 @@ static void three_syncs(void)
     toggle(key, true);
     EXPECT(syncs_made == 2);
     text_lock();
-    text_poke_configure(POKE_INT3, 3);
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 3});
     text_unlock();
     toggle(key, false);
     EXPECT(syncs_made == 5);
@@ -147,7 +147,7 @@ static void old_trap_of_a_site_armed_again(void)
     expect_traps(1, 0, 0, 0);
 }
 
-/* The entry dies while it is being patched: nobody waits, and the slot is not handed out before the batch ends. */
+/* The entry dies while it is being patched: no thread waits, and the slot is not handed out before the batch ends. */
 static struct jump_entry *dying;
 static const uint8_t *dying_slot;
 
@@ -167,7 +167,7 @@ static void retired_while_patched(void)
     step_hook = NULL;
     EXPECT(dying_slot[1] == 0xe9);
     toggle(key, false);
-    EXPECT(dying_slot[0] == 0xcc); /* buried: whoever entered now would die */
+    EXPECT(dying_slot[0] == 0xcc); /* buried: a thread that entered now would die */
     EXPECT(key->n_entries == 1);
     EXPECT(new_entry(other_key)->slot->exec == dying_slot);
     EXPECT(call(entry) == off_value);
@@ -191,7 +191,7 @@ static void those_who_stay_follow(void)
             entries[j] = jump_entry_new(its, "test", __FILE__, TRAMPOLINE_SWITCH,
                                         (struct trampoline_target){identity, off_value},
                                         (struct trampoline_target){identity, on_value});
-            EXPECT((entries[j]->site == SITE_PLAIN) == (mixed && j & 1));
+            EXPECT((jump_entry_site(entries[j]) == SITE_PLAIN) == (mixed && j & 1));
         }
         jump_entry_retire(entries[gone[0]]);
         toggle(its, true); /* buries it */
@@ -202,8 +202,8 @@ static void those_who_stay_follow(void)
             for (int j = 0; j < ENTRIES; j++) {
                 if (j == gone[0] || j == gone[1])
                     continue;
-                EXPECT(entries[j]->site == SITE_PLAIN ? entries[j]->enabled == on
-                                                      : call(entries[j]) == (on ? on_value : off_value));
+                EXPECT(jump_entry_site(entries[j]) == SITE_PLAIN ? entries[j]->enabled == on
+                                                                 : call(entries[j]) == (on ? on_value : off_value));
             }
         }
         EXPECT(its->n_entries == (gone[0] == gone[1] ? ENTRIES - 1 : ENTRIES - 2));
@@ -360,6 +360,6 @@ int main(int argc, char **argv)
         {0},
     };
     /* No thread here blocks SIGTRAP, but to ThreadSanitizer's handlers, which run ours with all signals blocked. */
-    text_poke_configure(POKE_INT3, 2);
+    text_poke_configure((struct text_poke_settings){POKE_INT3, 2});
     return run_named(tests, argc, argv);
 }

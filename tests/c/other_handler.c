@@ -1,4 +1,4 @@
-/* A library that takes SIGTRAP, and hands on what it gets to whoever held it before, if told to; test_displaced.py. */
+/* A library that takes SIGTRAP, and passes on what it gets to the handler before it, if told to; test_displaced.py. */
 #include <signal.h>
 #include <stddef.h>
 

@@ -9,7 +9,9 @@
 #define SCENE_H
 
 #include "expect.h"
+#include "arena.h"
 #include "jump_label.h"
+#include "text_poke.h"
 
 #include <errno.h>
 #include <pthread.h>
@@ -93,7 +95,7 @@ static inline void toggle(struct static_key *toggled, bool on)
 
 static inline void expect_traps(uint64_t current, uint64_t previous, uint64_t stale, uint64_t chained)
 {
-    struct int3_counts counts = int3_counts();
+    struct trap_counts counts = trap_counts();
     EXPECT(counts.current == current);
     EXPECT(counts.previous == previous);
     EXPECT(counts.stale == stale);

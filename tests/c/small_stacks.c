@@ -1,7 +1,7 @@
 /*
  * A thread with hardly any stack that calls a Python object without the GIL, for test_storms.py: LEFT bytes of its own,
  * less than a signal takes, and an alternate stack for a few signals on top of each other. Below either one is a page
- * that nobody may touch. Link with -z now: to find a function while it runs takes more stack than there is.
+ * that no thread may touch. Link with -z now: to find a function while it runs takes more stack than there is.
  */
 #define _GNU_SOURCE
 #include <alloca.h>

@@ -14,6 +14,8 @@
 
 #define CALLERS 2
 
+static const struct engine_functions engine = ENGINE_FUNCTIONS;
+
 static double now(void)
 {
     struct timespec time;
@@ -34,7 +36,7 @@ int main(int argc, char **argv)
                 : !strcmp(argv[5], "int3") ? POKE_INT3
                                            : POKE_WORD,
     });
-    struct storm *storm = storm_start(static_key_new("stress", 0), (size_t)atoi(argv[2]), CALLERS, false);
+    struct storm *storm = storm_start(&engine, static_key_new("stress", 0), (size_t)atoi(argv[2]), CALLERS, false);
     if (!storm) {
         fprintf(stderr, "no trampoline\n");
         return 1;
@@ -52,6 +54,7 @@ int main(int argc, char **argv)
 #define SHOW(name, value) printf(name "=%llu ", (unsigned long long)(value))
     SHOW("calls", counts.calls);
     SHOW("toggles", counts.toggles);
+    SHOW("strict", counts.strict);
     SHOW("wrong", counts.wrong);
     SHOW("method", info.method);
     SHOW("batches", info.batches);

@@ -1,5 +1,5 @@
 /*
- * Sites patched in a process that somebody traces, who does with the traps what tools are known to do.
+ * Sites patched in a process that another one traces. The tracer does with the traps what tools are known to do.
  *
  * Built with hooks.h: a child runs into its own site at every step of the protocol, and its parent is the tracer.
  * Exits with 0, or says which expectation failed and aborts.

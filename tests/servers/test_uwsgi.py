@@ -1,7 +1,7 @@
 """uWSGI under load while an operator toggles through ``--tree``: no error, no lost toggle.
 
 It forks in C. Python's hooks hear of that with --py-call-uwsgi-fork-hooks and --enable-threads; without them the engine
-notices it (csrc/fork_notice.h).
+notices it (csrc/cpython/fork_notice.h).
 """
 
 import sys

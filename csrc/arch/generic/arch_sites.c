@@ -1,0 +1,3 @@
+#include "arch.h"
+
+const struct arch_sites *const arch_sites = NULL;
