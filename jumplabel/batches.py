@@ -126,8 +126,8 @@ def batch() -> Iterator[None]:
     (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with
     the outer one, or dropped alone when it raises.
     """
-    outer = current_batch()
-    ours = _Batch(outer)
+    before, outer = collecting.get(), current_batch()
+    ours = _Batch(before)
     try:
         collecting.set(ours)  # within the try: a signal handler may raise right behind the call
         ours.opener = _running()  # behind it: the first variable of a thread makes its context
@@ -136,7 +136,7 @@ def batch() -> Iterator[None]:
         ours.ended = True
         ours.opener = None
         if collecting.get() is ours:
-            collecting.set(outer)
+            collecting.set(before)  # not outer: a signal handler's block may lie within a block that is being opened
     if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)
     elif ours.steps:

@@ -52,3 +52,23 @@ def test_sync_calls_a_toggle(n_sites):
     assert after.sync_calls - before.sync_calls == before.syncs_per_batch
     assert after.sites_patched - before.sites_patched == n_sites
     assert after.batches - before.batches == 1
+
+
+def test_a_block_within_the_opening_of_a_block_leaves_that_open(key, other_key, monkeypatch):
+    """A signal handler may come in between, and open one of its own."""
+    batches = sys.modules["jumplabel.batches"]
+    running, handled = batches._running, []
+
+    def interrupted():
+        if not handled:
+            handled.append(True)
+            with jumplabel.batch():
+                key.inc()
+                key.dec()
+        return running()
+
+    monkeypatch.setattr(batches, "_running", interrupted)
+    with jumplabel.batch():
+        other_key.enable()
+        assert not other_key.enabled
+    assert handled and other_key.enabled

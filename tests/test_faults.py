@@ -292,8 +292,11 @@ SWEEP = """
             set_nomemory(n, n + 1)
             try:
                 result = function(*args)
-            except MemoryError as error:
+            except (MemoryError, SystemError) as error:
                 remove_mem_hooks()
+                # CPython 3.11 goes on where it has no memory for a frame object: frame.f_back is None then.
+                if not isinstance(error, MemoryError) and not isinstance(error.__cause__, MemoryError):
+                    raise
                 traceback.clear_frames(error.__traceback__)
                 raised = True
             finally:

@@ -25,9 +25,11 @@ from jumplabel import (
     lingering,
     off_toggle,
     on_toggle,
+    overrides,
     static_branches,
     static_gate,
     toggles,
+    transactions,
 )
 from jumplabel._engine import lib
 
@@ -184,7 +186,7 @@ def test_an_override_ends_also_where_there_is_no_memory_to_tell_of_it(key, told,
     toggles.callbacks.clear()
     with pytest.raises(MemoryError), key.override(True):
         on_toggle(tell)
-        monkeypatch.setattr(keys_module, "new_report", no_memory)
+        monkeypatch.setattr(overrides, "new_report", no_memory)
     assert not key.enabled
 
 
@@ -591,7 +593,7 @@ def test_nobody_asks_for_a_report_where_there_is_no_callback(key, point, deferre
     def fail(*args):
         raise AssertionError("somebody asked")
 
-    for module in (keys_module, lingering, sys.modules["jumplabel.call_sites"]):
+    for module in (overrides, transactions, lingering, sys.modules["jumplabel.call_sites"]):
         for name in ("new_report", "tell"):
             monkeypatch.setattr(module, name, fail)
     key.inc()
