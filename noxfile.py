@@ -64,7 +64,8 @@ NOT_BETWEEN = [
 ]
 # What the JIT has a part in.
 OF_THE_JIT = [
-    *("branch*", "snapshot*", "seen_at_once", "rewriting", "same_meaning", "tracers", "instrument*", "import_hook")
+    *("branch*", "kept_values", "snapshot*", "seen_at_once", "rewriting", "same_meaning", "tracers", "instrument*"),
+    "import_hook",
 ]
 # What says of an installed package that it is whole.
 OF_THE_PACKAGE = ["keys", "branches", "functions", "startup", "table"]
