@@ -127,7 +127,7 @@ def batch() -> Iterator[None]:
     the outer one, or dropped alone when it raises.
     """
     before, outer = collecting.get(), current_batch()
-    ours = _Batch(before)
+    ours = _Batch(outer)
     try:
         collecting.set(ours)  # within the try: a signal handler may raise right behind the call
         ours.opener = _running()  # behind it: the first variable of a thread makes its context
@@ -136,7 +136,8 @@ def batch() -> Iterator[None]:
         ours.ended = True
         ours.opener = None
         if collecting.get() is ours:
-            collecting.set(before)  # not outer: a signal handler's block may lie within a block that is being opened
+            # Not always outer: a signal handler's block may lie within a block that is just being opened.
+            collecting.set(outer if before is None or before.ended else before)
     if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)
     elif ours.steps:

@@ -42,7 +42,7 @@ class _Code:
         self.code.number = id(code)
         self.sites = sites
         """With the address of the key that was found at the path."""
-        self.without = without
+        self.without = without or _NOTHING
         """Sites without an ordinary test: the unit, and the arguments by which they lead to off and to on."""
         self.roots: tuple[tuple[int, int], ...] = ()
         """The numbers of the dicts of globals and builtins of the functions that have this code."""
@@ -97,9 +97,21 @@ class _Code:
         known = codes.get(self.code.number)
         if known is None or known[0] is not self.code:
             codes[self.code.number] = self.code, sites
-            self.names += ((number, name),)
+            self.names = _same("names", (*self.names, (number, name)))
         elif known[1] is not sites:  # several paths by one name
             codes[self.code.number] = self.code, [*known[1], *(site for site in sites if site not in known[1])]
+
+
+_NOTHING: dict[Path, list[tuple[int, int, int]]] = {}
+_last: dict[str, tuple[Any, ...]] = {}
+
+
+def _same(what: str, value: tuple[Any, ...]) -> Any:
+    """The value, or its equal that was here before: functions of one module have the same roots, and few names."""
+    last = _last.get(what)
+    if last != value:
+        last = _last[what] = value
+    return last
 
 
 _codes: dict[int, _Code] = {}
@@ -163,7 +175,7 @@ def _add_root(known: _Code, code: CodeType, root: tuple[int, int]) -> None:
     for number in root:
         if number not in name_watch.places:
             name_watch.places[number] = {}
-    known.roots += (root,)
+    known.roots = _same("roots", (*known.roots, root))
     for path in known.sites:
         if not known.is_of_its_key(path):  # it has changed since it was looked up
             known.lead_away(code, path)

@@ -12,6 +12,7 @@ from types import FunctionType
 import pytest
 
 from jumplabel import planning, static_branches
+from jumplabel.name_watch import HEARS_ALL
 
 # ---- memory ----
 
@@ -53,8 +54,9 @@ print((used() - without) / (len(key.entries) - before))
 
 
 @pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded builds have one allocator")
-@pytest.mark.parametrize(("tests", "functions"), [(1, 2000), (5, 500), (100, 100)])
-def test_a_site_takes_less_than_300_bytes(tests, functions):
+@pytest.mark.parametrize(("tests", "functions", "watched"), [(1, 2000, 2200), (5, 500, 700), (100, 100, 370)])
+def test_a_site_takes_less_than_300_bytes(tests, functions, watched):
+    """``watched``: from 3.12 on, where the names in the functions' modules are watched, here one module for each."""
     done = subprocess.run(
         [sys.executable, "-c", MEMORY, str(tests), str(functions)],
         env={**os.environ, "PYTHONMALLOC": "malloc", "PYTHON_JIT": "0"},  # traces would be counted, too
@@ -64,7 +66,7 @@ def test_a_site_takes_less_than_300_bytes(tests, functions):
     if "undefined symbol: mallinfo2" in done.stderr:
         pytest.skip("needs mallinfo2: glibc 2.33")
     assert done.returncode == 0, done.stderr
-    assert 0 < float(done.stdout) < 300
+    assert 0 < float(done.stdout) < (watched if HEARS_ALL else 300)
 
 
 # ---- instructions ----
