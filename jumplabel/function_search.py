@@ -46,7 +46,7 @@ _LAZY = "__wrapped_factory__"
 def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
     """The functions in what is decorated, or in an attribute of a class: anything may be there."""
     kind = type(target)
-    if kind is Snapshot or any(target is one for one in above):
+    if kind is Snapshot or any([target is one for one in above]):
         return
     above = (*above, target)
     if issubclass(kind, type):

@@ -238,7 +238,7 @@ def test_locks_that_threads_of_the_parent_hold_are_free_in_a_child():
         FOREIGN,
         """
         instrumented = sys.modules["jumplabel.instrumented"]
-        locks = keys_module._registry_lock, instrumented._records_lock, jumplabel.connections.lock
+        locks = jumplabel.registry.lock, instrumented._records_lock, jumplabel.connections.lock
         held, end = threading.Event(), threading.Event()
 
         def hold():

@@ -252,10 +252,9 @@ def test_our_locks_stay_locks_of_threads(library):
         library,
         "behind",
         """
-        from jumplabel import connections, instrumented, keys, unpatched
-        keys = sys.modules["jumplabel.keys"]
+        from jumplabel import connections, registry, unpatched
         instrumented = sys.modules["jumplabel.instrumented"]
-        for lock in keys._registry_lock, instrumented._records_lock, connections.lock:
+        for lock in registry.lock, instrumented._records_lock, connections.lock:
             assert type(lock) is unpatched.ProcessLock
         assert type(lingering._only_one) is type(unpatched.allocate_lock())
         assert unpatched.start_new_thread.__module__ == "_thread"
