@@ -23,6 +23,7 @@ def ready():
 
 def fork(*signal_and_frame):
     if not os.fork():
+        signal.alarm(60)
         signal.signal(signal.SIGUSR1, fork)
         ready()
 
@@ -30,6 +31,7 @@ ready()
 for line in sys.stdin:
     if os.fork():
         continue
+    signal.alarm(60)
     if line == "late\\n":
         jumplabel.serve(folder).close()
         signal.signal(signal.SIGUSR1, lambda *signal_and_frame: jumplabel.serve(folder))
