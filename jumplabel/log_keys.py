@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
 
-from jumplabel import log_hooks, log_others, looks, name_watch  # noqa: F401
+from jumplabel import log_hooks, log_others, looks, name_watch, registry  # noqa: F401
 from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
 from jumplabel.keys import FollowingKey, address
@@ -32,7 +32,6 @@ from jumplabel.looks import NOT_FOUND
 from jumplabel.name_watch import Watch
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.printing import printable
-from jumplabel.registry import free_name
 from jumplabel.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
 from jumplabel.transactions import patch_error
 from jumplabel.unseen import Unseen
@@ -69,8 +68,8 @@ class LogKey(FollowingKey):
         self._make(name, ref(module), path, method, level)
 
     def _make(self, name: str, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
-        with free_name(name) as free:
-            super().__init__(free, default=True)
+        with registry.lock:
+            super().__init__(registry.free_name(name), default=True)
         self._follows = _Follows(self, place, path, method, level)
 
     @classmethod

@@ -66,26 +66,16 @@ def key(name: str) -> "StaticKey":
     return found
 
 
-class free_name:  # it is used as a function
-    """A name for a key of our own: this one, with ``_`` for what a key's name cannot have.
+def free_name(name: str) -> str:
+    """Return a name for a key of our own: this one, with ``_`` for what a key's name cannot have.
 
-    "name (2)" and so on, if a living key has it. No other thread takes it within the block. It is no generator: what
-    helps those calls builtins, which the program may have replaced.
+    "name (2)" and so on, if a living key has it. The caller holds the lock, so no other thread takes it.
     """
-
-    def __init__(self, name: str) -> None:
-        self._name = name
-
-    def __enter__(self) -> str:
-        lock.acquire()
-        if not isinstance(self._name, str) or not self._name:
-            return self._name
-        name = free = addressable(self._name)
-        n = 1
-        while free in by_name:
-            n += 1
-            free = f"{name} ({n})"
-        return free
-
-    def __exit__(self, *_: object) -> None:
-        lock.release()
+    if not isinstance(name, str) or not name:
+        return name
+    name = free = addressable(name)
+    n = 1
+    while free in by_name:
+        n += 1
+        free = f"{name} ({n})"
+    return free

@@ -200,10 +200,10 @@ def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: p
 
     add = Rewriting.add
 
-    def refuse_line_3(rewriting: Rewriting, test: object) -> None:
+    def refuse_line_3(rewriting: Rewriting, test: object, **options: bool) -> None:
         if test.line == 3:  # type: ignore[attr-defined]
             raise CannotRewriteError("for the test's sake")
-        add(rewriting, test)  # type: ignore[arg-type]
+        add(rewriting, test, **options)  # type: ignore[arg-type]
 
     monkeypatch.setattr(Rewriting, "add", refuse_line_3)
     source = b"def function(x):\n    logger.debug('a')\n    logger.debug('b')\n    logger.debug('c')\n"

@@ -242,7 +242,7 @@ def test_what_reads_is_not_read_by_the_import_hook_itself(tmp_path):
     (tmp_path / "shop.py").write_text("def sell(n):\n    assert n\n")
     script = """
 import jumplabel
-jumplabel.install("*")
+jumplabel.install("*", asserts=True)
 import shop
 assert [(one.name, one.sites) for one in jumplabel.instrumented()] == [("shop", 1)]
 """
