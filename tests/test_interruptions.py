@@ -5,6 +5,7 @@ of the long operations not every point is tried.
 """
 
 import gc
+import sys
 import types
 
 import pytest
@@ -12,7 +13,8 @@ from interrupting import interrupted, interrupted_in_a_thread
 from sites import echo
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
+from jumplabel import StaticKey, StaticKeyError, batch, registry, static_branches, static_gate, static_switch
+from jumplabel.log_keys import LogKey
 
 
 def ups(key):
@@ -62,6 +64,10 @@ def new_key(key):
     return StaticKey(f"{key.name} new")
 
 
+def new_log_key(key):
+    LogKey(f"{key.name} log", sys.modules[__name__], ("logger",), "debug")
+
+
 def second_key(key):
     with pytest.raises(StaticKeyError):
         StaticKey(key.name)
@@ -83,6 +89,7 @@ OPERATIONS = {  # with the counts that the key may have afterwards, from 0
     overridden: {0, 1},
     refused: {0},
     new_key: {0},
+    new_log_key: {0},
     second_key: {0},
     function: {0},
     class_of_two: {0},
@@ -104,6 +111,8 @@ def test_an_operation_that_is_interrupted(key, operation):
     while struck:
         struck = interrupted_in_a_thread(n, lambda: operation(key))
         n += 1 + n // 50
+        assert registry.lock.acquire(False)
+        registry.lock.release()
         assert key.count in OPERATIONS[operation]
         while key.count:
             key.dec()
