@@ -64,8 +64,11 @@ def new_key(key):
     return StaticKey(f"{key.name} new")
 
 
+log_keys = []
+
+
 def new_log_key(key):
-    LogKey(f"{key.name} log", sys.modules[__name__], ("logger",), "debug")
+    log_keys.append(LogKey(f"{key.name} log", sys.modules[__name__], ("logger",), "debug"))
 
 
 def second_key(key):
@@ -120,6 +123,7 @@ def test_an_operation_that_is_interrupted(key, operation):
         key.inc()
         assert key.enabled and gate() == "on"  # neither is a batch open, nor an override in force
         key.disable()
+    log_keys.clear()
     gc.collect()
     assert len(key.entries) == 1
     with pytest.raises(StaticKeyError):
