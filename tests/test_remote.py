@@ -572,7 +572,7 @@ import importlib.util, sys, threading, time
 import select
 class Slow:
     def find_spec(name, path=None, target=None):
-        if name == "jumplabel.serving":
+        if name == "jumplabel.tracepoint":
             print("ready", flush=True)
             while not select.select([sys.stdin], [], [], 0.001)[0]:
                 pass
