@@ -76,8 +76,9 @@ class Override:
         ours = [each for each in self._entered if each[0] == thread] or self._entered
         if not ours:
             raise StaticKeyError(f"{self!r} ends without a beginning")
-        self._entered.remove(ours[-1])
-        ours[-1][1].__exit__(kind, error, at)
+        last = ours[-1]
+        self._entered.remove(last)
+        last[1].__exit__(kind, error, at)
 
     def __call__(self, function: F) -> F:
         """Hold the key for each run of the function: see ``StaticKey.override``. Raises DecorationError."""

@@ -397,3 +397,13 @@ def test_mock_and_override_over_one_function(key):
         return getcwd()
 
     assert run() == "here" and not key
+
+
+def test_a_block_that_another_thread_has_entered_can_be_left(key):
+    manager = key.override(True)
+    in_thread(manager.__enter__)
+    assert key.enabled
+    manager.__exit__(None, None, None)
+    assert not key.enabled
+    with pytest.raises(StaticKeyError, match="ends without a beginning"):
+        manager.__exit__(None, None, None)
