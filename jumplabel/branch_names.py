@@ -57,8 +57,13 @@ class _Code:
         """Have the sites be what their names stand for."""
         found = self._found(path)
         sites = list(self.sites[path][1])
+        without = self.without.get(path, ())
         if all(type(each) in _PLAIN for each in found) and len({bool(each) for each in found}) == 1:
-            sites += [(unit, on if found[0] else off) for unit, off, on in self.without.get(path, ())]
+            sites += [(unit, on if found[0] else off) for unit, off, on in without]
+        elif without:  # they may lead to where a plain value led
+            following = [(code, [(unit, off) for unit, off, _ in without])]
+            while not name_watch.follow_again(name_watch.changes(), following):
+                pass  # the name has changed meanwhile, which is settled again
         lead_branches(code, sites)
 
     def units(self, path: Path) -> _Sites:
@@ -199,19 +204,24 @@ _gone = Unseen(_forget)
 def _settle() -> None:
     """Names have changed, and their sites are ordinary tests. Those whose names stand for their keys follow them."""
     while name_watch.away:
-        before = name_watch.changes()
         numbers = list(name_watch.away)
-        back = []
-        for known in [_codes[number] for number in numbers if number in _codes]:
-            code = known.code()
-            if code is None:
-                continue
-            same = [path for path in known.sites if known.is_of_its_key(path)]
-            for path in known.sites.keys() - same:
-                known.lead_away(code, path)
-            back.append((code, [site for path in same for site in known.units(path)]))
-        if name_watch.follow_again(before, back):
-            name_watch.away.difference_update(numbers)
+        done = False
+        try:
+            name_watch.away.difference_update(numbers)  # first: what is led away from here on is added again
+            before = name_watch.changes()
+            back = []
+            for known in [_codes[number] for number in numbers if number in _codes]:
+                code = known.code()
+                if code is None:
+                    continue
+                same = [path for path in known.sites if known.is_of_its_key(path)]
+                for path in known.sites.keys() - same:
+                    known.lead_away(code, path)
+                back.append((code, [site for path in same for site in known.units(path)]))
+            done = name_watch.follow_again(before, back)
+        finally:
+            if not done:
+                name_watch.away.update(numbers)
 
 
 name_watch.listeners.settle_branches = _settle

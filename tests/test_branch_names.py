@@ -550,3 +550,54 @@ def test_unrelated_names_are_not_heard_of():
         pass
     assert few == 0 and name_watch.changes() >= before + 2
     shop.all_are("off")
+
+
+LONG = (
+    "def f(a):\n    x = 0\n    if k:\n"
+    + "        x = [x, a, a + 1, (a, 2)]\n" * 60
+    + "        return 'on'\n    return 'off'\n"
+)
+
+
+def long_function(key):
+    """A function whose site has no room for the ordinary test, and its module."""
+    module = types.ModuleType("long_function")
+    module.k = key
+    exec(LONG, vars(module))
+    return static_branches(module.f), module
+
+
+def time_passes():
+    for _ in range(50):
+        (lambda: 0)()
+
+
+def test_a_long_site_follows_its_key_where_a_plain_value_is_followed_by_another_object(key, other_key):
+    function, module = long_function(key)
+    for value, expected in ((True, "on"), (other_key, "off"), (True, "on"), ([], "off"), (key, "off")):
+        module.k = value
+        time_passes()
+        assert function(1) == expected
+
+
+@pytest.mark.parametrize("back", [True, False])
+def test_a_name_that_changes_as_its_sites_are_settled(key, monkeypatch, back):
+    function, module = long_function(key)
+    real, done = name_watch.follow_again, []
+
+    def follow_again(*arguments):
+        result = real(*arguments)
+        if result and not done:
+            done.append(True)
+            module.k = key if back else True
+        return result
+
+    if not back:
+        module.k = True
+        time_passes()
+    monkeypatch.setattr(name_watch, "follow_again", follow_again)
+    module.k = True if back else key
+    time_passes()
+    assert done and function(1) == ("off" if back else "on")
+    key.enable()
+    assert function(1) == "on"
