@@ -1,6 +1,7 @@
 """Where processes serve by default, that no other user can take it, what is left of it, and how it is found."""
 
 import fcntl
+import gc
 import os
 import shutil
 import signal
@@ -26,6 +27,12 @@ key = jumplabel.StaticKey("shop.tracing")
 server = jumplabel.serve()
 print(os.getpid(), server.path, flush=True)
 """
+
+
+@pytest.fixture(autouse=True)
+def no_keys_of_other_tests():
+    """Which are garbage, and would be listed."""
+    gc.collect()
 
 
 @pytest.fixture
