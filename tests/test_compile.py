@@ -155,6 +155,7 @@ def test_what_is_for_one_user_alone_is_told(shop: Packages) -> None:
     assert len(list(folder.iterdir())) == 1
 
 
+@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # to find that is to import setuptools
 def test_patterns_for_all_find_what_is_on_the_path(shop: Packages) -> None:
     from jumplabel.compile_modules import modules
     from jumplabel.patterns import Patterns
