@@ -130,6 +130,8 @@ class StaticKey:
             _check_default(name, default)
             nanoseconds, doc = _nanoseconds(name, deferred), _checked_doc(name, doc)
             lib.static_key_defer(found._key, nanoseconds)
+            if nanoseconds:
+                lib.fork_notice_urgent = 1  # as in _become()
             found._default, found._deferred, found._doc, found._place = default, float(deferred), doc, place
             return found
 
@@ -318,9 +320,10 @@ def _checked_doc(name: str, doc: object) -> str | None:
     if not isinstance(doc, str):
         raise StaticKeyError(f"StaticKey {name!r}: doc says what the key is good for, a string, not {doc!r}")
     if "\n" in doc:
-        from inspect import cleandoc  # it takes as long to import as all else here
-
-        doc = cleandoc(doc)
+        # Not inspect.cleandoc(): the caller holds the registry's lock, for which an import may wait.
+        first, *others = doc.expandtabs().split("\n")
+        margin = min((len(line) - len(line.lstrip(" ")) for line in others if line.strip(" ")), default=0)
+        doc = "\n".join([first, *(line[margin:] for line in others)])
     return doc.strip() or None
 
 

@@ -279,6 +279,8 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     with connections.lock:
         path = DEFAULT if folder is None else _absolute(folder)
         for server in list(_servers):
+            if server._folder_path is None:  # it serves the one connection that attach() has made
+                continue
             if path in (server._folder_path, os.path.dirname(server.path)) and not server._connections.closing:
                 return server
         return Server(path)
