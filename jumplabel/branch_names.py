@@ -162,7 +162,7 @@ def _watch(root: Any, code: CodeType, old: CodeType, plan: Plan, keys: Mapping[P
 
 
 def copy(old: CodeType, new: CodeType) -> None:
-    """The same of a copy with the same sites, which nobody runs yet."""
+    """Watch the names of a copy with the same sites. No thread runs the copy yet."""
     before = _known(old)
     if before is None:
         return

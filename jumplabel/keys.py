@@ -10,7 +10,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import finalize
 
-from jumplabel import key_names, key_places, lingering, registry
+from jumplabel import key_names, key_places, lingering, looks, registry
 from jumplabel._engine import ffi, lib
 from jumplabel.batches import collecting, current_batch
 from jumplabel.errors import StaticKeyError
@@ -129,9 +129,7 @@ class StaticKey:
                 return made
             _check_default(name, default)
             nanoseconds, doc = _nanoseconds(name, deferred), _checked_doc(name, doc)
-            lib.static_key_defer(found._key, nanoseconds)
-            if nanoseconds:
-                lib.fork_notice_urgent = 1  # as in _become()
+            _defer(found._key, nanoseconds)
             found._default, found._deferred, found._doc, found._place = default, float(deferred), doc, place
             return found
 
@@ -158,8 +156,7 @@ class StaticKey:
         if not key:
             raise MemoryError
         if nanoseconds:
-            lib.static_key_defer(key, nanoseconds)
-            lib.fork_notice_urgent = 1  # a child needs a thread of its own, as soon as it can have one
+            _defer(key, nanoseconds)
         # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
         # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
         finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))
@@ -308,6 +305,12 @@ def _nanoseconds(name: str, deferred: float) -> int:
 finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
 
 
+def _defer(engine_key: Any, nanoseconds: int) -> None:
+    lib.static_key_defer(engine_key, nanoseconds)
+    if nanoseconds:
+        lib.fork_notice_urgent = 1  # a child needs a thread of its own, as soon as it can have one
+
+
 def _check_default(name: str, default: object) -> None:
     if not isinstance(default, bool):
         raise StaticKeyError(f"StaticKey {name!r}: default is True or False, not {default!r}")
@@ -327,10 +330,8 @@ def _checked_doc(name: str, doc: object) -> str | None:
     return doc.strip() or None
 
 
-def _full_name(kind: type) -> list[object]:
-    """By the getters of ``type``: a metaclass may have some of its own."""
-    own = vars(type)
-    return [own[name].__get__(kind) for name in ("__module__", "__qualname__")]
+def _full_name(kind: type) -> tuple[str, str]:
+    return looks.module_of(kind), looks.qualname_of(kind)
 
 
 def _taken(found: StaticKey, place: Place | None) -> str:

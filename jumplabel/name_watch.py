@@ -34,7 +34,7 @@ turned: list[tuple[int, int, int]] = []
 places: dict[int, dict[str, dict[int, Any]]] = {}
 """Sites that are the tests of a name: see csrc/cpython/dict_watch.h and branch_names.py."""
 away: set[int] = set()
-"""Code objects whose sites were led away since somebody looked, by id."""
+"""Code objects whose sites C has led away since _settle() looked last, by id."""
 
 everything: _Keys = {}
 """All bound keys. In place of a name's own, where each of them may depend on it."""
