@@ -1,7 +1,6 @@
 """Where processes serve by default, that no other user can take it, what is left of it, and how it is found."""
 
 import fcntl
-import gc
 import os
 import shutil
 import signal
@@ -27,12 +26,6 @@ key = jumplabel.StaticKey("shop.tracing")
 server = jumplabel.serve()
 print(os.getpid(), server.path, flush=True)
 """
-
-
-@pytest.fixture(autouse=True)
-def no_keys_of_other_tests():
-    """Which are garbage, and would be listed."""
-    gc.collect()
 
 
 @pytest.fixture
@@ -84,8 +77,13 @@ def only_over_sockets(monkeypatch):
     monkeypatch.setattr(remote_exec, "connect", refuse)
 
 
-def keys(pid):
-    return [answer["key"] for answer in remote.ask(pid, {"command": "keys", "patterns": ["shop.*"]}, MANY)]
+def keys(pid, pattern="shop.*"):
+    return [answer["key"] for answer in remote.ask(pid, {"command": "keys", "patterns": [pattern]}, MANY)]
+
+
+def own_keys():
+    """Of this process, in which other tests have left keys of other names."""
+    return keys(os.getpid(), "test_socket_folder.*")
 
 
 # ---- which one it is ----
@@ -170,7 +168,7 @@ def test_a_private_folder_has_a_name_that_cannot_be_guessed_and_goes_with_its_se
             assert (folder / f"{os.getpid()}.sock") == Path(server.path)
             assert folder.stat().st_mode & 0o7777 == 0o700
             assert len(folder.name.removeprefix("jumplabel-sockets-")) == 32
-            assert keys(os.getpid()) == []
+            assert own_keys() == []
         assert list(temporary.iterdir()) == [] and descriptors() == before
     assert len(names) == 3
 
@@ -204,7 +202,7 @@ def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, 
     before = descriptors()
     with serve() as server:
         assert Path(server.path).parent not in removed and len(removed) == 2
-        assert keys(os.getpid()) == []
+        assert own_keys() == []
     assert list(temporary.iterdir()) == [] and descriptors() == before
 
 
@@ -368,11 +366,11 @@ input()
 def test_a_user_who_had_the_number_before_is_not_asked(temporary, monkeypatch):
     """The kernel tells the number that a process had when it began to listen; the next of that number is another."""
     with serve():
-        mine = StaticKey("shop.mine")
-        assert keys(os.getpid()) == [mine.name]
+        mine = StaticKey("test_socket_folder.mine")
+        assert own_keys() == [mine.name]
         monkeypatch.setattr(remote, "peer", lambda connection: (os.getpid(), os.getuid() + 1))
         with pytest.raises(RemoteError, match=f"of another process, {os.getpid()}, of user {os.getuid() + 1}"):
-            keys(os.getpid())
+            own_keys()
 
 
 def test_where_we_may_not_look_into_it_known_places_are_tried(temporary, process, monkeypatch, tmp_path):
