@@ -11,7 +11,7 @@ from many_sites import MAKERS, PLACES, Functions, number_of
 
 from jumplabel import StaticKey
 from jumplabel._engine import lib
-from jumplabel.table import info
+from jumplabel.process_info import info
 
 TOGGLES = 2  # in a loop
 VALUE_SITES = 1_000_000  # to be rewritten in one value, or so

@@ -17,7 +17,7 @@ from pathlib import Path
 from curves import CurveRows, TimeFunction
 
 from jumplabel import StaticKey, off_toggle, on_toggle, static_gate
-from jumplabel.table import info
+from jumplabel.process_info import info
 from jumplabel.testing import ENGINE, ffi, lib
 from jumplabel.toggles import Toggle
 

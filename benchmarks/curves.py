@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from rows import Rows
 
-from jumplabel.table import info
+from jumplabel.process_info import info
 
 SYNCS = (2, 3)
 _OUT_OF_REACH = 77

@@ -61,12 +61,13 @@ from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 if _TYPE_CHECKING:
+    from jumplabel.jump_entries import JumpEntry, jump_table
+    from jumplabel.process_info import Info, info
     from jumplabel.serving import Server, serve
-    from jumplabel.table import Info, JumpEntry, info, jump_table
 else:
     _LATER = {
         **{"Server": "serving", "serve": "serving"},
-        **{"Info": "table", "JumpEntry": "table", "info": "table", "jump_table": "table"},
+        **{"JumpEntry": "jump_entries", "jump_table": "jump_entries", "Info": "process_info", "info": "process_info"},
     }
     """Names that are imported when they are used first. They need sockets, selectors, JSON and dataclasses."""
 

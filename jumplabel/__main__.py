@@ -10,9 +10,10 @@ from typing import Any, NoReturn
 from jumplabel import remote_commands, startup
 from jumplabel.closed_pipe import ends_quietly, tell
 from jumplabel.errors import PatternError
+from jumplabel.jump_entries import jump_table
 from jumplabel.patterns import Patterns
+from jumplabel.process_info import info, start
 from jumplabel.registry import keys
-from jumplabel.table import info, jump_table, start
 
 
 def main() -> int:

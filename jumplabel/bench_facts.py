@@ -12,7 +12,7 @@ from importlib import metadata
 from typing import Any, NamedTuple
 
 from jumplabel.errors import JumpLabelError
-from jumplabel.table import info, start
+from jumplabel.process_info import info, start
 
 FREE_THREADED, JIT = VARIANTS = ("free-threaded", "JIT on")
 SCRIPT = "jumplabel_script"  # benchmarks/rows.py writes it: which question a row belongs to

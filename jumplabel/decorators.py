@@ -4,10 +4,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from functools import partial, update_wrapper
 from typing import Any, ParamSpec, Protocol, TypeVar, overload
 
-from jumplabel.call_sites import StaticCallable
 from jumplabel.errors import DecorationError
-from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, off_value, owner, with_code
+from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, owner, with_code
 from jumplabel.keys import StaticKey, address
+from jumplabel.off_results import off_value
+from jumplabel.site_types import StaticCallable
 
 P = ParamSpec("P")
 R = TypeVar("R")

@@ -10,7 +10,7 @@ from typing import Any
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.disassemble import SITE_SIZE, entries, name_site, read
 from jumplabel.keys import StaticKey
-from jumplabel.table import info
+from jumplabel.process_info import info
 from jumplabel.testing import ffi, lib
 
 OFF, ON = "off", "on"

@@ -14,9 +14,9 @@ from types import CodeType, FunctionType, MethodType
 from typing import Any, NamedTuple
 
 from jumplabel._engine import ffi
-from jumplabel.call_sites import CallSite, ObjectSite, StaticCallable
+from jumplabel.jump_entries import JumpEntry, jump_table
 from jumplabel.native import NativeBranch
-from jumplabel.table import JumpEntry, jump_table
+from jumplabel.site_types import CallSite, ObjectSite, StaticCallable
 
 SLOT_SIZE = 64
 SITE_SIZE = 6

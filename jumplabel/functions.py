@@ -1,4 +1,4 @@
-"""What a function is and is called, and what stands for it while it is switched off. Looks, and changes nothing."""
+"""What a function is and is called. Looks, and changes nothing."""
 
 import contextlib
 import sys
@@ -6,8 +6,6 @@ from functools import partial
 from types import MethodType
 from typing import Any, cast
 
-from jumplabel._engine import lib
-from jumplabel.call_sites import CallSite, StaticCallable
 from jumplabel.errors import DecorationError
 from jumplabel.function_kinds import (
     ASYNC_GENERATOR,
@@ -21,22 +19,7 @@ from jumplabel.function_kinds import (
     unwrapped,
 )
 from jumplabel.printing import printable
-from jumplabel.published import published
-
-_Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.off_result_types)
-
-
-def off_value(function: Any, default: Any) -> tuple[Any, bool]:
-    """What stands for the function while it is switched off, and whether that is called for the result, or is it."""
-    function = inside(function)
-    makes = _EMPTY.get(own_flavour(function))
-    if not makes:
-        return default, False
-    if makes is _Generator and is_awaitable_generator_function(function):
-        makes = _AwaitableGenerator
-    names = [getattr(function, name, None) for name in ("__name__", "__qualname__")]
-    names = [name if isinstance(name, str) else type(function).__qualname__ for name in names]
-    return _Maker(makes, _Iterator if makes is _Coroutine else _Step, default, *names), True
+from jumplabel.site_types import CallSite, StaticCallable
 
 
 def is_awaitable_generator_function(function: Any) -> bool:
@@ -49,12 +32,6 @@ _FLAVOURS = {
     COROUTINE: "a coroutine function",
     ASYNC_GENERATOR: "an async generator function",
     GENERATOR: "a generator function",
-}
-
-_EMPTY = {
-    "a coroutine function": _Coroutine,
-    "an async generator function": _AsyncGenerator,
-    "a generator function": _Generator,
 }
 
 

@@ -23,7 +23,7 @@ from jumplabel.toggles import callbacks
 from jumplabel.transactions import apply, fail
 
 if TYPE_CHECKING:
-    from jumplabel.table import JumpEntry
+    from jumplabel.jump_entries import JumpEntry
 
 __all__ = ["FollowingKey", "StaticKey", "address", "key", "keys"]
 
@@ -203,7 +203,7 @@ class StaticKey:
     @property
     def entries(self) -> tuple["JumpEntry", ...]:
         """The key's living sites, in the order of their addresses."""
-        from jumplabel.table import read_entries  # its classes take some milliseconds to make
+        from jumplabel.jump_entries import read_entries  # its classes take some milliseconds to make
 
         return read_entries(self._key)
 

@@ -23,7 +23,7 @@ from types import ModuleType
 from typing import Any, NoReturn, TypeVar
 from weakref import WeakValueDictionary, ref
 
-from jumplabel import log_hooks, log_others, looks, name_watch, registry  # noqa: F401
+from jumplabel import log_hooks, log_others, looks, name_watch, planning, registry  # noqa: F401
 from jumplabel._engine import ffi
 from jumplabel.errors import StaticKeyError
 from jumplabel.keys import FollowingKey, address
@@ -126,6 +126,9 @@ class LogKey(FollowingKey):
 
     def override(self, enabled: bool) -> NoReturn:
         self._refuse()
+
+
+planning.NOT_KEPT.append(LogKey)
 
 
 class BusyError(Exception):

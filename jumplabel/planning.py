@@ -9,8 +9,7 @@ from jumplabel import code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
 from jumplabel.kept_values import Pushed, lead_of
-from jumplabel.keys import address, keys
-from jumplabel.log_keys import LogKey
+from jumplabel.keys import StaticKey, address, keys
 from jumplabel.looks import NOT_FOUND
 from jumplabel.name_watch import HEARS_ALL
 from jumplabel.reading import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read, shown
@@ -93,6 +92,10 @@ def _read(code: CodeType) -> Reading:
         raise refusal(code, code.co_firstlineno, f"{error}; it is left as it was") from error
 
 
+NOT_KEPT: list[type[StaticKey]] = []
+"""Classes of keys that a snapshot does not keep: they show another object's state. log_keys.py adds its own."""
+
+
 class _Planner:
     def __init__(self, strict: bool, rebinds: set[str], named: bool) -> None:
         self.strict = strict
@@ -117,9 +120,9 @@ class _Planner:
             self.add(rewriting, test, tree, snapshot)
         live = self.sites_already(tree.reading)
         if snapshot:  # what is logged is not of the call's state, but of the logger's
-            for site in [one for one, path, _ in live if type(self.found[path]) is LogKey]:
+            for site in [one for one, path, _ in live if type(self.found[path]) in NOT_KEPT]:
                 rewriting.turn_on(site)
-            live = [one for one in live if type(self.found[one[1]]) is not LogKey]
+            live = [one for one in live if type(self.found[one[1]]) not in NOT_KEPT]
         if not rewriting.sites and not within and not (snapshot and live):
             return None
         rewriting.sites += live

@@ -12,6 +12,7 @@ from opcode import opmap
 from types import CodeType, FunctionType
 from weakref import ref
 
+from jumplabel import replaced_sites
 from jumplabel._engine import lib
 from jumplabel.code_objects import branches_of
 from jumplabel.errors import ReplacedCodeWarning
@@ -97,3 +98,4 @@ def _warn(function: FunctionType, toggle: Toggle) -> None:
 
 (_watch_code,) = published(lib.code_watch_start)
 _watch_code(_replaced, callbacks, _toggled)
+replaced_sites.addresses = left_behind

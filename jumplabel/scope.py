@@ -10,7 +10,9 @@ from jumplabel.keys import StaticKey
 from jumplabel.looks import NOT_FOUND
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.reading import CLOSURE, GLOBAL, Path, is_item
-from jumplabel.tracepoint import Tracepoint
+
+KEY_ATTRIBUTES: list[tuple[type, str]] = []
+"""Types of the library that are no keys and have one, and the attribute that it is: tracepoint.py adds its own."""
 
 
 class Scope(NamedTuple):
@@ -63,7 +65,7 @@ class Scope(NamedTuple):
                 values += [space[name] for name in names if name in space]
         for value in values:  # which grows, by what is in the modules and classes among them
             kind = type(value)
-            if issubclass(kind, StaticKey | StaticKeyArray) or (kind is Tracepoint and "enabled" in names):
+            if issubclass(kind, StaticKey | StaticKeyArray) or _key_attribute(kind) in names:
                 return True
             if issubclass(kind, _HOLDERS):
                 spaces: list[Any] = (
@@ -72,12 +74,20 @@ class Scope(NamedTuple):
                     else [looks.space(base) for base in looks.mro(value)]
                 )
                 held = [space[name] for space in spaces for name in names if name in space]
-                values += [one for one in held if issubclass(type(one), _NAMED) and not _among(one, values)]
+                values += [one for one in held if _may_lead_to_a_key(type(one)) and not _among(one, values)]
         return False
 
 
 _HOLDERS = (ModuleType, type)
-_NAMED = (StaticKey, StaticKeyArray, Tracepoint, *_HOLDERS)
+_NAMED = (StaticKey, StaticKeyArray, *_HOLDERS)
+
+
+def _may_lead_to_a_key(kind: type) -> bool:
+    return issubclass(kind, _NAMED) or _key_attribute(kind) is not None
+
+
+def _key_attribute(kind: type) -> str | None:
+    return next((name for owner, name in KEY_ATTRIBUTES if owner is kind), None)
 
 
 def _among(value: Any, values: list[Any]) -> bool:
@@ -108,6 +118,7 @@ def attribute_of(holder: Any, name: str) -> Any:
         return vars(holder)["_keys"].get(name[1:-1], NOT_FOUND) if kind is StaticKeyArray else NOT_FOUND
     if kind is StaticKeyArray:
         return vars(holder).get(name, NOT_FOUND)
-    if kind is Tracepoint:
-        return holder.enabled if name == "enabled" else NOT_FOUND
+    key_attribute = _key_attribute(kind)
+    if key_attribute is not None:
+        return getattr(holder, name) if name == key_attribute else NOT_FOUND
     return looks.attribute(holder, name)[0]

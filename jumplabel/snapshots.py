@@ -15,12 +15,13 @@ from functools import update_wrapper
 from types import FunctionType
 from typing import Any
 
-from jumplabel.call_sites import CallSite, StaticCallable, lead, sealed
+from jumplabel.call_sites import lead
 from jumplabel.errors import DecorationError, PatchError
 from jumplabel.functions import full_name, owner
 from jumplabel.keys import address
 from jumplabel.new_code import Template, template
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.site_types import CallSite, StaticCallable, sealed
 
 MOST_KEYS = 64  # CALL_KEYS in csrc/engine/static_call.h
 MOST_VARIANTS = 8

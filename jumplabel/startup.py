@@ -21,6 +21,7 @@ from contextlib import suppress
 from typing import NamedTuple
 
 from jumplabel.errors import PatternError, SettingError
+from jumplabel.import_hook import install
 from jumplabel.options import Asserts, Options
 from jumplabel.patterns import Patterns
 from jumplabel.settings import left_out
@@ -70,9 +71,7 @@ class Group(_Group):
         return Options("logging" in kinds, asserts, "keys" in kinds, "only-pure" in self.what)
 
     def install(self) -> None:
-        import jumplabel  # which imports us
-
-        jumplabel.install(*self.patterns, **self.options._asdict())
+        install(*self.patterns, **self.options._asdict())
 
     def __str__(self) -> str:
         what = ",".join(name for name in WHAT if name in self.what)

@@ -5,9 +5,11 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from jumplabel._engine import ffi, lib
-from jumplabel.call_sites import CallSite, lead, sealed
+from jumplabel.call_sites import lead
 from jumplabel.errors import DecorationError
-from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, off_value, owner, with_code
+from jumplabel.functions import check_can_be_off, check_same_flavour, full_name, owner, with_code
+from jumplabel.off_results import off_value
+from jumplabel.site_types import CallSite, sealed
 
 P = ParamSpec("P")
 Q = ParamSpec("Q")

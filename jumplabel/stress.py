@@ -25,7 +25,7 @@ from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import JumpLabelError
 from jumplabel.faults import FAULTS, Fault
 from jumplabel.keys import StaticKey
-from jumplabel.table import info, start
+from jumplabel.process_info import info, start
 from jumplabel.testing import ENGINE, lib
 
 TIMER = 0.0005  # seconds between two signals

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 from jumplabel import forks
 from jumplabel._engine import ffi, lib
 from jumplabel.errors import CallbackError
+from jumplabel.functions import flavour, full_name
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.unpatched import start_new_thread
 from jumplabel.unseen import seen
@@ -72,8 +73,6 @@ def on_toggle(function: F) -> F:
     handler too, and also within such a function: toggles that begin later are told. Raises CallbackError for what is
     not such a function, or is registered already (it equals one: each access to a bound method makes a new one).
     """
-    from jumplabel.functions import flavour, full_name  # which need keys, as keys need this
-
     if not callable(function):
         raise CallbackError(f"on_toggle needs a function that takes a Toggle, not {function!r}")
     if flavour(function):

@@ -6,15 +6,16 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 from weakref import ref
 
-from jumplabel import registry
+from jumplabel import registry, scope
 from jumplabel._engine import lib
-from jumplabel.call_sites import ObjectSite, sealed, swap
+from jumplabel.call_sites import swap
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 from jumplabel.functions import flavour, full_name
 from jumplabel.keys import FollowingKey, StaticKey, address, key
 from jumplabel.keys import _counted as counted
 from jumplabel.looks import text
 from jumplabel.printing import printable
+from jumplabel.site_types import ObjectSite, sealed
 from jumplabel.toggles import callbacks
 from jumplabel.transactions import apply, patch_error
 
@@ -202,3 +203,6 @@ def _of_name(name: str) -> Tracepoint:
     if found is None:
         raise StaticKeyError(f"{key(name)!r} is not that of a living Tracepoint")
     return found
+
+
+scope.KEY_ATTRIBUTES.append((Tracepoint, "enabled"))

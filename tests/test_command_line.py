@@ -13,7 +13,7 @@ from itertools import pairwise
 
 import pytest
 
-import jumplabel.table
+import jumplabel.process_info
 from jumplabel import bench, bench_questions, bench_tables, disassemble
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
@@ -73,7 +73,7 @@ def run(tmp_path):
 
 @pytest.fixture(scope="module")
 def native():
-    jumplabel.table.start()
+    jumplabel.process_info.start()
     if not jumplabel.info().native:
         pytest.skip(f"no trampolines here: {jumplabel.info().refusal}")
 
@@ -86,7 +86,7 @@ def facts(output):
 
 
 def test_info_tells_what_the_process_runs_on(run):
-    jumplabel.table.start()
+    jumplabel.process_info.start()
     here, there = jumplabel.info(), facts(run("info"))
     assert there["architecture"] == here.architecture
     assert there["native"] == ("yes" if here.native else "no")

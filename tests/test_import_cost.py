@@ -10,7 +10,8 @@ import jumplabel
 from jumplabel.import_hook import OF_MARKING
 
 LEFT_OUT = """
-    _socket ast asyncio bytecode dataclasses dis inspect json jumplabel.marking jumplabel.serving jumplabel.table
+    _socket ast asyncio bytecode dataclasses dis inspect json jumplabel.jump_entries
+    jumplabel.marking jumplabel.process_info jumplabel.serving
     jumplabel.unpatched_sockets multiprocessing pathlib pickle selectors shutil socket ssl struct subprocess
     symtable tempfile urllib zipfile
     """.split()
@@ -53,8 +54,8 @@ def test_import_brings_only_what_decorating_and_hooks_need() -> None:
         ("jumplabel.serve", "_socket"),
         ("jumplabel.Server", "jumplabel.serving"),
         ("jumplabel.jump_table()", "dataclasses"),
-        ("jumplabel.info()", "jumplabel.table"),
-        ("jumplabel.StaticKey('key').entries", "jumplabel.table"),
+        ("jumplabel.info()", "jumplabel.process_info"),
+        ("jumplabel.StaticKey('key').entries", "jumplabel.jump_entries"),
         ("from jumplabel import *", "jumplabel.serving"),
         ("jumplabel.serving", "jumplabel.unpatched_sockets"),
         ("jumplabel.instrument(__import__('colorsys'))", "ast"),

@@ -57,7 +57,7 @@ def python(folder):
 def installed(monkeypatch):
     """What install() was called with, in place of doing it."""
     calls = []
-    monkeypatch.setattr(jumplabel, "install", lambda *patterns, **what: calls.append((patterns, what)))
+    monkeypatch.setattr(startup, "install", lambda *patterns, **what: calls.append((patterns, what)))
     return calls
 
 

@@ -209,8 +209,8 @@ def test_info_before_and_after_the_first_site():
 
 def test_start_readies_the_process_before_the_first_site():
     run("""
-        import jumplabel.table
-        jumplabel.table.start()
+        import jumplabel.process_info
+        jumplabel.process_info.start()
         assert jumplabel.info().native is True and jumplabel.info().native_sites == 0
         assert jumplabel.info().arena_bytes > 0
     """)
