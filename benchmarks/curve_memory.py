@@ -14,7 +14,7 @@ from curves import CurveRows, TimeFunction
 from many_sites import MAKERS, PLACES, number_of, undecorated_gates, undecorated_tests
 
 from jumplabel import StaticKey, static_branches, static_gate
-from jumplabel.process_info import info
+from jumplabel._diagnostics.process_info import info
 
 FAST = 100_000
 FIRST = 10  # sites

@@ -15,7 +15,7 @@ from typing import Any
 from curves import CurveRows, OutOfReach, TimeFunction
 
 from jumplabel import StaticKey, native_branch, static_branches, static_gate
-from jumplabel.testing import ENGINE, ffi, lib
+from jumplabel._diagnostics.storms import ENGINE, ffi, lib
 
 PLACES = (0, 10, 100, 1000, 10_000, 100_000)
 FAST = 10_000

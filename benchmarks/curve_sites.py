@@ -10,8 +10,8 @@ from curves import SYNCS, CurveRows, TimeFunction
 from many_sites import MAKERS, PLACES, Functions, number_of
 
 from jumplabel import StaticKey
+from jumplabel._diagnostics.process_info import info
 from jumplabel._engine import lib
-from jumplabel.process_info import info
 
 TOGGLES = 2  # in a loop
 VALUE_SITES = 1_000_000  # to be rewritten in one value, or so

@@ -17,9 +17,9 @@ from pathlib import Path
 from curves import CurveRows, TimeFunction
 
 from jumplabel import StaticKey, off_toggle, on_toggle, static_gate
-from jumplabel.process_info import info
-from jumplabel.testing import ENGINE, ffi, lib
-from jumplabel.toggles import Toggle
+from jumplabel._diagnostics.process_info import info
+from jumplabel._diagnostics.storms import ENGINE, ffi, lib
+from jumplabel._keys.toggles import Toggle
 
 PLACES = (1, 2, 4, 8, 16, 32, 64)
 FAST = 16

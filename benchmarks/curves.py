@@ -1,8 +1,8 @@
 """What the scripts of curves share: a row for each place along an axis, for both protocols.
 
 A row is measured in one process, which is given the settings that the package reads when it is imported. Its name ends
-in ``: PLACE, 2 syncs``; jumplabel/bench_curves.py makes the curves of such names. ``--most PLACE`` ends the axis
-earlier, and so does ``--fast``.
+in ``: PLACE, 2 syncs``; benchmarks/harness/bench_curves.py makes the curves of such names.
+``--most PLACE`` ends the axis earlier, and so does ``--fast``.
 """
 
 import argparse
@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable
 
 from rows import Rows
 
-from jumplabel.process_info import info
+from jumplabel._diagnostics.process_info import info
 
 SYNCS = (2, 3)
 _OUT_OF_REACH = 77

@@ -5,7 +5,7 @@ from types import FunctionType
 from typing import Any
 
 from jumplabel import StaticKey, static_branches, static_gate
-from jumplabel.process_info import info
+from jumplabel._diagnostics.process_info import info
 
 PLACES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
 TESTS = 100  # at most, in a function

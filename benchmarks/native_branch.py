@@ -11,7 +11,7 @@ from typing import Any
 from rows import Rows
 
 from jumplabel import StaticKey, native_branch
-from jumplabel.testing import ffi, lib
+from jumplabel._diagnostics.storms import ffi, lib
 
 CALLS = 1000  # in one call of a C loop, which itself weighs nothing
 DUPLICATES = 100

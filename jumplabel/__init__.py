@@ -29,9 +29,22 @@ except ImportError as error:
         "none. Import it in the main interpreter, or in a process"
     ) from error
 
-from jumplabel.batches import batch
-from jumplabel.branches import static_branches
-from jumplabel.decorators import static_gate, static_switch
+from jumplabel._bytecode.hints import likely, unlikely
+from jumplabel._instrument.import_hook import Hook, install, uninstall
+from jumplabel._instrument.instrumented_modules import Instrumented, instrumented
+from jumplabel._instrument.loaded_modules import Instrumentation, instrument
+from jumplabel._instrument.startup import start as _start
+from jumplabel._keys.batches import batch
+from jumplabel._keys.key_arrays import StaticKeyArray
+from jumplabel._keys.static_key import StaticKey, key, keys
+from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
+from jumplabel._process.settings import asks_to_serve as _asks_to_serve
+from jumplabel._process.settings import configure_if_asked as _configure_if_asked
+from jumplabel._sites.branches import static_branches
+from jumplabel._sites.gates import static_gate, static_switch
+from jumplabel._sites.native_branches import NativeBranch, native_branch
+from jumplabel._sites.static_call import StaticCall
+from jumplabel._sites.tracepoint import Tracepoint
 from jumplabel.errors import (
     CallbackError,
     DecorationError,
@@ -46,50 +59,36 @@ from jumplabel.errors import (
     StaticKeyError,
     TracepointError,
 )
-from jumplabel.hints import likely, unlikely
-from jumplabel.import_hook import Hook, install, uninstall
-from jumplabel.instrument import Instrumentation, instrument
-from jumplabel.instrumented import Instrumented, instrumented
-from jumplabel.key_arrays import StaticKeyArray
-from jumplabel.keys import StaticKey, key, keys
-from jumplabel.native import NativeBranch, native_branch
-from jumplabel.settings import asks_to_serve as _asks_to_serve
-from jumplabel.settings import configure_if_asked as _configure_if_asked
-from jumplabel.startup import start as _start
-from jumplabel.static_call import StaticCall
-from jumplabel.toggles import Toggle, off_toggle, on_toggle
-from jumplabel.tracepoint import Tracepoint
 
 if _TYPE_CHECKING:
-    from jumplabel.jump_entries import JumpEntry, jump_table
-    from jumplabel.process_info import Info, info
-    from jumplabel.serving import Server, serve
+    from jumplabel._diagnostics.process_info import Info, info
+    from jumplabel._keys.jump_entries import JumpEntry, jump_table
+    from jumplabel._remote.serving import Server, serve
 else:
     _LATER = {
-        **{"Server": "serving", "serve": "serving"},
-        **{"JumpEntry": "jump_entries", "jump_table": "jump_entries", "Info": "process_info", "info": "process_info"},
+        **dict.fromkeys(("Server", "serve"), "_remote.serving"),
+        **dict.fromkeys(("JumpEntry", "jump_table"), "_keys.jump_entries"),
+        **dict.fromkeys(("Info", "info"), "_diagnostics.process_info"),
     }
     """Names that are imported when they are used first. They need sockets, selectors, JSON and dataclasses."""
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
-        if name in _LATER.values():
-            return import_module(f"{__name__}.{name}")
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
 
     def __dir__() -> list[str]:
-        return sorted({*globals(), *_LATER, *_LATER.values()})
+        return sorted({*globals(), *_LATER})
 
 
 # A wrong value in the environment is told by a SettingWarning, and left out: the import goes on.
 _configure_if_asked()
 _start()
 if _asks_to_serve():
-    from jumplabel.serving import serve_if_asked as _serve_if_asked
+    from jumplabel._remote.serving import serve_if_asked as _serve_if_asked
 
     _serve_if_asked()
 

@@ -5,15 +5,18 @@ import os
 import sys
 from dataclasses import asdict
 from importlib import import_module
+from pathlib import Path
 from typing import Any, NoReturn
 
-from jumplabel import remote_commands, startup
-from jumplabel.closed_pipe import ends_quietly, tell
+import jumplabel
+from jumplabel._diagnostics.process_info import info, start
+from jumplabel._instrument import startup
+from jumplabel._keys.jump_entries import jump_table
+from jumplabel._keys.patterns import Patterns
+from jumplabel._keys.registry import keys
+from jumplabel._process.closed_pipe import ends_quietly, tell
+from jumplabel._remote import operator_commands
 from jumplabel.errors import PatternError
-from jumplabel.jump_entries import jump_table
-from jumplabel.patterns import Patterns
-from jumplabel.process_info import info, start
-from jumplabel.registry import keys
 
 
 def main() -> int:
@@ -71,7 +74,7 @@ def main() -> int:
     command.add_argument("site", metavar="module:name", help="such as shop.parser:parse or shop.cart:Cart.add")
     command.set_defaults(run=_dis)
 
-    remote_commands.add(commands)
+    operator_commands.add(commands)
 
     command = commands.add_parser("demo", help="toggle a key while threads call what depends on it")
     command.description = "Toggle a key without pause while threads call a static_switch, and check every result."
@@ -200,7 +203,7 @@ def _shown(value: Any) -> str:
 
 
 def _run(arguments: argparse.Namespace) -> int:
-    from jumplabel import run
+    from jumplabel._instrument import run
 
     program = arguments.program
     option = program[0][:2] if program and program[0].startswith("-") else ""
@@ -226,7 +229,7 @@ def _run(arguments: argparse.Namespace) -> int:
 
 
 def _compile(arguments: argparse.Namespace) -> int:
-    from jumplabel import compile_modules
+    from jumplabel._instrument import compile_modules
 
     try:
         group = startup.Group(_what(arguments), tuple(arguments.patterns))
@@ -242,7 +245,7 @@ def _compile(arguments: argparse.Namespace) -> int:
 
 
 def _dis(arguments: argparse.Namespace) -> int:
-    from jumplabel import disassemble
+    from jumplabel._diagnostics import disassemble
 
     module, colon, name = arguments.site.partition(":")
     if not (module and colon and name):
@@ -257,7 +260,7 @@ def _dis(arguments: argparse.Namespace) -> int:
 
 
 def _demo(arguments: argparse.Namespace) -> int:
-    from jumplabel import demo
+    from jumplabel._diagnostics import demo
 
     if not arguments.seconds > 0 or arguments.threads < 1:
         _fail("demo needs some --seconds and at least one of --threads")
@@ -273,7 +276,7 @@ def _demo(arguments: argparse.Namespace) -> int:
 
 
 def _stress(arguments: argparse.Namespace) -> int:
-    from jumplabel import stress
+    from jumplabel._diagnostics import stress
 
     if not arguments.seconds > 0:
         _fail("stress needs some --seconds")
@@ -284,21 +287,26 @@ def _stress(arguments: argparse.Namespace) -> int:
     return 1 if errors else 0
 
 
-def _bench(arguments: argparse.Namespace) -> int:
-    from jumplabel import bench
-    from jumplabel.bench_facts import ResultsError
-    from jumplabel.bench_measure import ScriptError
+def _of_benchmarks(name: str) -> Any:
+    """A module of the harness: of a package within the installed one; in a checkout it is beside it."""
+    checkout = str(Path(jumplabel.__path__[0]).parent)
+    if checkout not in jumplabel.__path__:
+        jumplabel.__path__.append(checkout)
+    return import_module(f"jumplabel.benchmarks.harness.{name}")
 
+
+def _bench(arguments: argparse.Namespace) -> int:
+    bench, facts, measure = (_of_benchmarks(name) for name in ("bench", "bench_facts", "bench_measure"))
     try:
-        return bench.run(arguments)
+        return int(bench.run(arguments))
     except ModuleNotFoundError as error:
         if error.name not in (*bench.EXTRA, bench.CHARTS):
             raise
         _fail(f"{error.name} is missing: pip install 'jumplabel[bench]' brings what bench needs")
-    except ScriptError as error:
+    except measure.ScriptError as error:
         tell(error.output.rstrip())
         _fail(str(error))
-    except (bench.UsageError, ResultsError, FileExistsError, NotADirectoryError) as error:
+    except (bench.UsageError, facts.ResultsError, FileExistsError, NotADirectoryError) as error:
         _fail(str(error))
     except KeyboardInterrupt:
         return 130

@@ -8,10 +8,10 @@ from fnmatch import fnmatchcase
 import pytest
 
 from jumplabel._engine import lib
+from jumplabel._keys.patterns import Patterns
+from jumplabel._keys.static_key import StaticKey, keys
+from jumplabel._keys.transactions import apply
 from jumplabel.errors import JumpLabelError, StaticKeyError
-from jumplabel.keys import StaticKey, keys
-from jumplabel.patterns import Patterns
-from jumplabel.transactions import apply
 
 __tracebackhide__ = True  # what goes wrong here is shown where the test asked for it
 

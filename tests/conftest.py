@@ -107,7 +107,7 @@ def build_c(tmp_path_factory):
 def seccomp_filters():
     """They are there."""
     check = """
-from jumplabel import seccomp
+from jumplabel._diagnostics import seccomp
 try:
     seccomp.refuse("membarrier")
 except OSError as error:

@@ -17,9 +17,9 @@ import traceback
 from collections import Counter
 
 import jumplabel
-import jumplabel.marking  # as with the hook: hypothesis makes examples of what the loaded modules hold
+import jumplabel._instrument.mark_statements  # as with the hook: hypothesis takes examples from the loaded modules
 from jumplabel import StaticKeyError
-from jumplabel.patterns import Patterns
+from jumplabel._keys.patterns import Patterns
 
 LEVELS = [logging.NOTSET, 1, 5, 7, logging.DEBUG, logging.INFO, logging.WARNING, logging.CRITICAL + 10]
 

@@ -5,9 +5,9 @@ import logging
 import sys
 from types import ModuleType
 
-from jumplabel import name_watch
 from jumplabel._engine import lib
-from jumplabel.log_keys import LogKey
+from jumplabel._loggers.log_keys import LogKey
+from jumplabel._program import name_watch
 
 LEVELS = {"debug": 10, "info": 20, "warning": 30, "error": 40, "critical": 50, "exception": 40}
 WATCHED = name_watch.HEARS_ALL
@@ -51,7 +51,7 @@ def answers(logger, methods=LEVELS):
 
 
 def nothing_of_ours_is_left():
-    from jumplabel import log_keys
+    from jumplabel._loggers import log_keys
 
     assert not log_keys._bound and not name_watch.names and not name_watch.everything
     assert "__setattr__" not in vars(logging.Logger) and "__setattr__" not in vars(logging.Manager)

@@ -3,8 +3,7 @@
 import io
 
 import pyperf
-
-from jumplabel import bench_questions, bench_report, bench_tables
+from jumplabel.benchmarks.harness import bench_questions, bench_report, bench_tables
 
 HERE = {
     "python_version": "3.11.2 (64-bit)",

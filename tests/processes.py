@@ -24,7 +24,8 @@ import threading
 from pathlib import Path
 
 import jumplabel
-from jumplabel import PatchError, StaticKey, StaticKeyError, batch, info, seccomp, static_gate, static_switch
+from jumplabel import PatchError, StaticKey, StaticKeyError, batch, info, static_gate, static_switch
+from jumplabel._diagnostics import seccomp
 from jumplabel._engine import ffi
 
 signal.alarm(120)

@@ -13,7 +13,8 @@ import pytest
 from packages import Packages, sites
 
 import jumplabel
-from jumplabel import InstrumentError, SettingWarning, StaticKey, StaticKeyError, asserts_off, install, instrument
+from jumplabel import InstrumentError, SettingWarning, StaticKey, StaticKeyError, install, instrument
+from jumplabel._instrument import asserts_off
 
 CART = """
     import logging

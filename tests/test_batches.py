@@ -56,7 +56,7 @@ def test_sync_calls_a_toggle(n_sites):
 
 def test_a_block_within_the_opening_of_a_block_leaves_that_open(key, other_key, monkeypatch):
     """A signal handler may come in between, and open one of its own."""
-    batches = sys.modules["jumplabel.batches"]
+    batches = sys.modules["jumplabel._keys.batches"]
     running, handled = batches._running, []
 
     def interrupted():

@@ -14,10 +14,10 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
+from jumplabel.benchmarks.harness import bench, bench_curves
+from jumplabel.benchmarks.harness.bench_curves import check, curves, fit, markdown
 
-from jumplabel import bench, bench_curves
-from jumplabel.bench_curves import check, curves, fit, markdown
-from jumplabel.testing import ENGINE, ffi, lib
+from jumplabel._diagnostics.storms import ENGINE, ffi, lib
 
 DECADES = [10**n for n in range(7)]
 

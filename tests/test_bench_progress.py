@@ -6,9 +6,8 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-
-from jumplabel import bench, bench_facts, bench_measure
-from jumplabel.bench_progress import Progress
+from jumplabel.benchmarks.harness import bench, bench_facts, bench_measure
+from jumplabel.benchmarks.harness.bench_progress import Progress
 
 if not all(map(find_spec, (*bench.EXTRA, bench.CHARTS))):
     pytest.skip("needs jumplabel[bench]", allow_module_level=True)

@@ -5,9 +5,9 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from jumplabel.benchmarks.harness import bench, bench_facts, bench_questions, bench_report, bench_tables
 
 import jumplabel
-from jumplabel import bench, bench_facts, bench_questions, bench_report, bench_tables
 
 if not all(map(find_spec, (*bench.EXTRA, bench.CHARTS))):
     pytest.skip("needs jumplabel[bench]", allow_module_level=True)

@@ -6,10 +6,18 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
+from jumplabel.benchmarks.harness import (
+    bench,
+    bench_charts,
+    bench_facts,
+    bench_measure,
+    bench_questions,
+    bench_report,
+    bench_tables,
+)
+from jumplabel.benchmarks.harness.bench_targets import OVERVIEW
 
-from jumplabel import bench, bench_charts, bench_facts, bench_measure, bench_questions, bench_report, bench_tables
 from jumplabel.__main__ import main
-from jumplabel.bench_targets import OVERVIEW
 
 if not all(map(find_spec, (*bench.EXTRA, bench.CHARTS))):
     pytest.skip("needs jumplabel[bench]", allow_module_level=True)

@@ -168,7 +168,7 @@ def test_functions_of_a_factory_share_their_code(key):
 
 def test_a_function_is_read_once_however_often_its_factory_is_called(key, monkeypatch):
     static_branches(make(key))
-    monkeypatch.setattr("jumplabel.planning.read", lambda code: pytest.fail("read again"))
+    monkeypatch.setattr("jumplabel._bytecode.plan_sites.read", lambda code: pytest.fail("read again"))
     assert not key.entries
     for enabled in off_on_off(key):
         assert static_branches(make(key))() == ("on" if enabled else "off")
@@ -225,7 +225,7 @@ def test_decorations_leave_nothing_behind(key):
 
 
 def test_no_memory_for_the_sites_of_the_second_function(key, monkeypatch):
-    from jumplabel import new_code
+    from jumplabel._bytecode import new_code
 
     make_branches = new_code.make_branches
 

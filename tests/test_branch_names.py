@@ -14,8 +14,9 @@ import pytest
 from places import run
 
 import jumplabel
-from jumplabel import StaticKey, name_watch, static_branches
-from jumplabel.branch_names import _codes
+from jumplabel import StaticKey, static_branches
+from jumplabel._bytecode.branch_names import _codes
+from jumplabel._program import name_watch
 
 pytestmark = pytest.mark.skipif(not name_watch.HEARS_ALL, reason="no watchers of dicts before CPython 3.12")
 
@@ -489,7 +490,7 @@ def state(): return "on" if sold.enabled else "off"
 
 
 def test_a_name_that_changes_while_it_is_decorated(monkeypatch):
-    from jumplabel import new_code
+    from jumplabel._bytecode import new_code
 
     space = run("def state(): return 'on' if tracing else 'off'")
     space["tracing"] = key = StaticKey("named9.tracing")

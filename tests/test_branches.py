@@ -13,7 +13,7 @@ import pytest
 from sites import nothing_made, off_on_off
 
 from jumplabel import DecorationError, StaticKey, likely, static_branches, unlikely
-from jumplabel.name_watch import HEARS_ALL
+from jumplabel._program.name_watch import HEARS_ALL
 
 FORMS = {
     "if": "if KEY: out += 'a'",
@@ -554,7 +554,7 @@ def test_strict_is_about_the_users_own_code(key):
 
 
 def test_an_unknown_interpreter_runs_everything_as_it_was(key, monkeypatch):
-    monkeypatch.setattr("jumplabel.planning.KNOWN", False)
+    monkeypatch.setattr("jumplabel._bytecode.plan_sites.KNOWN", False)
 
     def f():
         return 1 if key else 2

@@ -7,8 +7,8 @@ import pytest
 from processes import run
 
 LINGERS = """
-    from jumplabel import lingering
-    from jumplabel.unpatched import monotonic, sleep, wall_clock
+    from jumplabel._keys import lingering
+    from jumplabel._process.unpatched import monotonic, sleep, wall_clock
 
     def wait_for(condition):
         end = monotonic() + 60
@@ -48,7 +48,7 @@ for module in modules:
 """
 
 
-@pytest.mark.parametrize("first", ["", "import jumplabel.lingering"], ids=["before", "behind"])
+@pytest.mark.parametrize("first", ["", "import jumplabel._keys.lingering"], ids=["before", "behind"])
 @pytest.mark.parametrize("date", ["2100-01-01", "1980-01-01"])
 def test_a_frozen_date(date, first):
     pytest.importorskip("freezegun")
@@ -56,14 +56,18 @@ def test_a_frozen_date(date, first):
     run(LINGERS, "lingers_as_long_as_it_should()", first=f"{first}\n{freeze}")
 
 
-@pytest.mark.parametrize("first", ["", "import jumplabel.lingering, jumplabel.connections, jumplabel.remote"])
+@pytest.mark.parametrize(
+    "first", ["", "import jumplabel._keys.lingering, jumplabel._remote.connections, jumplabel._remote.ask"]
+)
 def test_functions_of_time_that_are_replaced_wherever_they_are_found(first):
     run(
         LINGERS,
         """
         import fcntl
         import tempfile
-        from jumplabel import remote, serve, unpatched
+        from jumplabel import serve
+        from jumplabel._remote import ask
+        from jumplabel._process import unpatched
 
         lingers_as_long_as_it_should()
         home = tempfile.TemporaryDirectory()
@@ -73,7 +77,7 @@ def test_functions_of_time_that_are_replaced_wherever_they_are_found(first):
         fcntl.flock(folder, fcntl.LOCK_EX)  # it has to wait for that
         unpatched.start_new_thread(lambda: (unpatched.sleep(0.02), os.close(folder)), ())
         server = serve(home.name + "/sockets")
-        list(remote.ask(os.getpid(), {"command": "enable", "patterns": ["late"]}, 30.0))
+        list(ask.ask(os.getpid(), {"command": "enable", "patterns": ["late"]}, 30.0))
         assert late.enabled
         server.close()
         """,
@@ -87,11 +91,12 @@ def test_who_watches_is_told_the_time_that_it_is():
         LINGERS,
         """
         import tempfile
-        from jumplabel import remote, serve
+        from jumplabel import serve
+        from jumplabel._remote import ask
 
         home = tempfile.TemporaryDirectory()
         with serve(home.name + "/sockets"):
-            watched = remote.ask(os.getpid(), {"command": "watch", "patterns": ["*"]}, 30.0)
+            watched = ask.ask(os.getpid(), {"command": "watch", "patterns": ["*"]}, 30.0)
             assert next(watched) == {"watching": True}
             late.enable()
             assert next(watched)["time"] > os.stat(home.name).st_mtime - 1

@@ -9,7 +9,7 @@ import pytest
 from operators import MANY
 
 from jumplabel import StaticKey, serve
-from jumplabel.closed_pipe import STATUS, ends_quietly, has_reader
+from jumplabel._process.closed_pipe import STATUS, ends_quietly, has_reader
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
 # Without PYTHONUNBUFFERED, too: what is left in a buffer is what is told of at the end.

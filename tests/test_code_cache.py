@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 from packages import Packages, sites
 
-from jumplabel import code_cache, install, private_cache
-from jumplabel.options import Options
+from jumplabel import install
+from jumplabel._instrument import code_cache, private_cache
+from jumplabel._instrument.options import Options
 
 CART = """
     import logging

@@ -12,9 +12,10 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
+from jumplabel.benchmarks.harness import bench, bench_questions, bench_tables
 
-import jumplabel.process_info
-from jumplabel import bench, bench_questions, bench_tables, disassemble
+import jumplabel._diagnostics.process_info
+from jumplabel._diagnostics import disassemble
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
 
@@ -73,7 +74,7 @@ def run(tmp_path):
 
 @pytest.fixture(scope="module")
 def native():
-    jumplabel.process_info.start()
+    jumplabel._diagnostics.process_info.start()
     if not jumplabel.info().native:
         pytest.skip(f"no trampolines here: {jumplabel.info().refusal}")
 
@@ -86,7 +87,7 @@ def facts(output):
 
 
 def test_info_tells_what_the_process_runs_on(run):
-    jumplabel.process_info.start()
+    jumplabel._diagnostics.process_info.start()
     here, there = jumplabel.info(), facts(run("info"))
     assert there["architecture"] == here.architecture
     assert there["native"] == ("yes" if here.native else "no")

@@ -11,7 +11,8 @@ import pytest
 from packages import Packages
 
 import jumplabel
-from jumplabel import code_cache, install, uninstall
+from jumplabel import install, uninstall
+from jumplabel._instrument import code_cache
 
 CART = """
     import logging
@@ -157,10 +158,12 @@ def test_what_is_for_one_user_alone_is_told(shop: Packages) -> None:
 
 @pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # to find that is to import setuptools
 def test_patterns_for_all_find_what_is_on_the_path(shop: Packages) -> None:
-    from jumplabel.compile_modules import modules
-    from jumplabel.patterns import Patterns
+    from jumplabel._instrument.compile_modules import modules
+    from jumplabel._keys.patterns import Patterns
 
     found = {one.name: one.path for one in modules(Patterns(["*", "!shop_x.plain"]))}
     assert found["shop_x.space.cart"] == str(shop.folder / "shop_x/space/cart.py")
     assert "json.decoder" in found and "shop_x" in found
-    assert found.keys().isdisjoint({"shop_x.plain", "shop_x.space", "jumplabel", "jumplabel.keys", "ast", "_heapq"})
+    assert found.keys().isdisjoint(
+        {"shop_x.plain", "shop_x.space", "jumplabel", "jumplabel._keys.static_key", "ast", "_heapq"}
+    )

@@ -11,8 +11,9 @@ from types import FunctionType
 
 import pytest
 
-from jumplabel import planning, static_branches
-from jumplabel.name_watch import HEARS_ALL
+from jumplabel import static_branches
+from jumplabel._bytecode import plan_sites
+from jumplabel._program.name_watch import HEARS_ALL
 
 # ---- memory ----
 
@@ -169,13 +170,13 @@ def test_a_file_of_something_else_is_no_table(tmp_path, text):
 def read_names(monkeypatch):
     """The names of the code objects whose bytecode is read."""
     names = []
-    read = planning.read
+    read = plan_sites.read
 
     def noted(code):
         names.append(code.co_name)
         return read(code)
 
-    monkeypatch.setattr(planning, "read", noted)
+    monkeypatch.setattr(plan_sites, "read", noted)
     return names
 
 

@@ -17,8 +17,9 @@ from interrupting import interrupted
 from sites import in_thread
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyError, batch, lingering, static_branches, static_gate
+from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate
 from jumplabel._engine import lib
+from jumplabel._keys import lingering
 
 HOUR = 3600
 

@@ -5,7 +5,8 @@ from processes import METHODS, run
 
 DEFERRED = """
     import time
-    from jumplabel import lingering, static_branches
+    from jumplabel import static_branches
+    from jumplabel._keys import lingering
 
     def wait_for(condition):
         while not condition():

@@ -358,8 +358,8 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
         SITES,
         SWEEP,
         """
-        import jumplabel.new_code
-        real = sys.modules["jumplabel.new_code"].make_branches
+        import jumplabel._bytecode.new_code
+        real = sys.modules["jumplabel._bytecode.new_code"].make_branches
 
         def function_to_decorate():
             variables = {"key": key, "other": other}
@@ -374,7 +374,7 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
             finally:
                 remove_mem_hooks()
 
-        sys.modules["jumplabel.new_code"].make_branches = make_branches
+        sys.modules["jumplabel._bytecode.new_code"].make_branches = make_branches
         before, refusals = entries(), 0
         for n in range(60):
             function = function_to_decorate()
@@ -405,7 +405,7 @@ def test_without_memory_no_branch_is_overlooked():
         SITES,
         SWEEP,
         """
-        from jumplabel.code_objects import branches_of
+        from jumplabel._bytecode.code_objects import branches_of
         code_object = sites[2].__code__
         there = branches_of(code_object)
         assert there
@@ -445,7 +445,7 @@ def test_a_batch_that_was_never_entered_swallows_nothing():
     run(
         SITES,
         """
-        batches = sys.modules["jumplabel.batches"]
+        batches = sys.modules["jumplabel._keys.batches"]
         variable = batches.collecting
 
         class Interrupted:

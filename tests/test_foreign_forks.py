@@ -9,10 +9,13 @@ from processes import run
 FOREIGN = """
     import ctypes
     import tempfile
-    from jumplabel import forks, lingering, remote, serve, serving, toggles
-    from jumplabel.unpatched import monotonic, sleep
+    from jumplabel import serve
+    from jumplabel._process import forks
+    from jumplabel._keys import lingering, toggles
+    from jumplabel._remote import ask, serving
+    from jumplabel._process.unpatched import monotonic, sleep
 
-    keys_module = sys.modules["jumplabel.keys"]
+    keys_module = sys.modules["jumplabel._keys.static_key"]
     key, deferred = StaticKey("key"), StaticKey("deferred", deferred=0.05)
     gate = static_gate(deferred, default="off")(lambda: "on")
     home = tempfile.TemporaryDirectory()
@@ -66,7 +69,7 @@ FOREIGN = """
     def reached(pid=None, key=key):
         '''By an operator, who switches a key.'''
         request = {"command": "enable", "patterns": [key.name]}
-        (answer,) = remote.ask(pid or os.getpid(), request, 30.0)
+        (answer,) = ask.ask(pid or os.getpid(), request, 30.0)
         assert answer["outcome"] == "changed" and (pid or key.enabled), answer
 
     def own_socket():
@@ -220,7 +223,7 @@ def test_serve_notices_a_child_that_the_c_library_does_not_tell_of():
 
         def child():
             assert serve(folder).path.endswith(f"/{os.getpid()}.sock")
-            (answer,) = remote.ask(os.getpid(), {"command": "keys", "patterns": ["key"]}, 30.0)
+            (answer,) = ask.ask(os.getpid(), {"command": "keys", "patterns": ["key"]}, 30.0)
             assert answer["key"] == "key"
 
         try:
@@ -237,8 +240,8 @@ def test_locks_that_threads_of_the_parent_hold_are_free_in_a_child():
     run(
         FOREIGN,
         """
-        instrumented = sys.modules["jumplabel.instrumented"]
-        locks = jumplabel.registry.lock, instrumented._records_lock, jumplabel.connections.lock
+        instrumented = sys.modules["jumplabel._instrument.instrumented_modules"]
+        locks = jumplabel._keys.registry.lock, instrumented._records_lock, jumplabel._remote.connections.lock
         held, end = threading.Event(), threading.Event()
 
         def hold():

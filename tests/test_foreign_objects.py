@@ -12,9 +12,10 @@ import pytest
 from packages import Packages, records
 
 import jumplabel
-from jumplabel import StaticKey, install, instrument, looks, static_branches
-from jumplabel.log_keys import LogKey, bind
-from jumplabel.tracepoint import Tracepoint
+from jumplabel import StaticKey, install, instrument, static_branches
+from jumplabel._loggers.log_keys import LogKey, bind
+from jumplabel._program import looks
+from jumplabel._sites.tracepoint import Tracepoint
 
 SPECIAL = "__repr__ __str__ __format__ __bool__ __len__ __hash__ __eq__ __getattr__ __getattribute__ __instancecheck__"
 

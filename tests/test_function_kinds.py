@@ -8,7 +8,7 @@ from unittest import mock
 
 import pytest
 
-from jumplabel import function_kinds
+from jumplabel._program import function_kinds
 
 
 def plain() -> None: ...

@@ -18,7 +18,8 @@ from processes import run
 from sites import fork_quietly, off_on_off
 
 import jumplabel
-from jumplabel import StaticKey, disassemble, static_gate
+from jumplabel import StaticKey, static_gate
+from jumplabel._diagnostics import disassemble
 
 
 async def coroutine(n=0):

@@ -11,7 +11,8 @@ pytestmark = pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")
 
 PREAMBLE = """
 import signal, sys, threading, time
-from jumplabel import StaticKey, info, seccomp, static_gate
+from jumplabel import StaticKey, info, static_gate
+from jumplabel._diagnostics import seccomp
 from jumplabel._engine import lib
 signal.alarm(60)
 key = StaticKey("key")

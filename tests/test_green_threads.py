@@ -38,8 +38,9 @@ GREEN = """
 import logging
 import subprocess
 import tempfile
-from jumplabel import serve, lingering, toggles
-from jumplabel.unpatched import monotonic
+from jumplabel import serve
+from jumplabel._keys import lingering, toggles
+from jumplabel._process.unpatched import monotonic
 
 key, deferred = StaticKey("shop.tracing"), StaticKey("shop.deferred", deferred=0.05)
 gate = static_gate(deferred, default="off")(lambda: "on")
@@ -100,7 +101,7 @@ def green(library, when, *scripts, **settings):
     if when == "before":
         run(SPAWN[library], GREEN, *scripts, first=patches, **settings)
     else:
-        first = "import jumplabel, jumplabel.log_keys, logging; from jumplabel import serving\n"
+        first = "import jumplabel, jumplabel._loggers.log_keys, logging; from jumplabel import serving\n"
         run(SPAWN[library], GREEN, *scripts, first=first + patches, **settings)
 
 
@@ -137,7 +138,7 @@ def test_deferred_keys_go_off(library, when):
         goes_off(deferred)
         while_all_wait = StaticKey("while all wait", deferred=0.05)
         use(while_all_wait)
-        jumplabel.unpatched.sleep(0.01)
+        jumplabel._process.unpatched.sleep(0.01)
         end = monotonic() + 60
         while while_all_wait.enabled:  # no greenlet is switched to
             assert monotonic() < end
@@ -252,8 +253,10 @@ def test_our_locks_stay_locks_of_threads(library):
         library,
         "behind",
         """
-        from jumplabel import connections, registry, unpatched
-        instrumented = sys.modules["jumplabel.instrumented"]
+        from jumplabel._remote import connections
+        from jumplabel._keys import registry
+        from jumplabel._process import unpatched
+        instrumented = sys.modules["jumplabel._instrument.instrumented_modules"]
         for lock in registry.lock, instrumented._records_lock, connections.lock:
             assert type(lock) is unpatched.ProcessLock
         assert type(lingering._only_one) is type(unpatched.allocate_lock())
@@ -282,7 +285,7 @@ def test_threads_are_the_systems_where_any_other_library_replaces_them():
             return real(*arguments)
 
         _thread.start_new_thread = replaced
-        import jumplabel.lingering
-        assert jumplabel.unpatched.start_new_thread is not replaced
+        import jumplabel._keys.lingering
+        assert jumplabel._process.unpatched.start_new_thread is not replaced
         """,
     )

@@ -105,7 +105,7 @@ def test_a_hook_that_goes_during_an_import_leaves_nothing(packages: Packages) ->
 
 
 def test_a_reload_leaves_nothing_of_the_one_before(packages: Packages) -> None:
-    from jumplabel.instrumented import records as all_records
+    from jumplabel._instrument.instrumented_modules import records as all_records
 
     install("stall_e", asserts="off")
     module = packages.load("stall_e", SHOP)
@@ -149,7 +149,7 @@ def test_a_child_imports_though_another_thread_was_importing(packages: Packages)
     run(
         f"""
         from jumplabel import instrumented
-        from jumplabel.instrumented import _records_lock
+        from jumplabel._instrument.instrumented_modules import _records_lock
         sys.path.insert(0, {str(packages.folder)!r})
         jumplabel.install("stall_g", asserts="off")
         held, release = threading.Event(), threading.Event()

@@ -17,8 +17,8 @@ from sites import echo
 
 import jumplabel
 from jumplabel import JumpLabelError, StaticKey, StaticKeyError, static_branches, static_gate, static_switch
-from jumplabel.settings import CHOICES, configure
-from jumplabel.toggles import callbacks
+from jumplabel._keys.toggles import callbacks
+from jumplabel._process.settings import CHOICES, configure
 
 
 class Strange:

@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 
 import jumplabel
-from jumplabel.import_hook import OF_MARKING
+from jumplabel._instrument.import_hook import OF_MARKING
 
 LEFT_OUT = """
-    _socket ast asyncio bytecode dataclasses dis inspect json jumplabel.jump_entries
-    jumplabel.marking jumplabel.process_info jumplabel.serving
-    jumplabel.unpatched_sockets multiprocessing pathlib pickle selectors shutil socket ssl struct subprocess
+    _socket ast asyncio bytecode dataclasses dis inspect json jumplabel._keys.jump_entries
+    jumplabel._instrument.mark_statements jumplabel._diagnostics.process_info jumplabel._remote.serving
+    jumplabel._process.unpatched_sockets multiprocessing pathlib pickle selectors shutil socket ssl struct subprocess
     symtable tempfile urllib zipfile
     """.split()
 if sys.version_info >= (3, 15):
@@ -44,7 +44,7 @@ print(*sorted(set(sys.modules) - before))
 
 def test_import_brings_only_what_decorating_and_hooks_need() -> None:
     found = loaded("import jumplabel")
-    assert "jumplabel.branches" in found
+    assert "jumplabel._sites.branches" in found
     assert found.isdisjoint(LEFT_OUT)
 
 
@@ -52,12 +52,12 @@ def test_import_brings_only_what_decorating_and_hooks_need() -> None:
     ("script", "needed"),
     [
         ("jumplabel.serve", "_socket"),
-        ("jumplabel.Server", "jumplabel.serving"),
+        ("jumplabel.Server", "jumplabel._remote.serving"),
         ("jumplabel.jump_table()", "dataclasses"),
-        ("jumplabel.info()", "jumplabel.process_info"),
-        ("jumplabel.StaticKey('key').entries", "jumplabel.jump_entries"),
-        ("from jumplabel import *", "jumplabel.serving"),
-        ("jumplabel.serving", "jumplabel.unpatched_sockets"),
+        ("jumplabel.info()", "jumplabel._diagnostics.process_info"),
+        ("jumplabel.StaticKey('key').entries", "jumplabel._keys.jump_entries"),
+        ("from jumplabel import *", "jumplabel._remote.serving"),
+        ("jumplabel._remote.serving", "jumplabel._process.unpatched_sockets"),
         ("jumplabel.instrument(__import__('colorsys'))", "ast"),
     ],
 )
@@ -76,12 +76,12 @@ import shop_lazy
 assert jumplabel.instrumented()[-1].sites == 1, jumplabel.instrumented()
 """
     assert "symtable" in loaded(script)
-    assert loaded(script).isdisjoint({"symtable", "jumplabel.marking"})
+    assert loaded(script).isdisjoint({"symtable", "jumplabel._instrument.mark_statements"})
 
 
 def test_what_marking_imports_is_left_alone_by_the_hook() -> None:
     """Otherwise marking `ast` would wait for marking, which waits for `ast`."""
-    found = loaded("import jumplabel\nbefore = set(sys.modules)\nimport jumplabel.marking")
+    found = loaded("import jumplabel\nbefore = set(sys.modules)\nimport jumplabel._instrument.mark_statements")
     others = {name for name in found if name.partition(".")[0] != "jumplabel"}
     assert others - set(sys.builtin_module_names) <= OF_MARKING
 

@@ -17,7 +17,8 @@ from packages import Packages, records, sites
 from processes import run
 
 import jumplabel
-from jumplabel import PatternError, StaticKey, StaticKeyError, code_cache, import_hook, install, instrumented, uninstall
+from jumplabel import PatternError, StaticKey, StaticKeyError, install, instrumented, uninstall
+from jumplabel._instrument import code_cache, import_hook
 
 CART = """
     import logging
@@ -644,12 +645,12 @@ def test_a_program_has_its_sites_before_it_begins(packages: Packages, capsys: py
 def test_a_source_that_is_beyond_us_is_left_as_a_whole(
     packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from jumplabel import marking
+    from jumplabel._instrument import mark_statements
 
     def fail(*_: object) -> None:
         raise RecursionError("too deep")
 
-    monkeypatch.setattr(marking, "mark", fail)
+    monkeypatch.setattr(mark_statements, "mark", fail)
     install("shop_v", asserts="off")
     for _ in range(2):
         with pytest.raises(AssertionError):

@@ -171,11 +171,11 @@ def test_what_is_no_module_is_refused(what: object) -> None:
 
 
 def test_we_do_not_instrument_ourselves(packages: Packages) -> None:
-    for module in jumplabel, sys.modules["jumplabel.keys"]:
+    for module in jumplabel, sys.modules["jumplabel._keys.static_key"]:
         with pytest.raises(InstrumentError, match="jumplabel itself"):
             instrument(module)
     with install("*"):
-        assert sys.meta_path[0].find_spec("jumplabel.keys", jumplabel.__path__) is None  # type: ignore[union-attr]
+        assert sys.meta_path[0].find_spec("jumplabel._keys.static_key", jumplabel.__path__) is None  # type: ignore[union-attr]
 
 
 def test_a_module_without_a_source_is_refused() -> None:
@@ -209,7 +209,7 @@ def test_what_an_audit_hook_refuses_is_undone(packages: Packages, monkeypatch: p
 
     shop = packages.load("store_f", SHOP)
     codes = {name: value.__code__ for name, value in vars(shop).items() if hasattr(value, "__code__")}
-    set_code, given = sys.modules["jumplabel.instrument"].set_code, []  # type: ignore[attr-defined]
+    set_code, given = sys.modules["jumplabel._instrument.loaded_modules"].set_code, []  # type: ignore[attr-defined]
 
     def refuse(function: types.FunctionType, code: types.CodeType) -> None:
         if len(given) == 2:
@@ -217,7 +217,7 @@ def test_what_an_audit_hook_refuses_is_undone(packages: Packages, monkeypatch: p
         given.append(function)
         set_code(function, code)
 
-    monkeypatch.setattr(sys.modules["jumplabel.instrument"], "set_code", refuse)
+    monkeypatch.setattr(sys.modules["jumplabel._instrument.loaded_modules"], "set_code", refuse)
     assert instrumenting is instrument
     with pytest.raises(RuntimeError, match="refused"):
         instrument(shop)

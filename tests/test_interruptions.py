@@ -13,8 +13,9 @@ from interrupting import interrupted, interrupted_in_a_thread
 from sites import echo
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyError, batch, registry, static_branches, static_gate, static_switch
-from jumplabel.log_keys import LogKey
+from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
+from jumplabel._keys import registry
+from jumplabel._loggers.log_keys import LogKey
 
 
 def ups(key):

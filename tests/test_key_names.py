@@ -7,12 +7,14 @@ import pytest
 from loggers import module
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyArray, StaticKeyError, Tracepoint, registry, requests
-from jumplabel.key_names import LONGEST, addressable
-from jumplabel.log_keys import LogKey
-from jumplabel.patterns import Patterns
+from jumplabel import StaticKey, StaticKeyArray, StaticKeyError, Tracepoint
+from jumplabel._keys import registry
+from jumplabel._keys.key_names import LONGEST, addressable
+from jumplabel._keys.patterns import Patterns
+from jumplabel._keys.starting import Starting
+from jumplabel._loggers.log_keys import LogKey
+from jumplabel._remote import operator_requests
 from jumplabel.pytest_plugin import StaticKeys
-from jumplabel.starting import Starting
 
 
 def short(name):
@@ -100,9 +102,9 @@ def test_an_array_with_a_prefix_that_no_operator_could_address_is_refused(prefix
 
 
 def ask(command, *patterns):
-    request = requests.parse(requests.line({"command": command, "patterns": patterns}))
-    *answers, end = requests.answers(request)
-    assert end == requests.END
+    request = operator_requests.parse(operator_requests.line({"command": command, "patterns": patterns}))
+    *answers, end = operator_requests.answers(request)
+    assert end == operator_requests.END
     return answers
 
 
@@ -122,7 +124,7 @@ def test_a_name_addresses_its_key_and_no_other(name, others):
     assert name in [answer["key"] for answer in ask("keys", "*")]
     assert name not in [answer["key"] for answer in ask("keys", "*", f"!{name}")]
     assert ask("disable", name) == [{"key": name, "outcome": "changed"}] and not key
-    assert len(requests.line({"command": "disable", "patterns": [name]})) <= requests.LONGEST
+    assert len(operator_requests.line({"command": "disable", "patterns": [name]})) <= operator_requests.LONGEST
     assert name in Patterns([name], of_keys=True)  # watch
     held = StaticKeys()
     with held._stack:
@@ -191,4 +193,4 @@ def test_an_answer_is_a_line_of_json_whatever_the_name():
     for name in TAKEN:
         key = StaticKey(name)
         (answer,) = ask("keys", key.name)
-        assert json.loads(requests.line(answer)) == answer
+        assert json.loads(operator_requests.line(answer)) == answer

@@ -146,7 +146,7 @@ def test_modules_without_sites_are_told_of_as_long_as_they_live(packages: Packag
     packages.forget()
     del module
     assert instrumented() == []
-    assert number not in sys.modules["jumplabel.instrumented"]._held
+    assert number not in sys.modules["jumplabel._instrument.instrumented_modules"]._held
 
 
 # ---- other tools ----

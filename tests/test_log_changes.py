@@ -12,7 +12,7 @@ from loggers import LEVELS, WATCHED, answers, keys_of, module, states
 
 import jumplabel
 from jumplabel import StaticKey, static_gate
-from jumplabel.log_keys import LogKey, bind, unbind
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
 
 pytestmark = pytest.mark.usefixtures("as_before")
 

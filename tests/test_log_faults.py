@@ -12,8 +12,11 @@ from processes import run
 from sites import in_thread
 
 import jumplabel
-from jumplabel import StaticKey, errors, log_hooks, log_keys, name_watch, toggles
-from jumplabel.log_keys import LogKey, bind
+from jumplabel import StaticKey, errors
+from jumplabel._keys import toggles
+from jumplabel._loggers import log_hooks, log_keys
+from jumplabel._loggers.log_keys import LogKey, bind
+from jumplabel._program import name_watch
 
 
 class Interrupted(BaseException):

@@ -8,7 +8,7 @@ from loggers import LEVELS, answers, keys_of, module, nothing_of_ours_is_left, s
 
 import jumplabel
 from jumplabel import StaticKey, StaticKeyError, static_branches, static_gate
-from jumplabel.log_keys import LogKey, bind, unbind
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
 
 # ---- a key ----
 

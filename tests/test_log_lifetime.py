@@ -14,15 +14,18 @@ from processes import run
 from sites import in_thread
 
 import jumplabel
-from jumplabel import log_hooks, name_watch, static_branches
-from jumplabel.keys import address
-from jumplabel.log_keys import LogKey, _bound, bind, unbind
+from jumplabel import static_branches
+from jumplabel._keys.static_key import address
+from jumplabel._loggers import log_hooks
+from jumplabel._loggers.log_keys import LogKey, _bound, bind, unbind
+from jumplabel._program import name_watch
 
 LOGGERS = """
     import logging
     from loggers import answers, keys_of, module, nothing_of_ours_is_left, states
-    from jumplabel import static_gate, name_watch
-    from jumplabel.log_keys import LogKey, bind, unbind
+    from jumplabel import static_gate
+    from jumplabel._program import name_watch
+    from jumplabel._loggers.log_keys import LogKey, bind, unbind
 
     logger = logging.getLogger("shop.cart")
     shop = module("shop.cart", logger=logger)
@@ -402,7 +405,7 @@ def test_the_lock_is_free_after_a_patch_that_fails_in_the_clearing_of_the_caches
     run(
         LOGGERS,
         """
-        from jumplabel import log_keys
+        from jumplabel._loggers import log_keys
         gates = [static_gate(key)(lambda: 1) for key in keys]
         logger.setLevel(60)
         bind(keys)

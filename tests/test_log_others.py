@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from loggers import LEVELS, WATCHED, keys_of, module, states
 
-from jumplabel.log_keys import LogKey, bind
+from jumplabel._loggers.log_keys import LogKey, bind
 
 loguru = pytest.importorskip("loguru")
 structlog = pytest.importorskip("structlog")

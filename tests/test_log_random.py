@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from loggers import LEVELS, module
 
-from jumplabel.log_keys import LogKey, bind, unbind
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
 
 NAMES = ["a", "a.b", "a.b.c", "a.d", "e"]
 METHODS = {**LEVELS, "log": 15}

@@ -10,9 +10,12 @@ import pytest
 from interrupting import Interrupt, interrupted
 
 import jumplabel
-from jumplabel import batch, log_keys, name_watch, off_toggle, on_toggle, pytest_plugin, static_gate, toggles
+from jumplabel import batch, off_toggle, on_toggle, pytest_plugin, static_gate
+from jumplabel._keys import toggles
+from jumplabel._loggers import log_keys
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
+from jumplabel._program import name_watch
 from jumplabel.errors import StaticKeyError
-from jumplabel.log_keys import LogKey, bind, unbind
 
 
 def told_all():

@@ -6,11 +6,11 @@ from textwrap import dedent, indent
 
 import pytest
 
-from jumplabel.definitions import READY
-from jumplabel.marked_code import codes, compile_marked
-from jumplabel.marking import Left, mark
-from jumplabel.marks import Statement, is_mark
-from jumplabel.options import Options
+from jumplabel._instrument.compile_marked import codes, compile_marked
+from jumplabel._instrument.definitions import READY
+from jumplabel._instrument.mark_statements import Left, mark
+from jumplabel._instrument.marks import Statement, is_mark
+from jumplabel._instrument.options import Options
 
 ALL = Options(asserts=True)
 
@@ -196,7 +196,7 @@ def function(x):
 
 
 def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: pytest.MonkeyPatch) -> None:
-    from jumplabel.rewriting import CannotRewriteError, Rewriting
+    from jumplabel._bytecode.tests_become_sites import CannotRewriteError, Rewriting
 
     add = Rewriting.add
 

@@ -177,8 +177,8 @@ def else_():
 
 @pytest.mark.skipif(WATCHED, reason="where dicts are watched every statement can be a site")
 def test_only_names_that_are_set_so_have_no_site(packages: Packages) -> None:
-    from jumplabel.marking import mark
-    from jumplabel.options import Options
+    from jumplabel._instrument.mark_statements import mark
+    from jumplabel._instrument.options import Options
 
     source = "def f():\n  globals()['logger'] = g()['other'] = 1\ndef h():\n  logger.debug('a')\n  other.debug('b')\n"
     assert mark(source.encode(), "shop.py", Options()).marks == 1

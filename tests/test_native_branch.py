@@ -12,8 +12,8 @@ from sites import nothing_made, off_on_off
 
 import jumplabel
 from jumplabel import DecorationError, JumpEntry, NativeBranch, StaticKey, native_branch
-from jumplabel.testing import ffi as api_ffi
-from jumplabel.testing import lib as api_lib
+from jumplabel._diagnostics.storms import ffi as api_ffi
+from jumplabel._diagnostics.storms import lib as api_lib
 
 ffi = cffi.FFI()
 ffi.cdef("int tolower(int); int toupper(int); void qsort(void *, size_t, size_t, int (*)(const void *, const void *));")

@@ -20,7 +20,7 @@ BRANCHES = """
     import ctypes
     import cffi
     from jumplabel import native_branch
-    from jumplabel.testing import ffi as engine, lib
+    from jumplabel._diagnostics.storms import ffi as engine, lib
 
     ffi = cffi.FFI()
     key = StaticKey("key")

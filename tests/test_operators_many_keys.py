@@ -6,22 +6,16 @@ import sys
 import pytest
 
 import jumplabel
-from jumplabel import (
-    PatchError,
-    StaticKey,
-    StaticKeyArray,
-    StaticKeyError,
-    Tracepoint,
-    on_toggle,
-    requests,
-    static_gate,
-)
-from jumplabel import toggled as toggled_module
-from jumplabel.remote_commands import _state, _width
+from jumplabel import PatchError, StaticKey, StaticKeyArray, StaticKeyError, Tracepoint, on_toggle, static_gate
+from jumplabel._keys import toggle_many as toggled_module
+from jumplabel._remote import operator_requests
+from jumplabel._remote.operator_commands import _state, _width
 
 
 def ask(command, *patterns):
-    *answers, _ = requests.answers(requests.parse(requests.line({"command": command, "patterns": patterns})))
+    *answers, _ = operator_requests.answers(
+        operator_requests.parse(operator_requests.line({"command": command, "patterns": patterns}))
+    )
     return answers
 
 

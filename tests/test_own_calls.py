@@ -21,7 +21,8 @@ from loggers import shown
 from packages import Packages, records
 
 import jumplabel
-from jumplabel import closures, install
+from jumplabel import install
+from jumplabel._instrument import closures
 
 SOURCE = """
     import logging
@@ -485,4 +486,4 @@ def test_what_stands_in_the_code_is_pickled_by_name(shop: ModuleType) -> None:
     assert {constant: 1}[closures.follow] == 1
     assert constant != 7 and constant == closures.follow
     assert (constant < 7) == 7 and (constant | 7) == 7
-    assert importlib.import_module("jumplabel.closures").follow is constant
+    assert importlib.import_module("jumplabel._instrument.closures").follow is constant

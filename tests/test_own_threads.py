@@ -12,7 +12,8 @@ PROCESS = """
     import socket
     import tempfile
     import time
-    from jumplabel import connections, on_toggle, serve
+    from jumplabel import on_toggle, serve
+    from jumplabel._remote import connections
     from operators import ask, connect, request, wait_for
 
     signal.alarm(60)

@@ -3,7 +3,7 @@
 import pytest
 
 from jumplabel import PatternError
-from jumplabel.patterns import Patterns
+from jumplabel._keys.patterns import Patterns
 
 NAMES = ["shop", "shop.cart", "shop.cart.items", "shop.vendor.x", "shops", "other"]
 

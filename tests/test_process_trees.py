@@ -9,8 +9,8 @@ from contextlib import suppress
 import pytest
 from operators import states, wait_for
 
-from jumplabel import process_tree, remote_commands
 from jumplabel.__main__ import main
+from jumplabel._remote import operator_commands, process_tree
 
 PARENT = """
 import os, signal, sys
@@ -90,14 +90,14 @@ def between(monkeypatch):
     """between(function): call function(pid, n) before the operator asks a process for the n-th time."""
 
     def between(function):
-        ask, asked = remote_commands.ask, []
+        ask, asked = operator_commands.ask, []
 
         def ask_later(pid, request, timeout):
             asked.append(pid)
             function(pid, asked.count(pid))
             return ask(pid, request, timeout)
 
-        monkeypatch.setattr(remote_commands, "ask", ask_later)
+        monkeypatch.setattr(operator_commands, "ask", ask_later)
 
     return between
 
@@ -160,7 +160,7 @@ def test_the_process_that_was_named_must_be_there(parent, between, operator, tre
 
 def test_a_new_process_of_a_tree_is_waited_for(parent, between, operator, monkeypatch):
     """As it may not have come to open its socket."""
-    monkeypatch.setattr(remote_commands, "_YOUNG", 1000)
+    monkeypatch.setattr(operator_commands, "_YOUNG", 1000)
     child = parent.fork("late")
     between(lambda pid, n: pid == child and n == 3 and os.kill(pid, signal.SIGUSR1))
     assert operator("enable", "--tree", parent.pid, "*.tracing") == 0
@@ -170,7 +170,7 @@ def test_a_new_process_of_a_tree_is_waited_for(parent, between, operator, monkey
 def test_an_old_process_of_a_tree_that_does_not_serve_is_named(parent, operator, monkeypatch, capsys):
     child = parent.fork("late")
     wait_for(lambda: process_tree.age(child) > 0)
-    monkeypatch.setattr(remote_commands, "_YOUNG", 0)
+    monkeypatch.setattr(operator_commands, "_YOUNG", 0)
     assert operator("enable", "--tree", parent.pid, "*.tracing") == 1
     assert f"process {child}: it serves no socket" in capsys.readouterr().err
 

@@ -14,8 +14,9 @@ from opcode import opmap, opname
 import pytest
 from bytecode import ConcreteInstr
 
-from jumplabel import reading, static_branches
-from jumplabel.reading import read
+from jumplabel import static_branches
+from jumplabel._bytecode import find_tests
+from jumplabel._bytecode.find_tests import read
 
 MODULES = [argparse, asyncio.tasks, dis, tokenize]
 
@@ -66,7 +67,7 @@ def test_instructions_are_those_that_dis_shows(module):
 def test_the_facts_of_every_opcode_are_those_of_bytecode():
     known = 0
     for number, name in enumerate(opname[:256]):
-        kind = reading._kind(number)
+        kind = find_tests._kind(number)
         if kind is None:
             assert name == "CACHE" or raises(ConcreteInstr.disassemble, None, bytes((number, 0)), 0)
             continue
@@ -75,7 +76,7 @@ def test_the_facts_of_every_opcode_are_those_of_bytecode():
         assert kind == (instr.name, instr.use_cache_opcodes(), jumps)
         assert not instr.is_abs_jump()
         for argument in (256, 2**31 - 1, 2**31):
-            assert raises(ConcreteInstr, name, argument) == raises(reading._check_extended, number, argument)
+            assert raises(ConcreteInstr, name, argument) == raises(find_tests._check_extended, number, argument)
         known += 1
     assert known > 100
 
@@ -190,7 +191,7 @@ def test_a_constant_that_is_not_there_is_none_of_a_key(key):
 def test_of_a_call_that_is_tested_few_arguments_are_looked_at(monkeypatch):
     code = code_of("if f(" + "x, " * 25 + "y): return x")
     looked_at = []
-    monkeypatch.setattr(reading._Reader, "loaded_at", lambda self, first: looked_at.append(first))
+    monkeypatch.setattr(find_tests._Reader, "loaded_at", lambda self, first: looked_at.append(first))
     assert not read(code).tests
     assert len(looked_at) == 3
 

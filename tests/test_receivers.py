@@ -2,8 +2,8 @@
 
 import pytest
 
-from jumplabel.marking import mark
-from jumplabel.options import Options
+from jumplabel._instrument.mark_statements import mark
+from jumplabel._instrument.options import Options
 
 OTHERS = [
     "future.exception()",

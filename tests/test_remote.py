@@ -16,9 +16,9 @@ from pathlib import Path
 import pytest
 from operators import MANY, connect, wait_for
 
-import jumplabel
-from jumplabel import RemoteError, StaticKey, connections, remote, remote_exec, serve
+from jumplabel import RemoteError, StaticKey, serve
 from jumplabel.__main__ import main
+from jumplabel._remote import ask, connections, remote_exec, serving
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
 NOBODY = 65534
@@ -210,7 +210,7 @@ def test_the_socket_is_found_wherever_it_is(start, run, tmp_path):
 def found(tmp_path, monkeypatch):
     """A folder in which this process's socket is looked for."""
     folder = tmp_path / "sockets"
-    monkeypatch.setattr(remote, "_folders", lambda pid, uid: [str(folder)])
+    monkeypatch.setattr(ask, "_folders", lambda pid, uid: [str(folder)])
     monkeypatch.setattr(remote_exec, "connect", lambda pid, timeout: pytest.fail("not this way", pytrace=False))
     return folder
 
@@ -218,7 +218,7 @@ def found(tmp_path, monkeypatch):
 def refusal(pid=None, timeout=MANY, command="keys"):
     try:
         request = {"command": command, "patterns": ["none"]}
-        return list(remote.ask(pid or os.getpid(), request, timeout))
+        return list(ask.ask(pid or os.getpid(), request, timeout))
     except (RemoteError, pytest.fail.Exception) as error:
         return f"{error.__context__}" if isinstance(error, pytest.fail.Exception) else str(error)
 
@@ -281,7 +281,7 @@ def test_an_answer_that_is_none(theirs, answer, why):
 def theirs(monkeypatch):
     """The process's end of our connection, in the hands of a test."""
     ours, theirs = socket.socketpair()
-    monkeypatch.setattr(remote, "_connect", lambda pid, timeout: ours)
+    monkeypatch.setattr(ask, "_connect", lambda pid, timeout: ours)
     with theirs:
         yield theirs
 
@@ -295,8 +295,8 @@ def theirs(monkeypatch):
     ],
 )
 def test_an_answer_without_an_end_is_given_up(theirs, monkeypatch, piece, pause, why):
-    monkeypatch.setattr(remote, "_MOST_LINES", 500)
-    monkeypatch.setattr(remote, "_MOST_BYTES", 1000 * len(STATE))
+    monkeypatch.setattr(ask, "_MOST_LINES", 500)
+    monkeypatch.setattr(ask, "_MOST_BYTES", 1000 * len(STATE))
 
     def send():
         with contextlib.suppress(OSError):
@@ -342,9 +342,9 @@ def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
         key = StaticKey("shop.tracing")
         request = {"command": "keys", "patterns": [key.name]}
         with pytest.raises(RemoteError, match="busy"):
-            list(remote.ask(os.getpid(), request, 0.5))
-        monkeypatch.setattr(remote, "sleep", lambda seconds: held.close())
-        assert [answer["key"] for answer in remote.ask(os.getpid(), request, MANY)] == [key.name]
+            list(ask.ask(os.getpid(), request, 0.5))
+        monkeypatch.setattr(ask, "sleep", lambda seconds: held.close())
+        assert [answer["key"] for answer in ask.ask(os.getpid(), request, MANY)] == [key.name]
         assert held.fileno() < 0
 
 
@@ -452,8 +452,10 @@ def test_nothing_stays_behind(start, run):
     process = start(
         """
 import select
+import jumplabel._remote.serving
 def state():
-    return sorted(globals()), threading.active_count(), len(os.listdir("/proc/self/fd")), jumplabel.serving._servers
+    n_files = len(os.listdir("/proc/self/fd"))
+    return sorted(globals()), threading.active_count(), n_files, jumplabel._remote.serving._servers
 before = end = None
 before = state()
 ready()
@@ -495,7 +497,7 @@ def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
     monkeypatch.setattr(remote_exec._Folder, "wait", lambda *each: wait(*each) if len(asked) > 1 else None)
     process = start("ready(); run(lambda: tracing); time.sleep(0.2); print(tracing.enabled)")
     request = {"command": "enable", "patterns": ["*.tracing"]}
-    assert [answer["key"] for answer in remote.ask(process.pid, request, 10)] == ["shop.tracing"]
+    assert [answer["key"] for answer in ask.ask(process.pid, request, 10)] == ["shop.tracing"]
     assert len(asked) == 3 and asked[0] == asked[1] and asked[2] == os.devnull
     assert ends(process) == ("True\n", "")
 
@@ -572,7 +574,7 @@ import importlib.util, sys, threading, time
 import select
 class Slow:
     def find_spec(name, path=None, target=None):
-        if name == "jumplabel.tracepoint":
+        if name == "jumplabel._sites.tracepoint":
             print("ready", flush=True)
             while not select.select([sys.stdin], [], [], 0.001)[0]:
                 pass
@@ -617,7 +619,7 @@ def test_the_script_serves_us(script, reported):
         with connection:
             connection.sendall(b'{"command": "enable", "patterns": ["shop.tracing"]}\n')
             assert b"changed" in connection.recv(1000) and key
-    wait_for(lambda: not jumplabel.serving._servers)
+    wait_for(lambda: not serving._servers)
     assert reported == []
 
 
@@ -641,7 +643,7 @@ def test_the_script_says_why_it_cannot(script, reported, monkeypatch):
     with monkeypatch.context() as patch:
         patch.delitem(sys.modules, "jumplabel")
         exec(code, {})
-    wait_for(lambda: not jumplabel.serving._servers)
+    wait_for(lambda: not serving._servers)
     folder.with_name("gone").rename(folder)
     assert os.listdir(folder) == [] and reported == []
 

@@ -12,8 +12,9 @@ from loggers import keys_of, states
 from operators import ask, talk, wait_for
 from operators import states as listed
 
-from jumplabel import PatchError, StaticKey, requests, serve
-from jumplabel.log_keys import bind
+from jumplabel import PatchError, StaticKey, serve
+from jumplabel._loggers.log_keys import bind
+from jumplabel._remote import operator_requests
 
 environment, start, run = test_remote.environment, test_remote.start, test_remote.run
 
@@ -88,9 +89,9 @@ def test_keys_go_on_being_listed(server, rack):
 
 def test_without_log_keys_nothing_follows_a_logger(server, monkeypatch):
     key = StaticKey("rack.strict")
-    monkeypatch.delitem(sys.modules, "jumplabel.log_keys")
+    monkeypatch.delitem(sys.modules, "jumplabel._loggers.log_keys")
     assert ask(server.path, "enable", "rack.*") == [{"key": key.name, "outcome": "changed"}]
-    assert "jumplabel.log_keys" not in sys.modules
+    assert "jumplabel._loggers.log_keys" not in sys.modules
 
 
 # ---- level ----
@@ -233,7 +234,7 @@ def test_a_hostile_name_is_only_looked_up(server):
 
 
 def test_requests_are_what_they_are():
-    request = requests.parse(b'{"level": "DEBUG", "logger": "shop.cart", "command": "level"}\n')
+    request = operator_requests.parse(b'{"level": "DEBUG", "logger": "shop.cart", "command": "level"}\n')
     assert request == ("level", "shop.cart", "DEBUG")
 
 
@@ -244,7 +245,7 @@ TARGET = (
     + """
 import logging
 from types import ModuleType
-from jumplabel.log_keys import LogKey, bind
+from jumplabel._loggers.log_keys import LogKey, bind
 shop = ModuleType("shop")
 shop.log = logging.getLogger("shop.cart")
 shop.log.setLevel("WARNING")

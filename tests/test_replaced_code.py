@@ -14,8 +14,9 @@ import pytest
 from sites import make, nothing_made, off_on_off
 
 import jumplabel
-from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, instrument, replaced_code, static_branches
-from jumplabel.toggles import callbacks
+from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, instrument, static_branches
+from jumplabel._bytecode import replaced_code
+from jumplabel._keys.toggles import callbacks
 
 
 def with_nops(code):

@@ -9,9 +9,10 @@ from opcode import opmap
 import pytest
 from sites import nothing_made
 
-from jumplabel import DecorationError, reading, static_branches
-from jumplabel.reading import read
-from jumplabel.rewriting import TWIN, Rewriting, _jump
+from jumplabel import DecorationError, static_branches
+from jumplabel._bytecode import find_tests
+from jumplabel._bytecode.find_tests import read
+from jumplabel._bytecode.tests_become_sites import TWIN, Rewriting, _jump
 
 JUMP_FORWARD, EXTENDED_ARG = opmap["JUMP_FORWARD"], opmap["EXTENDED_ARG"]
 
@@ -159,8 +160,8 @@ def test_an_instruction_that_has_no_name_is_refused(key, monkeypatch):
 
     names = list(dis.opname)
     names[opmap["BUILD_LIST"]] = "<103>"
-    monkeypatch.setattr(reading, "opname", names)
-    monkeypatch.setattr(reading, "_kind", reading._kind.__wrapped__)
+    monkeypatch.setattr(find_tests, "opname", names)
+    monkeypatch.setattr(find_tests, "_kind", find_tests._kind.__wrapped__)
     with nothing_made(), pytest.raises(DecorationError, match=r"unknown instruction, <103>, at unit \d+"):
         static_branches(function)
 
@@ -170,14 +171,14 @@ def test_a_code_object_that_does_not_come_out_as_planned_is_refused(key, monkeyp
         return 1 if key else 2
 
     code = function.__code__
-    monkeypatch.setattr("jumplabel.rewriting._KEPT", ["co_code"])
+    monkeypatch.setattr("jumplabel._bytecode.tests_become_sites._KEPT", ["co_code"])
     with nothing_made(), pytest.raises(DecorationError, match="another code object"):
         static_branches(function)
     assert function.__code__ is code
 
 
 def test_a_function_that_names_no_key_is_not_even_read(key, monkeypatch):
-    monkeypatch.setattr("jumplabel.planning.read", lambda code: pytest.fail("was read"))
+    monkeypatch.setattr("jumplabel._bytecode.plan_sites.read", lambda code: pytest.fail("was read"))
 
     def function(x):
         if x.key or types.MethodType:

@@ -11,8 +11,8 @@ import zipfile
 import pytest
 
 from jumplabel import PatternError
-from jumplabel import run as jumplabel_run
-from jumplabel.startup import Group
+from jumplabel._instrument import run as jumplabel_run
+from jumplabel._instrument.startup import Group
 
 FACTS = """
 import sys

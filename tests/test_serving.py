@@ -17,8 +17,9 @@ import pytest
 from operators import ask, connect, descriptors, lines, request, rest, states, talk, wait_for
 
 import jumplabel
-from jumplabel import RemoteError, SettingError, StaticKey, connections, requests, serve, serving, static_gate
-from jumplabel.settings import folder_to_serve
+from jumplabel import RemoteError, SettingError, StaticKey, serve, static_gate
+from jumplabel._process.settings import folder_to_serve
+from jumplabel._remote import connections, operator_requests, serving
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOBODY = 65534
@@ -102,7 +103,7 @@ def test_a_request_may_come_in_pieces(server, keys):
 
 
 def test_a_key_that_has_gone_is_left_out(server, monkeypatch):
-    monkeypatch.setattr(requests, "keys", lambda: [StaticKey("rack.gone")])
+    monkeypatch.setattr(operator_requests, "keys", lambda: [StaticKey("rack.gone")])
     for command in ("keys", "enable"):
         assert ask(server.path, command, "rack.gone") == []
 
@@ -155,12 +156,12 @@ def test_what_others_toggles_take_is_nobodys_slowness(server, clock, monkeypatch
 
     def toggles(request):
         clock[0] += 100
-        yield requests.END
+        yield operator_requests.END
 
     with connect(server.path) as connection:
         connection.sendall(request("keys", "kept.*"))
         wait_for(lambda: any(client.out for client in list(server._connections._clients.values())))
-        monkeypatch.setattr(requests, "answers", toggles)
+        monkeypatch.setattr(operator_requests, "answers", toggles)
         assert ask(server.path, "enable", "none") == ask(server.path, "enable", "none") == []
         assert rest(connection).count(b"\n") == len(kept) + 1
 
@@ -226,7 +227,7 @@ def test_an_error_of_ours_is_reported_and_others_are_served(server, keys, monkey
         raise ZeroDivisionError
 
     with monkeypatch.context() as patch:
-        patch.setattr(requests, "answers", fail)
+        patch.setattr(operator_requests, "answers", fail)
         assert talk(server.path, request("keys")) == []
     assert [type(error) for _, error in reported] == [ZeroDivisionError]
     assert states(server.path, "rack.strict") == {"rack.strict": True}

@@ -12,7 +12,8 @@ PROCESS = """
     import tempfile
     import time
 
-    from jumplabel import RemoteError, StaticKey, connections, serve
+    from jumplabel import RemoteError, StaticKey, serve
+    from jumplabel._remote import connections
     from operators import *
 
     class Clock:
@@ -41,7 +42,7 @@ PROCESS = """
     def clean():
         '''As it was, with only the server's thread and descriptors.'''
         wait_for(lambda: not server._connections._clients)
-        wait_for(lambda: not jumplabel.toggles.callbacks)
+        wait_for(lambda: not jumplabel._keys.toggles.callbacks)
         server.close()
         wait_for(lambda: (descriptors(), threads()) == before)
         home.cleanup()
@@ -264,8 +265,8 @@ def test_toggles_are_told_of_only_while_somebody_watches():
             with connect(server.path) as connection:
                 connection.sendall(request("watch"))
                 assert connection.recv(100)
-                assert len(jumplabel.toggles.callbacks) == 1
-            wait_for(lambda: not jumplabel.toggles.callbacks)
+                assert len(jumplabel._keys.toggles.callbacks) == 1
+            wait_for(lambda: not jumplabel._keys.toggles.callbacks)
         with connect(server.path) as connection:
             connection.sendall(request("watch"))
             assert connection.recv(100)
@@ -326,7 +327,7 @@ def test_what_nobody_could_be_told_is_counted():
         connection, file = watching("*")
         connections._TOGGLES = 3
         entered, leave = threading.Event(), threading.Event()
-        jumplabel.requests.answers = lambda request: entered.set() or leave.wait(MANY) and iter(())
+        jumplabel._remote.operator_requests.answers = lambda request: entered.set() or leave.wait(MANY) and iter(())
         with connect(server.path) as slow:
             slow.sendall(request("keys"))
             assert entered.wait(MANY)  # there the thread is
@@ -488,7 +489,7 @@ def test_a_child_has_as_many_descriptors_as_its_parent():
 
         def child(depth):
             wait_for(lambda: (descriptors(), threads()) == here)
-            assert not jumplabel.toggles.callbacks
+            assert not jumplabel._keys.toggles.callbacks
             if depth:
                 with connect(server.path) as connection:
                     connection.sendall(request("watch"))
@@ -521,7 +522,7 @@ def test_a_fork_waits_for_serve_in_another_thread():
         threading.Timer(0.1, lambda: fcntl.flock(held, fcntl.LOCK_UN)).start()
 
         def child():
-            (server,) = jumplabel.serving._servers
+            (server,) = jumplabel._remote.serving._servers
             assert ask(server.path, "keys", "none") == [] and str(os.getpid()) in server.path
             server.close()
 
@@ -575,7 +576,7 @@ def test_a_child_that_can_have_no_socket_goes_on():
         def child():
             (error,) = reported
             assert isinstance(error, RemoteError) and "open to others" in str(error)
-            assert server._connections.closing and not jumplabel.serving._servers
+            assert server._connections.closing and not jumplabel._remote.serving._servers
             wait_for(lambda: (descriptors(), threads()) == before)
             key.enable()
             server.close()

@@ -7,8 +7,10 @@ import warnings
 
 import pytest
 
-from jumplabel import RemoteError, SettingError, SettingWarning, serve, serving, settings
-from jumplabel.settings import left_out
+from jumplabel import RemoteError, SettingError, SettingWarning, serve
+from jumplabel._process import settings
+from jumplabel._process.settings import left_out
+from jumplabel._remote import serving
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOBODY = 65534
@@ -16,8 +18,8 @@ NOBODY = 65534
 FACTS = """
 import sys
 import jumplabel
-from jumplabel import serving
-hooks = [finder for finder in sys.meta_path if type(finder).__module__ == "jumplabel.import_hook"]
+from jumplabel._remote import serving
+hooks = [finder for finder in sys.meta_path if type(finder).__module__ == "jumplabel._instrument.import_hook"]
 key = jumplabel.StaticKey("shop.tracing")
 print(jumplabel.info().syncs_per_batch, len(hooks), key.enabled, len(serving._servers))
 """
@@ -147,7 +149,7 @@ def test_a_folder_whose_name_is_not_utf_8_is_one(python, tmp_path, name):
 
 DESCRIPTORS = """
 import linecache, os, resource, sys, warnings
-import jumplabel.serving
+import jumplabel._remote.serving
 
 def opened():
     return len(os.listdir("/proc/self/fd")) - 1
@@ -156,7 +158,7 @@ warnings.warn("what tells of warnings is loaded")
 before, limits = opened(), resource.getrlimit(resource.RLIMIT_NOFILE)
 resource.setrlimit(resource.RLIMIT_NOFILE, (before + {more}, limits[1]))
 os.environ["JUMPLABEL_SERVE"] = "1"
-jumplabel.serving.serve_if_asked()
+jumplabel._remote.serving.serve_if_asked()
 try:
     jumplabel.serve()
 except jumplabel.RemoteError as error:
@@ -215,7 +217,8 @@ def test_a_warning_that_a_filter_raises_is_reported(reported):
 
 def test_without_the_variables_the_engine_begins_as_it_is_configured_by_none(python):
     """So that nothing need be configured then."""
-    script = "import jumplabel; a = jumplabel.info(); jumplabel.settings.configure({}); print(a == jumplabel.info())"
+    imports = "from jumplabel import info; from jumplabel._process import settings"
+    script = f"{imports}; a = info(); settings.configure({{}}); print(a == info())"
     assert python(script) == (["True"], "")
 
 
@@ -230,7 +233,7 @@ import jumplabel
 shutil.rmtree("sockets")
 open("sockets", "w").close()
 if os.fork() == 0:
-    print("goes on", len(jumplabel.serving._servers), flush=True)
+    print("goes on", len(jumplabel._remote.serving._servers), flush=True)
     os._exit(0)
 print(os.waitstatus_to_exitcode(os.wait()[1]))
 """

@@ -11,9 +11,9 @@ import pytest
 from processes import run
 from sites import in_thread
 
-import jumplabel.snapshots
+import jumplabel._sites.snapshots
 from jumplabel import PatchError, StaticKey, batch, static_branches
-from jumplabel.snapshots import MOST_VARIANTS
+from jumplabel._sites.snapshots import MOST_VARIANTS
 
 snapshot = static_branches(snapshot=True)
 
@@ -135,7 +135,7 @@ def test_closures_share_the_code_of_their_variants(key, monkeypatch):
             codes = [function()[2] for function in functions]
             assert codes[0] is codes[1] is codes[2]
             assert functions[0]()[:2] == (enabled, [1] * enabled)
-    monkeypatch.setattr("jumplabel.rewriting.Plan.fix", lambda *_: pytest.fail("made again"))
+    monkeypatch.setattr("jumplabel._bytecode.tests_become_sites.Plan.fix", lambda *_: pytest.fail("made again"))
     assert make_one()()[2] is functions[0]()[2]
 
 
@@ -236,7 +236,7 @@ def test_two_threads_that_need_the_same_variant_get_one(keys, monkeypatch):
     """The second one begins and ends while the first one makes it."""
     function = make(keys)
     second = []
-    real = jumplabel.snapshots._Variants._make
+    real = jumplabel._sites.snapshots._Variants._make
 
     def slow(self, state):
         made = real(self, state)
@@ -246,7 +246,7 @@ def test_two_threads_that_need_the_same_variant_get_one(keys, monkeypatch):
             second.append(function.__target__(state))
         return made
 
-    monkeypatch.setattr("jumplabel.snapshots._Variants._make", slow)
+    monkeypatch.setattr("jumplabel._sites.snapshots._Variants._make", slow)
     first = function()[1]
     assert first is second[1] and variants(function) == second[2:] == [function.__target__(0)]
 
@@ -254,7 +254,7 @@ def test_two_threads_that_need_the_same_variant_get_one(keys, monkeypatch):
 def test_a_variant_that_is_dropped_while_it_is_led_to_is_not_kept(keys, monkeypatch):
     """Other threads need so many others, between the moment when it is kept and that when the site knows it."""
     function = make(keys)
-    real, told = jumplabel.snapshots.lead, []
+    real, told = jumplabel._sites.snapshots.lead, []
 
     def slow(site, state, target):
         if state == 1 and not told:
@@ -268,7 +268,7 @@ def test_a_variant_that_is_dropped_while_it_is_led_to_is_not_kept(keys, monkeypa
             in_thread(need_others)
         real(site, state, target)
 
-    monkeypatch.setattr("jumplabel.snapshots.lead", slow)
+    monkeypatch.setattr("jumplabel._sites.snapshots.lead", slow)
     set_state(keys, 1)
     assert function()[0] == 1 and told
     assert function.__target__(1) is None
@@ -313,7 +313,7 @@ STATES = [0, 3, 12, 15, 31, 19, 16, 28]
 
 def test_calls_agree_with_themselves_while_keys_are_turned(keys, stress_seconds, monkeypatch):
     """In batches of two, of more states than there are variants: they are made and dropped all the time."""
-    monkeypatch.setattr("jumplabel.snapshots.MOST_VARIANTS", 3)
+    monkeypatch.setattr("jumplabel._sites.snapshots.MOST_VARIANTS", 3)
     function = make(keys)
     stop, seen = threading.Event(), set()
 
@@ -445,8 +445,8 @@ def test_parent_and_child_have_snapshots_of_their_own():
 
 def test_a_child_forked_while_another_thread_makes_a_variant():
     script = """
-        import jumplabel.snapshots
-        real = jumplabel.snapshots._Variants._make
+        import jumplabel._sites.snapshots
+        real = jumplabel._sites.snapshots._Variants._make
         entered, go_on = threading.Event(), threading.Event()
 
         def slow(self, state):
@@ -455,7 +455,7 @@ def test_a_child_forked_while_another_thread_makes_a_variant():
                 go_on.wait()
             return real(self, state)
 
-        jumplabel.snapshots._Variants._make = slow
+        jumplabel._sites.snapshots._Variants._make = slow
         other = threading.Thread(target=function)
         other.start()
         entered.wait()
@@ -470,13 +470,13 @@ def test_a_child_forked_while_another_thread_makes_a_variant():
 def test_a_call_is_right_where_its_patch_is_refused(keys, monkeypatch):
     """And it costs no patch each time, which may take long to be refused."""
     function = make(keys)
-    real, tried = jumplabel.snapshots.lead, []
+    real, tried = jumplabel._sites.snapshots.lead, []
 
     def refused(*arguments):
         tried.append(arguments)
         raise PatchError(1, "refused")
 
-    monkeypatch.setattr("jumplabel.snapshots.lead", refused)
+    monkeypatch.setattr("jumplabel._sites.snapshots.lead", refused)
     codes = {id(function()[1]) for _ in range(100)}
     assert len(codes) == 1 and function.__target__(0) is None
     assert 2 < len(tried) < 10
@@ -484,7 +484,7 @@ def test_a_call_is_right_where_its_patch_is_refused(keys, monkeypatch):
         set_state(keys, state)
         assert function()[0] == state
     assert len(variants(function)) <= MOST_VARIANTS
-    monkeypatch.setattr("jumplabel.snapshots.lead", real)
+    monkeypatch.setattr("jumplabel._sites.snapshots.lead", real)
     set_state(keys, 3)
     n_calls = 0
     while function.__target__(3) is None:
@@ -514,7 +514,7 @@ def test_no_memory_for_a_variant_is_the_callers_to_know(key, monkeypatch):
         raise MemoryError
 
     with monkeypatch.context() as patch:
-        patch.setattr("jumplabel.new_code.Template.variant", fails)
+        patch.setattr("jumplabel._bytecode.new_code.Template.variant", fails)
         with pytest.raises(MemoryError):
             function()
     assert function() == 0

@@ -120,7 +120,7 @@ def test_no_room_for_a_site_is_refused(key):
 
 
 def test_bytecode_that_is_not_known(monkeypatch):
-    monkeypatch.setattr("jumplabel.planning.KNOWN", False)
+    monkeypatch.setattr("jumplabel._bytecode.plan_sites.KNOWN", False)
     function = types.FunctionType(plain.__code__.replace(), plain.__globals__)
     with nothing_made(), pytest.raises(DecorationError, match=r"the bytecode of Python 3.\d+ is not known"):
         snapshot(function)

@@ -13,7 +13,8 @@ from pathlib import Path
 import pytest
 from operators import MANY, descriptors, wait_for
 
-from jumplabel import RemoteError, StaticKey, process_tree, remote, remote_exec, serve, serving, socket_folder
+from jumplabel import RemoteError, StaticKey, serve
+from jumplabel._remote import ask, process_tree, remote_exec, serving, socket_folder
 
 root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
 NOBODY = 65534
@@ -78,7 +79,7 @@ def only_over_sockets(monkeypatch):
 
 
 def keys(pid, pattern="shop.*"):
-    return [answer["key"] for answer in remote.ask(pid, {"command": "keys", "patterns": [pattern]}, MANY)]
+    return [answer["key"] for answer in ask.ask(pid, {"command": "keys", "patterns": [pattern]}, MANY)]
 
 
 def own_keys():
@@ -226,7 +227,7 @@ child = os.fork()
 if child == 0:
     signal.alarm(60)
     os.close(write)
-    print(os.getpid(), next(iter(jumplabel.serving._servers)).path, flush=True)
+    print(os.getpid(), next(iter(jumplabel._remote.serving._servers)).path, flush=True)
     {child}
     sys.exit()
 {parent}
@@ -368,7 +369,7 @@ def test_a_user_who_had_the_number_before_is_not_asked(temporary, monkeypatch):
     with serve():
         mine = StaticKey("test_socket_folder.mine")
         assert own_keys() == [mine.name]
-        monkeypatch.setattr(remote, "peer", lambda connection: (os.getpid(), os.getuid() + 1))
+        monkeypatch.setattr(ask, "peer", lambda connection: (os.getpid(), os.getuid() + 1))
         with pytest.raises(RemoteError, match=f"of another process, {os.getpid()}, of user {os.getuid() + 1}"):
             own_keys()
 
@@ -382,10 +383,10 @@ def test_where_we_may_not_look_into_it_known_places_are_tried(temporary, process
             raise PermissionError
         return look(path)
 
-    monkeypatch.setattr(remote.os, "listdir", refuse)
+    monkeypatch.setattr(ask.os, "listdir", refuse)
     assert keys(number) == ["shop.tracing"]
     monkeypatch.setattr(socket_folder, "temporary_folders", lambda: [])
-    monkeypatch.setattr(remote, "temporary_folders", lambda: [])
+    monkeypatch.setattr(ask, "temporary_folders", lambda: [])
     with pytest.raises(RemoteError, match="it has none open"):
         keys(number)
     ends(child)
@@ -394,7 +395,7 @@ def test_where_we_may_not_look_into_it_known_places_are_tried(temporary, process
 AS_NOBODY = f"""
 import ctypes, os, signal, sys, time  # while it may read them all
 import jumplabel.__main__
-from jumplabel import remote, serving
+from jumplabel._remote import ask, serving
 os.setgroups([])
 os.setresgid({NOBODY}, {NOBODY}, {NOBODY})
 os.setresuid({NOBODY}, {NOBODY}, {NOBODY})
@@ -414,7 +415,7 @@ def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_doe
     assert path.stat().st_uid == NOBODY
     with listening(hostile / path.name):
         assert keys(number) == ["shop.tracing"]  # root
-        asks = f"print(list(remote.ask({number}, {{'command': 'keys', 'patterns': ['shop.*']}}, 20)))"
+        asks = f"print(list(ask.ask({number}, {{'command': 'keys', 'patterns': ['shop.*']}}, 20)))"
         for user, found in ((NOBODY, True), (NOBODY - 2, False)):
             script = AS_NOBODY.replace(str(NOBODY), str(user)) + asks
             done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, timeout=60)

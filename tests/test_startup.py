@@ -7,12 +7,13 @@ from pathlib import Path
 
 import pytest
 
-import jumplabel
-from jumplabel import PatchError, PatternError, SettingWarning, StaticKey, Tracepoint, registry, startup
-from jumplabel.patterns import Patterns
-from jumplabel.starting import Starting
+from jumplabel import PatchError, PatternError, SettingWarning, StaticKey, Tracepoint
+from jumplabel._instrument import startup
+from jumplabel._keys import registry
+from jumplabel._keys.patterns import Patterns
+from jumplabel._keys.starting import Starting
 
-keys = sys.modules["jumplabel.keys"]  # jumplabel.keys is the function
+keys = sys.modules["jumplabel._keys.static_key"]  # jumplabel.keys is the function
 
 PTH = Path(__file__).parent.parent / "jumplabel.pth"
 
@@ -259,7 +260,7 @@ print(keyed.tracing.count, any(type(finder).__module__.startswith("jumplabel.") 
 
 
 def test_an_interpreter_that_ignores_the_environment_serves_nobody(python, tmp_path):
-    script = "from jumplabel import serving; print(len(serving._servers))"
+    script = "from jumplabel._remote import serving; print(len(serving._servers))"
     for options, servers in (["-E"], "0"), (["-I"], "0"), ([], "1"):
         assert python(script, *options, JUMPLABEL_SERVE=str(tmp_path / "sockets")) == ([servers], "")
 

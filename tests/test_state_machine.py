@@ -26,7 +26,8 @@ from interrupting import interrupted
 from sites import fork_quietly, in_thread
 
 import jumplabel
-from jumplabel import StaticKey, StaticKeyError, batch, lingering, static_branches, static_gate, static_switch
+from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
+from jumplabel._keys import lingering
 
 # ---- functions ----
 

@@ -452,8 +452,9 @@ def test_no_memory_at_any_point():
         """
         import ctypes
         from _testcapi import remove_mem_hooks, set_nomemory
-        from jumplabel import code_objects, decorators, new_code
-        from jumplabel.keys import address as address_of
+        from jumplabel._bytecode import code_objects, new_code
+        from jumplabel._sites import gates
+        from jumplabel._keys.static_key import address as address_of
 
         prefix = "_PyEval" if sys.version_info < (3, 12) else "PyUnstable_Eval"
         new_place = getattr(ctypes.pythonapi, f"{prefix}_RequestCodeExtraIndex")
@@ -478,7 +479,7 @@ def test_no_memory_at_any_point():
                 key.disable()  # the way there may be done, and the way back not
 
         def new_gate():
-            decorators.StaticCallable("gate", key, address, None, branch, "owner")
+            gates.StaticCallable("gate", key, address, None, branch, "owner")
 
         def new_branches():
             make_branches(*planned[0])

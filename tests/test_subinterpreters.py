@@ -104,10 +104,11 @@ def test_one_that_can_import_us_shares_the_engine_and_serves_nobody(python):
 import jumplabel
 inside('''
 import jumplabel
-from jumplabel import serving
+from jumplabel._remote import serving
 print(len(serving._servers), jumplabel.info().syncs_per_batch, flush=True)
 ''', False)
-print(len(jumplabel.serving._servers), jumplabel.info().syncs_per_batch)
+from jumplabel._remote import serving
+print(len(serving._servers), jumplabel.info().syncs_per_batch)
 """
     assert python(script, JUMPLABEL_SERVE="1", JUMPLABEL_SYNCS="3") == "0 3\n1 3\n"
 

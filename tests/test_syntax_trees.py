@@ -9,8 +9,9 @@ from collections.abc import Iterator
 import pytest
 from packages import Packages, sites
 
-from jumplabel import install, instrument, instrumented, marking
-from jumplabel.options import Options
+from jumplabel import install, instrument, instrumented
+from jumplabel._instrument import mark_statements
+from jumplabel._instrument.options import Options
 
 SOURCE = "import logging\nlogger = logging.getLogger(__name__)\n" + "\n".join(
     f"def f{i}(a, b):\n    logger.debug('%s', a)\n    return [a + b * {i}, (a, b), {{a: b}}]" for i in range(200)
@@ -62,7 +63,7 @@ def test_this_is_what_the_interpreter_does(other: AnotherThread) -> None:
 
 def test_a_tree_is_made_although_another_thread_comes_in_between(other: AnotherThread) -> None:
     other.is_armed = True
-    assert marking.mark(SOURCE.encode(), "shop.py", Options()).marks == 200
+    assert mark_statements.mark(SOURCE.encode(), "shop.py", Options()).marks == 200
     assert other.n == 1
 
 
@@ -84,16 +85,16 @@ def test_a_module_is_imported_and_instrumented_although_another_thread_comes_in_
 def test_a_source_that_fails_for_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     deep = ("-" * 100_000 + "1").encode()
     with pytest.raises((RecursionError, MemoryError)):
-        marking.mark(deep, "shop.py", Options())
+        mark_statements.mark(deep, "shop.py", Options())
     with pytest.raises(SyntaxError):
-        marking.mark(b"x = = 1", "shop.py", Options())
+        mark_statements.mark(b"x = = 1", "shop.py", Options())
     tried = []
 
     def fail(*arguments: object, **_: object) -> None:
         tried.append(arguments)
         raise SystemError("for ever")
 
-    monkeypatch.setattr(marking, "compile", fail, raising=False)
+    monkeypatch.setattr(mark_statements, "compile", fail, raising=False)
     with pytest.raises(SystemError, match="for ever"):
-        marking.mark(b"x = 1", "shop.py", Options())
+        mark_statements.mark(b"x = 1", "shop.py", Options())
     assert len(tried) == 100

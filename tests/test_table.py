@@ -12,7 +12,7 @@ import pytest
 
 import jumplabel
 from jumplabel import JumpEntry, SettingWarning, StaticKey, batch, static_gate, static_switch
-from jumplabel.settings import configure
+from jumplabel._process.settings import configure
 
 NOP = bytes.fromhex("2e0f1f440000")
 
@@ -209,8 +209,8 @@ def test_info_before_and_after_the_first_site():
 
 def test_start_readies_the_process_before_the_first_site():
     run("""
-        import jumplabel.process_info
-        jumplabel.process_info.start()
+        import jumplabel._diagnostics.process_info
+        jumplabel._diagnostics.process_info.start()
         assert jumplabel.info().native is True and jumplabel.info().native_sites == 0
         assert jumplabel.info().arena_bytes > 0
     """)

@@ -22,16 +22,13 @@ from jumplabel import (
     Toggle,
     Tracepoint,
     batch,
-    lingering,
     off_toggle,
     on_toggle,
-    overrides,
     static_branches,
     static_gate,
-    toggles,
-    transactions,
 )
 from jumplabel._engine import lib
+from jumplabel._keys import lingering, overrides, toggles, transactions
 
 HOUR = 3600
 keys_module = sys.modules[StaticKey.__module__]  # jumplabel.keys is the function
@@ -593,7 +590,7 @@ def test_nobody_asks_for_a_report_where_there_is_no_callback(key, point, deferre
     def fail(*args):
         raise AssertionError("somebody asked")
 
-    for module in (overrides, transactions, lingering, sys.modules["jumplabel.call_sites"]):
+    for module in (overrides, transactions, lingering, sys.modules["jumplabel._sites.call_sites"]):
         for name in ("new_report", "tell"):
             monkeypatch.setattr(module, name, fail)
     key.inc()

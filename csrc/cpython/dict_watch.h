@@ -1,14 +1,14 @@
 /*
  * Keys that follow what a name in a Python dict stands for. The moment the name changes, the key is turned on. Python
  * then works out the right state, and turns the key only if nothing has changed since it looked. What a key follows is
- * for Python to know (jumplabel/log_keys.py); this knows names, and keys by their addresses.
+ * for Python to know (jumplabel/_loggers/log_keys.py); this knows names, and keys by their addresses.
  *
  * A watcher is called in the middle of a change of the dict, which no code of Python's may be run in: that could change
  * the dict, or let go of the GIL for another thread to do so (Doc/c-api/dict.rst, PyDict_WatchCallback). So it turns
  * keys on, which is never wrong, and leaves the rest to a call that the interpreter makes at its next leisure.
  *
  * And sites in bytecode whose key was found by a name: they lead to the ordinary test from the moment at which the name
- * changes, which is never wrong either, and follow their key again when Python (jumplabel/branch_names.py) has found
+ * changes, which is never wrong either, and follow their key again when Python (branch_names.py) has found
  * that the name stands for it.
  */
 #ifndef JUMPLABEL_DICT_WATCH_H

@@ -173,7 +173,7 @@ static PyType_Slot slots[] = {
 };
 
 static PyType_Spec spec = {
-    .name = "jumplabel.closures.Follow",
+    .name = "jumplabel._instrument.closures.Follow",
     .basicsize = sizeof(Follow),
     .flags = Py_TPFLAGS_DEFAULT | Py_TPFLAGS_HAVE_GC | Py_TPFLAGS_IMMUTABLETYPE,
     .slots = slots,

@@ -1,0 +1,401 @@
+"""What the benchmarks ask: which rows answer which question, and what they are divided by.
+
+Data only. bench_tables.py looks the rows up in what was measured; a row that a script has and nobody named here is
+found by the question's pattern, under its own name.
+"""
+
+from .bench_columns import Column, Question
+
+CHECKS = (
+    *("static branch", "local flag", "global flag", "attribute flag", "closure flag"),
+    *("logger.isEnabledFor", "sys.flags constant", "sys.monitoring"),
+)
+SERVICES = ("OpenFeature no-op", "OpenFeature in memory")
+LOOPS = {"loop": "done = None", "sum": "total += i"}
+ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other rows are measured beside these two
+LOGGED = {"empty loop": "an empty loop", "summing": "total += x", "parsing": "parsing", "decoder": "a decoder"}
+OTHER_LOGGERS = ("structlog", "structlog uncached", "loguru", "loguru.disable")
+UNDER_THE_HOOK = {"import hook": "hook", "structlog, hook": "structlog, hook", "loguru, hook": "loguru, hook"}
+IN_ALL = {"import hook": "hook", "isEnabledFor guard": "isEnabledFor guard", "plain logging": "plain logging"}
+LOG_WAYS = {
+    "empty loop": {"import hook": "hook"},
+    "summing": {**IN_ALL, **{name: name for name in OTHER_LOGGERS}, **UNDER_THE_HOOK},
+    "parsing": {"import hook": "hook", "plain logging": "plain logging"},
+    "decoder": IN_ALL,
+}
+OTHER_TOGGLES = (
+    "attribute flag",
+    "logger.setLevel",
+    "loguru.enable",
+    "blinker.connect",
+    "sys.monitoring of a function",
+)
+OTHER_DECORATORS = ("static_gate", "functools.wraps", "wrapt", "partial")
+IMPORTED = ("jumplabel", "logging", "blinker", "wrapt", "structlog", "loguru", "OpenFeature", "OpenTelemetry")
+SNAPSHOT_KINDS = ("snapshot", "in place", "flag at entry", "tests deleted")
+CALLERS = ("Python", "map", "sorted")
+REGISTERED: dict[str, tuple[str, ...]] = {"none": ("C built-in",), "one": ("direct call",), "three": ()}
+SITES, BYTECODE_SITES = (1, 100, 10_000), (1, 10_000)
+BARE_SYNCS = "two bare syncs"
+BY_STATE = r"(?P<what>.+?)(?: (?P<state>off|on))?"
+
+QUESTIONS = (
+    Question(
+        "branch.py",
+        "branch",
+        "What does a test of a flag add?",
+        "To a loop with ten tests a pass: what the test adds to it, over what a test of a global flag adds. "
+        "A function with three tests: its time, over that of the same function without them.",
+        (
+            *(
+                Column(
+                    f"added to a loop of `{statement}`",
+                    {check: f"{loop} {{}}, {check}" for check in CHECKS if check not in ADDED_BY_DEFINITION},
+                    others=rf"{loop} (?P<state>off|on), (?P<what>.+)",
+                    shares=True,
+                    given=ADDED_BY_DEFINITION,
+                )
+                for loop, statement in LOOPS.items()
+            ),
+            Column(
+                "a function with three",
+                {check: f"function {{}}, {check}" for check in (*CHECKS, *SERVICES, "check deleted")},
+                references=("check deleted",),
+                others=r"function (?P<state>off|on), (?P<what>.+)",
+            ),
+        ),
+        ours=("static branch",),
+        floor=("check deleted",),
+        axis="cost over that of a global flag's test; of the function without tests",
+    ),
+    Question(
+        "gate.py",
+        "gate",
+        "What does a call cost that is to do nothing while it is off?",
+        "The time of one call, and the same over others'.",
+        (
+            Column(
+                "a call",
+                {
+                    "static_gate": "gate {}",
+                    "early return": "early return {}",
+                    "partial": "partial",
+                    "C built-in": "C built-in",
+                    "C built-in of a str": "C built-in of a str",
+                    "direct call": "direct call",
+                },
+                references=("early return", "C built-in", "direct call", "partial"),
+                others=BY_STATE,
+            ),
+        ),
+        ours=("static_gate",),
+        floor=("C built-in", "C built-in of a str"),
+    ),
+    Question(
+        "gate.py",
+        "gate-of-coroutines",
+        "And a coroutine or generator function, run to its end?",
+        "The time, over that of such a function that returns early.",
+        tuple(
+            Column(
+                heading,
+                {"static_gate": f"{kind} gate {{}}", "early return": f"early {kind} {{}}", "of a C built-in": least},
+                references=("early return",),
+            )
+            for kind, heading, least in (
+                ("coroutine", "coroutine, awaited", "done future, awaited"),
+                ("generator", "generator, iterated over", "empty tuple, iterated"),
+            )
+        ),
+        ours=("static_gate",),
+        floor=("of a C built-in",),
+    ),
+    Question(
+        "switch.py",
+        "switch",
+        "What does a call cost that may go elsewhere?",
+        "The time of one call, and the same over others'. On, every row calls the other function.",
+        (
+            Column(
+                "a call",
+                {
+                    "static_switch": "switch {}",
+                    "wraps wrapper": "wraps wrapper {}",
+                    "wrapt enabled=": "wrapt {}",
+                    "partial": "partial",
+                    "direct call": "direct call",
+                },
+                references=("wraps wrapper", "wrapt enabled=", "partial", "direct call"),
+                others=BY_STATE,
+            ),
+        ),
+        ours=("static_switch",),
+        floor=("direct call",),
+    ),
+    Question(
+        "snapshot.py",
+        "snapshot",
+        "What does a function cost whose tests all go by one value?",
+        "A function with three tests: its time, over that of one that reads a global flag into a local variable first.",
+        tuple(
+            Column(
+                f"called by {caller}",
+                {kind: f"{kind} {{}}, called by {caller}" for kind in SNAPSHOT_KINDS},
+                references=("flag at entry",),
+                others=rf"(?P<what>.+) (?P<state>off|on), called by {caller}",
+            )
+            for caller in CALLERS
+        ),
+        ours=("snapshot", "in place"),
+        floor=("tests deleted",),
+    ),
+    Question(
+        "static_call.py",
+        "static-call",
+        "What does a call cost whose target can be swapped?",
+        "The time of one call, and the same over that of a call through a global that is rebound.",
+        (
+            Column(
+                "a call",
+                {
+                    "StaticCall": "call through StaticCall",
+                    "StaticCall of nothing": "call through StaticCall off",
+                    "rebound global": "call through rebound global",
+                    "attribute": "call through attribute",
+                    "dictionary": "call through dictionary",
+                    "wrapper": "call through wrapper",
+                    "C built-in": "call through C built-in",
+                },
+                references=("rebound global",),
+                others=r"call through (?P<what>.+)",
+            ),
+        ),
+        ours=("StaticCall", "StaticCall of nothing"),
+        floor=("C built-in",),
+    ),
+    Question(
+        "tracepoint.py",
+        "tracepoint",
+        "What does a place cost that others can watch?",
+        "The time of one event, over that of a loop over a list of callbacks.",
+        tuple(
+            Column(
+                f"{number} registered",
+                {what: f"{what}, {number} registered" for what in ("tracepoint", "callbacks", "blinker", *least)},
+                references=("callbacks",),
+                others=rf"(?P<what>.+), {number} registered",
+            )
+            for number, least in REGISTERED.items()
+        ),
+        ours=("tracepoint",),
+        floor=("C built-in", "direct call"),
+    ),
+    Question(
+        "native_branch.py",
+        "native-branch",
+        "What does a choice between two C functions cost a C program?",
+        "The time of one call, and the same over that of a call through a pointer in a struct.",
+        (
+            Column(
+                "a call",
+                {
+                    "native branch": "native branch {}",
+                    "native branch in a struct": "native branch in a struct {}",
+                    "flag in C": "flag in C {}",
+                    "pointer in a struct": "pointer in a struct",
+                    "constant pointer": "constant pointer",
+                },
+                references=("pointer in a struct",),
+                others=r"(?P<what>(?!.* from Python).+?)(?: (?P<state>off|on))?",
+            ),
+        ),
+        ours=("native branch", "native branch in a struct"),
+        floor=("constant pointer",),
+    ),
+    Question(
+        "native_branch.py",
+        "native-branch-from-python",
+        "And Python, through cffi?",
+        "The time of one call, and the same over that of a call through a pointer in a struct.",
+        (
+            Column(
+                "a call",
+                {
+                    "native branch": "native branch from Python {}",
+                    "pointer in a struct": "pointer in a struct from Python",
+                    "pointer": "pointer from Python",
+                },
+                references=("pointer in a struct",),
+                others=r"(?P<what>.+) from Python(?: (?P<state>off|on))?",
+            ),
+        ),
+        ours=("native branch",),
+        floor=("pointer",),
+    ),
+    Question(
+        "span.py",
+        "span",
+        "What does a span cost that may be recorded?",
+        "The time of a function with one around its work, and the same over that of the function without it.",
+        (
+            Column(
+                "a span",
+                {
+                    "static branch": "span, static branch {}",
+                    "global flag": "span, global flag {}",
+                    "OpenTelemetry's SDK": "span, SDK {}",
+                    "its API without SDK": "span, API without SDK off",
+                    "span deleted": "span, deleted",
+                },
+                references=("span deleted", "global flag"),
+                others=r"span, (?P<what>.+?)(?: (?P<state>off|on))?",
+            ),
+        ),
+        ours=("static branch",),
+        floor=("span deleted",),
+    ),
+    Question(
+        "log.py",
+        "log",
+        'What does a disabled `logger.debug("%s", x)` leave of a function\'s speed?',
+        "The function's time, over that of the same without the statement.",
+        tuple(
+            Column(
+                heading,
+                {label: f"{what}, {way}" for label, way in LOG_WAYS[what].items()},
+                others=rf"{what}, (?P<what>.+?)(?: (?P<state>off|on))?",
+                shares=True,
+                given={"deleted": 1.0},
+            )
+            for what, heading in LOGGED.items()
+        ),
+        ours=tuple(UNDER_THE_HOOK),
+        floor=("deleted",),
+        axis="time over that without the statement",
+    ),
+    Question(
+        "log.py",
+        "log-record",
+        "And a record that is logged, to /dev/null?",
+        "The time of one, and the same over that of one of `logging`.",
+        (
+            Column(
+                "a record",
+                {
+                    **{label: f"record logged, {way}" for label, way in IN_ALL.items()},
+                    **{name: f"record logged, {name}" for name in OTHER_LOGGERS[:3]},
+                },
+                references=("plain logging",),
+                others=r"record logged, (?P<what>.+)",
+            ),
+        ),
+        ours=("import hook",),
+    ),
+    Question(
+        "toggle.py",
+        "toggle",
+        "What does a toggle cost?",
+        "The time of one, and the same over that of the two synchronizations that native sites cannot do without.",
+        (
+            Column(
+                "a toggle",
+                {
+                    **{f"key with {n:,} native site{'s' * (n > 1)}": f"toggle, sites: {n}" for n in SITES},
+                    **{
+                        f"key with {n:,} bytecode site{'s' * (n > 1)}": f"toggle, bytecode sites: {n}"
+                        for n in BYTECODE_SITES
+                    },
+                    BARE_SYNCS: BARE_SYNCS,
+                    **{name: f"toggle, {name}" for name in OTHER_TOGGLES},
+                },
+                references=(BARE_SYNCS,),
+                others=r"(?:toggle, )?(?P<what>(?!inc, dec|syncs and stores).+)",
+            ),
+        ),
+        ours=(
+            *(f"key with {n:,} native site{'s' * (n > 1)}" for n in SITES),
+            *(f"key with {n:,} bytecode site{'s' * (n > 1)}" for n in BYTECODE_SITES),
+        ),
+        floor=(BARE_SYNCS,),
+    ),
+    Question(
+        "toggle.py",
+        "toggle-stores",
+        "And beside the synchronizations and the stores of those very sites?",
+        "The time of a toggle from Python, over that of a loop in the engine which does only these.",
+        tuple(
+            Column(
+                f"{n:,} {kind} site{'s' * (n > 1)}",
+                {"a toggle": f"toggle, {row}: {n}", "syncs and stores": f"syncs and stores, {row}: {n}"},
+                references=("syncs and stores",),
+            )
+            for kind, row, counts in (("native", "sites", SITES), ("bytecode", "bytecode sites", BYTECODE_SITES))
+            for n in counts
+        ),
+        ours=("a toggle",),
+        floor=("syncs and stores",),
+    ),
+    Question(
+        "toggle.py",
+        "deferred",
+        "What does it cost to take and drop a key?",
+        "The time of both, and the same over that of an ordinary key with one native site.",
+        (
+            Column(
+                "inc and dec",
+                {"an ordinary key": "inc, dec", "one that lingers": "inc, dec of a deferred key"},
+                references=("an ordinary key",),
+                others=r"inc, dec (?P<what>.+)",
+            ),
+        ),
+        ours=("an ordinary key", "one that lingers"),
+    ),
+    Question(
+        "decorating.py",
+        "decorating",
+        "What does a decorator cost, once?",
+        "The time of one decoration, and the same over that by a decorator with `functools.wraps`.",
+        (
+            Column(
+                "a decoration",
+                {
+                    "a function of 200 instructions": "decorate, tests of a key",
+                    "one that names no key": "decorate, no key named",
+                    "a closure again": "decorate, closure again",
+                    **{name: f"decorate, {name}" for name in OTHER_DECORATORS},
+                },
+                references=("functools.wraps",),
+                others=r"(?:decorate, )?(?P<what>.+)",
+            ),
+        ),
+        ours=("a function of 200 instructions", "one that names no key", "a closure again", "static_gate"),
+        floor=("partial",),
+    ),
+    Question(
+        "importing.py",
+        "hook",
+        "What does the import hook add to a start?",
+        "The time of importing 50 modules with 500 log statements, over that without the hook.",
+        tuple(
+            Column(heading, {"hook": f"{what}, hook", "no hook": f"{what}, plain"}, references=("no hook",))
+            for heading, what in (("of .pyc files", "import of .pyc files"), ("first, to compile", "first import"))
+        ),
+        ours=("hook",),
+        floor=("no hook",),
+    ),
+    Question(
+        "importing.py",
+        "importing",
+        "What does it take to import the package?",
+        "The time in a new process, and the same over that of `logging`.",
+        (
+            Column(
+                "import",
+                {name: f"import {name}" for name in IMPORTED},
+                references=("logging",),
+                others=r"import (?P<what>\S+)",
+            ),
+        ),
+        ours=("jumplabel",),
+    ),
+)

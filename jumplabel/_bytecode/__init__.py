@@ -1,0 +1,6 @@
+"""Bytecode: how the test of a key becomes a site.
+
+In the order of the work: ``find_tests.py`` reads code, ``scope.py`` looks names up, ``plan_sites.py`` decides,
+``tests_become_sites.py`` rewrites, ``new_code.py`` makes the code object, and ``code_objects.py`` keeps what belongs to
+it. May not know: decorators, modules, loggers, and other kinds of site.
+"""

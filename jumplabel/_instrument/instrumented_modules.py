@@ -1,0 +1,325 @@
+"""Modules that are instrumented: which keys turn their sites, what their code was, and how to go back to it."""
+
+import gc
+import itertools
+import logging
+from collections.abc import Iterable, Iterator
+from importlib.util import source_hash
+from types import CodeType, FunctionType, ModuleType
+from typing import Any, NamedTuple, Self
+from weakref import WeakSet, ref
+
+from jumplabel._bytecode.code_objects import set_code
+from jumplabel._bytecode.scope import Scope
+from jumplabel._engine import lib
+from jumplabel._instrument import asserts_off, closures
+from jumplabel._instrument.compile_marked import Marked, Way, attach, codes
+from jumplabel._instrument.marks import ASSERTS, Statement, is_of_a_closure
+from jumplabel._instrument.options import Options
+from jumplabel._instrument.original_code import origin, remember, remember_copy
+from jumplabel._instrument.untaken_asserts import UntakenAsserts
+from jumplabel._keys import registry
+from jumplabel._keys.key_names import addressable
+from jumplabel._keys.registry import living, n_living
+from jumplabel._keys.static_key import StaticKey
+from jumplabel._keys.transactions import apply
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
+from jumplabel._process.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
+from jumplabel._program import looks
+from jumplabel._program.printing import printable
+from jumplabel._program.unseen import Unseen
+from jumplabel._sites.branches import static_branches
+from jumplabel._sites.function_search import functions_in
+from jumplabel.errors import DecorationError
+
+
+class Instrumented(NamedTuple):
+    """A module, as ``instrumented()`` tells of it.
+
+    name   of the module
+    file   its source
+    sites  how many statements are sites for logging, for assertions: copies that the compiler makes count each
+    left   (line, why) of those that looked like one for a site, and have stayed as they are
+    """
+
+    name: str
+    file: str
+    sites: int
+    left: tuple[tuple[int, str], ...]
+
+
+class Owner:
+    """Who has modules instrumented, and can undo it; the end of a ``with`` block does."""
+
+    def uninstall(self) -> None:
+        """Give the functions their original code."""
+        restore([record for record in records() if record.owner is self])
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.uninstall()
+
+
+_numbers = itertools.count()
+
+
+class Record:
+    """Of one run of a module's code, by whose hook. It lives as long as that code, or as ``hold()`` says."""
+
+    def __init__(self, owner: Owner, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+        self.owner = owner
+        self.number = next(_numbers)
+        self.name = looks.name_of(module)
+        number = id(module)
+        self.module = ref(module, Unseen(lambda _: _forget_module(number)))
+        self.path = path
+        self.digest = marked.digest if marked else b""
+        self.options = options
+        self.left = list(marked.left) if marked else []
+        self.sites = sum(len(sites) for sites in marked.sites.values()) if marked else 0
+        self.log_keys: WeakSet[LogKey] = WeakSet()
+        self.assertions: ref[StaticKey] | None = None
+
+    def originals(self) -> dict[Way, CodeType]:
+        """Of all its code; empty where the source is not what it was."""
+        try:
+            with open(self.path, "rb") as file:
+                source = file.read()
+        except OSError:
+            return {}
+        if source_hash(source) != self.digest:
+            return {}
+        return dict(codes(compile(source, self.path, "exec", dont_inherit=True)))
+
+    def report(self) -> Instrumented:
+        return Instrumented(self.name, self.path, self.sites, tuple(sorted(self.left)))
+
+    # ---- before its code runs, and behind it ----
+
+    def attach(self, module: ModuleType, marked: Marked) -> None:
+        """Give the code its keys. Code that cannot have sites stays as when all is on."""
+        keys: dict[str, StaticKey] = {
+            mark: self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))
+            for mark in marked.marks
+            if not is_of_a_closure(mark)
+        }
+        for way, code in marked.changed:
+            sites = marked.sites.get(way, [])
+            free = [site for site in sites if site[4] not in keys] if len(keys) < len(marked.marks) else []
+            if free:
+                closures.register(code, free, self.name)
+                sites = [site for site in sites if site not in free]
+            if sites:
+                try:
+                    attach(code, sites, keys, self.name)
+                except RuntimeError as error:
+                    self.left.append((code.co_firstlineno, str(error)))
+            remember(code, self, way)
+
+    def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
+        level = statement.level
+        shown = "" if level is None else f":{level if isinstance(level, int) else '.'.join(level)}"
+        name = printable(f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}")
+        made = LogKey(name, module, statement.logger, statement.method, level)
+        self.log_keys.add(made)
+        _made.add(made)
+        return made
+
+    def _assertions(self) -> StaticKey:
+        """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
+        name = _of_assertions(self.name)
+        with registry.lock:
+            found = registry.by_name.get(name)
+            is_new = found is None
+            if found is None:
+                found = StaticKey(name, default=self.options.asserts_start_on)
+            elif isinstance(found, UntakenAsserts):
+                found.take()
+        if is_new:
+            _made.add(found)
+            if not self.options.asserts_start_on:
+                asserts_off.has_started_off(found)
+        self.assertions = ref(found)
+        return found
+
+    def runs(self) -> None:
+        """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""
+        keys = self._log_keys_of_module()
+        if keys:
+            unbind(keys)
+
+    def _log_keys_of_module(self) -> list[LogKey]:
+        module = self.module()
+        with _records_lock:
+            found = list(_by_module.get(id(module), ()))
+        return [key for one in found if one.module() is module for key in one.log_keys]
+
+    def ready(self, functions: Iterable[FunctionType]) -> None:
+        """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
+        _bind_soon(self._log_keys_of_module())
+        for function in _that_may_test_keys(functions) if self.options.keys else ():
+            old = function.__code__
+            try:
+                static_branches(function)
+            except DecorationError as error:
+                self.left.append((old.co_firstlineno, str(error)))
+            if function.__code__ is not old:
+                remember_copy(function.__code__, old, self)
+
+
+_made: WeakSet[StaticKey] = WeakSet()
+"""The keys of logging statements and assertions."""
+
+
+def _that_may_test_keys(functions: Iterable[FunctionType]) -> list[FunctionType]:
+    """The functions, of one module; fewer where that can be told quickly, as for most modules it can."""
+    if n_living() == len(_made) or all(type(key) is LogKey or key in _made for key in living()):
+        return []  # only those that are made here, which no source names
+    functions = list(functions)
+    names = {name for function in functions for _, code in codes(function.__code__) for name in code.co_names}
+    if functions and Scope.of(functions[0]).has_a_key(names):
+        return functions
+    return [function for function in functions if function.__closure__]
+
+
+_MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT, Include/object.h
+
+
+def functions_of(module: ModuleType) -> Iterator[FunctionType]:
+    """What its names lead to, if its own code."""
+    variables, name = looks.variables(module), looks.name_of(module)
+    for value in list(variables.values()):
+        if issubclass(type(value), type):
+            has_some = looks.module_of(value) == name
+        else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
+            has_some = not looks.flags(type(value)) & _MANAGED_DICT
+        if has_some:
+            yield from (one for one in functions_in(value) if one.__globals__ is variables)
+
+
+def _bind_soon(keys: list[LogKey]) -> None:
+    """Now; but do not wait, as whoever imports has other locks.
+
+    Others import with the lock of logging: dictConfig() does. Until the keys are bound, they are on.
+    """
+    lock = logging._lock  # type: ignore[attr-defined]
+    if not keys:
+        return
+    if not lock.acquire(blocking=False):
+        begun = allocate_lock()
+        begun.acquire()
+        start_new_thread(_bind_when_free, (keys, begun))
+        begun.acquire(timeout=1)  # an interpreter that ends dies of a thread that has not begun
+        return
+    try:
+        bind(keys)
+    finally:
+        lock.release()
+
+
+def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
+    """In a thread of the system, which looks now and then: to wait for a lock of gevent's would run a hub here."""
+    begun.release()
+    lock = logging._lock  # type: ignore[attr-defined]
+    while not lock.acquire(blocking=False):
+        sleep(0.005)
+    try:
+        bind(keys)
+    finally:
+        lock.release()
+
+
+_records: WeakSet[Record] = WeakSet()
+_by_module: dict[int, WeakSet[Record]] = {}
+"""By id: an import looks at the records of its module, not at all there are."""
+_held: dict[int, Record] = {}
+"""By the id of a module: the record of its last run, also where its code has no sites."""
+_records_lock = ProcessLock()
+
+
+def _forget_module(number: int) -> None:
+    _by_module.pop(number, None)
+    _held.pop(number, None)
+
+
+def hold(record: Record, module: ModuleType) -> None:
+    """Let a record live as long as its module, until the module's code runs again."""
+    _held[id(module)] = record
+
+
+def add(record: Record) -> bool:
+    """Return whether the module has records already."""
+    number = id(record.module())
+    with _records_lock:
+        _records.add(record)
+        others = _by_module.get(number)
+        if others is None:
+            _by_module[number] = WeakSet((record,))
+            return False
+        others.add(record)
+        return True
+
+
+def records() -> list[Record]:
+    """In the order of their runs."""
+    with _records_lock:
+        found = list(_records)
+    return sorted(found, key=lambda record: record.number)
+
+
+def _of_assertions(module: str) -> str:
+    """The name of the key for a module's assertions."""
+    return addressable(f"asserts.{module}")
+
+
+def _untaken(name: str) -> StaticKey | None:
+    """The key by which a module's assertions would be switched, if it is instrumented without them."""
+    if name.startswith("asserts."):
+        untaken = [_of_assertions(one.name) for one in records() if not one.options.asserts]
+        return UntakenAsserts(name) if name in untaken else None
+    return None
+
+
+registry.missing = _untaken
+
+
+def instrumented() -> list[Instrumented]:
+    """The instrumented modules, in the order of their names: how many sites they have, and what has none, and why."""
+    last = {record.name: record for record in records() if record.module() is not None}
+    return sorted(record.report() for record in last.values())
+
+
+def restore(gone: Iterable[Record]) -> None:
+    """Give functions their original code, and turn on what cannot have it: generators, say, that wait in theirs."""
+    gone = list(gone)
+    with _records_lock:
+        _records.difference_update(gone)
+    still = [one.assertions() for one in records() if one.assertions is not None]
+    for record in gone:
+        module = record.module()
+        if _held.get(id(module)) is record:
+            del _held[id(module)]
+        if record.log_keys:
+            unbind(record.log_keys)
+        assertions = record.assertions() if record.assertions is not None else None
+        if assertions is not None and not any(assertions is one for one in still):
+            apply([(assertions, lib.KEY_ENABLE)])
+    originals: dict[Record, dict[Way, CodeType]] = {}
+    for function in all_functions():
+        found = origin(function.__code__)
+        if found is None or found[0] not in gone:
+            continue
+        record, original = found
+        if isinstance(original, tuple):
+            if record not in originals:
+                originals[record] = record.originals()
+            original = originals[record].get(original, function.__code__)
+        if function.__code__ is not original:
+            set_code(function, original)
+
+
+def all_functions() -> list[FunctionType]:
+    """All that the collector knows; not those of before ``gc.freeze()``."""
+    return [one for one in gc.get_objects() if type(one) is FunctionType]

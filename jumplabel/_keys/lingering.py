@@ -1,0 +1,154 @@
+"""The thread that switches off deferred keys that nobody uses any more.
+
+The engine knows which keys linger, how long, and whether the thread has to look sooner than it thinks
+(csrc/engine/transaction.h). The thread runs while some key lingers: it sleeps until the first one is due, and ends when
+it finds none. Toggles wake or start it. They are called from destructors and signal handlers too, which interrupt
+others at any point: nothing here takes a lock that one thread could want twice.
+"""
+
+import atexit
+import os
+from collections.abc import Callable
+from functools import partial
+from itertools import count, repeat
+from typing import Any
+from weakref import ref
+
+from jumplabel._engine import ffi, lib
+from jumplabel._keys.toggles import callbacks, new_report, tell
+from jumplabel._process import forks
+from jumplabel._process.unpatched import allocate_lock, monotonic, monotonic_ns, sleep, start_new_thread
+from jumplabel.errors import PatchError
+
+_ALL = 2**63 - 1
+
+_only_one = allocate_lock()
+
+living: Callable[[], list[Any]] = list
+"""The keys that there are. static_key.py knows them, and says so here."""
+
+wake: Callable[[], object]
+"""Call it behind a toggle that has set ``lib.static_keys_wake``, with nothing in between: a signal handler may raise
+behind any call, and this is one call of C. What it raises goes to ``without_a_thread()``."""
+
+
+_started = count()
+_begun = 0
+"""How many threads were started, and how many of them have come as far as to run Python."""
+
+
+def _run(_: int) -> None:
+    """Not a threading.Thread: to start one is to wait for it, and to take locks."""
+    global wake, _begun
+    _begun += 1
+    if not _only_one.acquire(False):
+        return
+    failed = True
+    try:
+        while True:
+            # A new one before each look: a toggle that the look does not see finds this one. (Not a SimpleQueue: its
+            # get() waits for ever where an interrupted or short wait is over before it computes what is left of it.)
+            alarm = allocate_lock()
+            alarm.acquire()
+            wake = alarm.release
+            due = _look()
+            if not due:
+                break
+            alarm.acquire(timeout=max(0, due - monotonic_ns()) / 1e9)
+        failed = False
+    finally:
+        # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the
+        # flag before it looks whom to wake, and we look the other way around: one of us sees the other.
+        wake = _start
+        _only_one.release()
+        if failed or lib.static_keys_wake:
+            _wake_safely()
+
+
+_start: Callable[[], object] = partial(next, map(start_new_thread, repeat(_run), zip(_started, strict=True)))
+
+wake = _start
+
+
+def without_a_thread(error: Exception) -> None:
+    """Where none can be had, nothing lingers: the process has too many, or the interpreter is ending."""
+    is_wakes = isinstance(error, RuntimeError) and not (error.__traceback__ and error.__traceback__.tb_next)
+    if is_wakes and wake is not _start:
+        return  # its alarm had gone off already: it has yet to look
+    try:
+        while _expire(_ALL):
+            pass
+    except PatchError as patch_error:  # of a toggle that has taken place: not its caller's
+        _report(patch_error)
+    if not is_wakes:
+        raise error  # it is an audit hook's, or a signal handler's
+
+
+def _report(error: PatchError) -> None:
+    """To sys.unraisablehook, which is told what a weak reference's callback raises."""
+
+    def callback(_: object) -> None:
+        raise error
+
+    nothing = partial(int)
+    reference = ref(nothing, callback)
+    del nothing, reference
+
+
+def _wake_safely() -> None:
+    try:
+        wake()
+    except Exception as error:
+        without_a_thread(error)
+
+
+def _look() -> int:
+    """Switch off what is due. When to look again, in ns of the engine's clock; 0: nothing lingers."""
+    lib.os_unblock_signals()  # the mask is that of whoever started us
+    return _expire(monotonic_ns())
+
+
+def _expire(now: int) -> int:
+    expiry = ffi.new("struct key_expiry *")
+    keys = living() if callbacks else []  # held: what the report says is said of these, and of no later ones
+    report = new_report(len(keys) + 1) if callbacks else ffi.NULL
+    try:
+        error = lib.static_keys_expire(now, expiry, report)
+    finally:
+        if report:
+            tell(report, keys)
+    if error:
+        name = ffi.string(expiry.name).decode(errors="replace")
+        others = f" and {expiry.failed - 1} more" if expiry.failed > 1 else ""
+        raise PatchError(
+            -error, f"StaticKey {name!r}{others}, no longer used, could not be switched off yet: {os.strerror(-error)}"
+        )
+    return int(expiry.next)
+
+
+@atexit.register
+def _end() -> None:
+    """The interpreter dies of a thread that is made and has not begun when it ends: wait for those, and start no more.
+
+    (Its first act is in thread_run() of Modules/_threadmodule.c, with what Py_FinalizeEx() has freed by then.) One that
+    has begun is stopped like any daemon thread. The time is for one that could not be made after all.
+    """
+    global wake, _start
+    wake = _start = allocate_lock().release  # RuntimeError: there is nothing to release
+    _only_one.acquire(False)  # who begins now finds one at work, and ends
+    started, end = next(_started), monotonic() + 1
+    while _begun < started and monotonic() < end:
+        sleep(1e-3)
+
+
+def _forked() -> None:
+    """Keys linger in a child, too, which has none of its parent's threads but the locks that they held."""
+    global wake, _only_one, _begun
+    _begun = next(_started) + 1  # with this one
+    had_a_thread = wake is not _start
+    wake, _only_one = _start, allocate_lock()
+    if had_a_thread or lib.static_keys_wake:
+        _wake_safely()
+
+
+forks.in_child(_forked)

@@ -1,0 +1,40 @@
+"""Keys that start on: JUMPLABEL_ENABLE, and ``run --enable``."""
+
+from jumplabel._keys import registry
+from jumplabel._keys.batches import batch
+from jumplabel._keys.patterns import Patterns
+from jumplabel._keys.static_key import StaticKey
+from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+
+
+class Starting:
+    """Keys that start on, by their names: those that match the patterns, made already or later.
+
+    Only those that can be enabled by anybody: not the key of a tracepoint, say, which follows that. It holds until the
+    process ends. Raises PatchError where the sites of those made already cannot be rewritten; then it holds for none.
+    """
+
+    def __init__(self, patterns: Patterns) -> None:
+        self.patterns = patterns
+        self._used: set[str] = set()
+        with registry.lock:
+            found = [key for key in list(registry.by_name.values()) if self.matches(key, key.name)]
+            registry.starting.append(self)
+        try:
+            with batch():
+                for key in found:
+                    key.enable()
+        except BaseException:
+            registry.starting.remove(self)
+            raise
+
+    def matches(self, key: StaticKey, name: str) -> bool:
+        if type(key).enable is not StaticKey.enable or name not in self.patterns:
+            return False
+        self._used.update(self.patterns.that_find(name))
+        return True
+
+    @property
+    def unused(self) -> list[str]:
+        """The patterns that no key has matched so far."""
+        return [part for part in self.patterns.patterns if not part.startswith("!") and part not in self._used]

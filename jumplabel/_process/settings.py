@@ -1,0 +1,90 @@
+"""The environment variables, read once when the package is imported.
+
+======================  =======================================================  ==========
+variable                meaning                                                  values
+======================  =======================================================  ==========
+``JUMPLABEL_NATIVE``    native trampolines, or a plain C branch in their place   ``1``, ``0``
+``JUMPLABEL_SYNC``      how cores are synchronized; unset: the first that works  ``membarrier``, ``signal``
+``JUMPLABEL_SYNCS``     synchronizations a batch; three is for the cautious      ``2``, ``3``
+``JUMPLABEL_POKE``      how sites are rewritten; unset: by int3, and by whole    ``int3``, ``word``
+                        words while a thread blocks SIGTRAP
+``JUMPLABEL_SERVE``     call ``serve()``, in its default folder or this one      ``1``, a path
+======================  =======================================================  ==========
+
+JUMPLABEL_SERVE counts for nothing under ``python -E`` and ``-I``. JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in
+startup.py.
+
+A variable never stops a program: one with a wrong value, or with one that cannot be had here, is told once, by a
+SettingWarning, and left out. The other variables count.
+"""
+
+import os
+import sys
+import warnings
+from collections.abc import Mapping
+
+from jumplabel._engine import lib
+from jumplabel._process.interpreters import is_main
+from jumplabel.errors import SettingError, SettingWarning
+
+CHOICES = {
+    "JUMPLABEL_NATIVE": {"": 1, "1": 1, "0": 0},
+    "JUMPLABEL_SYNC": {"": lib.SYNC_NONE, "membarrier": lib.SYNC_MEMBARRIER, "signal": lib.SYNC_SIGNAL},
+    "JUMPLABEL_SYNCS": {"": 2, "2": 2, "3": 3},
+    "JUMPLABEL_POKE": {"": lib.POKE_AUTO, "int3": lib.POKE_INT3, "word": lib.POKE_WORD},
+}
+
+
+_REPORTED = "a warning of jumplabel's, which goes on"
+
+
+def configure_if_asked() -> None:
+    """By the environment, in the main interpreter: the engine, which sub-interpreters share, begins as by default."""
+    if any(os.environ.get(name) for name in CHOICES) and is_main():
+        configure()
+
+
+def configure(environment: Mapping[str, str] = os.environ) -> None:
+    """Hand the settings to the engine. Warns of a value that is not among CHOICES, and leaves it out."""
+    values = []
+    for name, choices in CHOICES.items():
+        text = environment.get(name, "")
+        if text not in choices:
+            known = ", ".join(choice for choice in choices if choice)
+            left_out(f"{name}={text!r} is left out: set it to one of {known}, or not at all")
+            text = ""
+        values.append(choices[text])
+    lib.jump_label_configure(values)
+
+
+def left_out(message: str) -> None:
+    """Warn of a variable that is left out; once, so the main interpreter does. Never raises."""
+    if is_main():
+        warn(message)
+
+
+def warn(message: str) -> None:
+    """Warn, and never raise: where a filter turns the warning into an exception, report that as unraisable."""
+    try:
+        warnings.warn(message, SettingWarning, stacklevel=2)
+    except Exception as error:
+        lib.call_site_unraisable(id(error), id(_REPORTED))
+
+
+def asks_to_serve(environment: Mapping[str, str] = os.environ) -> bool:
+    """Return whether JUMPLABEL_SERVE has a value, be it a wrong one, that counts here."""
+    return not sys.flags.ignore_environment and environment.get("JUMPLABEL_SERVE", "") not in ("", "0")
+
+
+def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
+    """Where to serve; "": in the default folder; None: nowhere. Raises SettingError for a path that is not absolute."""
+    if not asks_to_serve(environment):
+        return None
+    text = environment["JUMPLABEL_SERVE"]
+    if text == "1":
+        return ""
+    if not os.path.isabs(text):
+        raise SettingError(
+            f"JUMPLABEL_SERVE={text!r} is left out: set it to 1, or to the absolute path of a folder, or not at all"
+        )
+    return text

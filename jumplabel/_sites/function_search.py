@@ -1,0 +1,154 @@
+"""Which Python functions are in what is decorated? Looks into classes and wrappers, and runs no code of the program's.
+
+An object says by its type, not by ``__class__``, what it is. An attribute is read by a getter that C code made for the
+type, or from the instance's dictionary: a property, a ``__getattribute__`` or a metaclass is never asked.
+"""
+
+import gc
+from collections.abc import Iterator
+from functools import cached_property, partial, partialmethod, singledispatchmethod
+from types import (
+    CellType,
+    FunctionType,
+    GetSetDescriptorType,
+    MappingProxyType,
+    MemberDescriptorType,
+    MethodType,
+    ModuleType,
+)
+from typing import Any
+
+from jumplabel._program import looks
+from jumplabel._sites.snapshots import Snapshot
+
+_GETTERS = (GetSetDescriptorType, MemberDescriptorType)
+
+# Attributes of the types themselves, which a subclass may hide, and which hold a function or a wrapper.
+_HELD: list[tuple[type, list[Any]]] = [
+    (property, [vars(property)[name] for name in ("fget", "fset", "fdel")]),
+    (classmethod, [vars(classmethod)["__func__"]]),
+    (staticmethod, [vars(staticmethod)["__func__"]]),
+    (MethodType, [vars(MethodType)["__func__"]]),
+    (partial, [vars(partial)["func"]]),
+]
+
+_NAMED: list[tuple[type, str]] = [
+    (cached_property, "func"),
+    (partialmethod, "func"),
+    (singledispatchmethod, "dispatcher"),
+]
+"""Types in Python, and the name in the instance's dictionary."""
+
+_LAZY = "__wrapped_factory__"
+"""wrapt's lazy proxies call this function of the program's to get at what they wrap."""
+
+
+def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
+    """The functions in what is decorated, or in an attribute of a class: anything may be there."""
+    kind = type(target)
+    if kind is Snapshot or any([target is one for one in above]):
+        return
+    above = (*above, target)
+    if issubclass(kind, type):
+        for name, value in list(looks.space(target).items()):
+            if not issubclass(type(value), type) or _is_defined_in(target, value):
+                yield from functions_in(value, above)
+                yield from _hidden(target, name, value)
+    elif kind is FunctionType:
+        yield target
+        yield from functions_in(getattr(target, "__wrapped__", None), above)
+        for implementation in _registered(target):
+            yield from functions_in(implementation, above)
+    else:
+        for below in _held(target, kind):
+            yield from functions_in(below, above)
+
+
+def module_of(target: Any) -> Any:
+    """The module that a class or function says that it is of, or what is wrapped; None where nothing says so."""
+    for _ in range(_MANY):  # wrappers may wrap each other
+        kind = type(target)
+        if issubclass(kind, type):
+            return looks.module_of(target) or None
+        if kind is FunctionType:
+            return target.__module__
+        held = [one for one in _held(target, kind) if one is not None]
+        if not held:
+            break
+        target = held[0]
+    return None
+
+
+def _is_defined_in(outer: type, inner: type) -> bool:
+    name = f"{looks.qualname_of(outer)}.{looks.name_of(inner)}"
+    return looks.module_of(inner) == looks.module_of(outer) and looks.qualname_of(inner) == name
+
+
+_DEEP = 4
+_MANY = 100
+"""As far as a wrapper is searched that does not say what it wraps: so many steps, through what holds no more."""
+
+
+def _hidden(owner: type, name: str, value: Any) -> Iterator[FunctionType]:
+    """The method by this name, where a wrapper without ``__wrapped__`` has it in a closure or an attribute.
+
+    It is known by its module and its full name. The collector knows what refers to what, and asks no object.
+    """
+    module, qualname = looks.module_of(owner), f"{looks.qualname_of(owner)}.{name}"
+
+    def is_the_method(one: Any) -> bool:
+        return type(one) is FunctionType and one.__module__ == module and one.__qualname__ == qualname
+
+    if is_the_method(value) or not _may_wrap(value):
+        return
+    around, seen = [value], {id(value)}
+    for _ in range(_DEEP):
+        held = [one for each in around for one in gc.get_referents(*_parts(each))]
+        yield from filter(is_the_method, held)
+        around = [one for one in {id(one): one for one in held if id(one) not in seen}.values() if _may_wrap(one)]
+        seen.update(map(id, around))
+
+
+def _may_wrap(one: Any) -> bool:
+    kind = type(one)
+    if kind is tuple or kind is dict:
+        return len(one) <= _MANY
+    if issubclass(kind, type | ModuleType | Snapshot):
+        return False
+    return kind is CellType or callable(one) or looks.first(kind, "__get__") is not looks.NOT_FOUND
+
+
+def _parts(one: Any) -> list[Any]:
+    """Of a function what it was made with and its attributes, but not the variables of its module."""
+    if type(one) is not FunctionType:
+        return [one]
+    parts = [part for part in gc.get_referents(one) if type(part) in (tuple, dict)]
+    return [part for part in parts if part is not one.__globals__ and part is not one.__builtins__]
+
+
+def _registered(function: FunctionType) -> list[Any]:
+    """The implementations behind a function that ``singledispatch`` has made."""
+    registry = getattr(function, "registry", None)  # vars() would give every function a dictionary
+    # A view of a dictionary of the program's own class would run its code.
+    if type(registry) is MappingProxyType and [type(one) for one in gc.get_referents(registry)] == [dict]:
+        return list(registry.values())
+    return []
+
+
+def _held(target: Any, kind: type) -> list[Any]:
+    """What an object wraps, as far as it can be told; perhaps nothing."""
+    for base, getters in _HELD:
+        if issubclass(kind, base):
+            return [getter.__get__(target) for getter in getters]
+    for base, name in _NAMED:
+        if issubclass(kind, base):
+            return [looks.attributes(target).get(name)]
+    if looks.first(kind, _LAZY) is not looks.NOT_FOUND:
+        return []
+    getter = looks.first(kind, "__wrapped__")
+    if type(getter) in _GETTERS:  # wrapt's proxies in C, or a slot
+        try:
+            return [getter.__get__(target)]
+        except Exception:  # there is nothing in it yet: AttributeError, or what the type makes of it
+            return []
+    return [looks.attributes(target).get("__wrapped__")]
