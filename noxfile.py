@@ -3,7 +3,7 @@
 Which tests run on which interpreter is said here and nowhere else. Sessions work in copies of the checkout, so that
 two can run at once, and neither finds what the other has built. Interpreters that are not there are skipped, by name.
 
-    nox -s tests-3.13 -- tests/test_keys.py    these tests only, with pytest's options
+    nox -s tests-3.13 -- tests/keys/test_keys.py    these tests only, with pytest's options
     nox -s tests-3.13 -- -k fork               likewise
 """
 
@@ -45,22 +45,23 @@ NAME = f"jumplabel-{PROJECT['version']}"
 # The oldest interpreter runs every test, in full. The others leave out those in which the interpreter has no part, or a
 # small one for the time they take,
 NOT_AGAIN = [
-    "tests/test_engine.py",
-    "tests/test_protocol_model.py",
-    "tests/test_rooms.py",
-    "tests/test_sanitizers.py",
-    "tests/test_debuggers.py",
-    "tests/test_command_line.py::test_bench_prints_one_table_and_writes_what_it_measured",
-    "tests/test_faults.py::test_every_call_of_the_engine",
+    "tests/engine/test_engine.py",
+    "tests/engine/test_protocol_model.py",
+    "tests/package/test_rooms.py",
+    "tests/engine/test_sanitizers.py",
+    "tests/engine/test_debuggers.py",
+    "tests/diagnostics/test_command_line.py::test_bench_prints_one_table_and_writes_what_it_measured",
+    "tests/engine/test_faults.py::test_every_call_of_the_engine",
     "tests/servers",  # a session of their own
 ]
 # and where its part is small, the oldest one and the newest stand for those between.
 NOT_BETWEEN = [
-    f"tests/test_{name}.py"
+    str(path.relative_to(ROOT))
     for name in (
         *("displaced", "endurance", "forks", "native_branch_calls", "package_tests", "pytest_plugin", "refusals"),
         *("remote", "serving", "serving_processes", "state_machine", "storms", "toggles", "under_fire"),
     )
+    for path in ROOT.glob(f"tests/*/test_{name}.py")
 ]
 # What the JIT has a part in.
 OF_THE_JIT = [
@@ -127,8 +128,8 @@ def types(session):
     session.install(*pinned("mypy", "pyright", "matplotlib", "pytest"), *PROJECT["dependencies"], "setuptools")
     a_copy(session)
     session.run("mypy", "--no-incremental")
-    session.run("mypy", "--no-incremental", "tests/test_typed_use.py")
-    session.run("pyright", "--pythonpath", answer(session, "sys.executable"), "tests/test_typed_use.py")
+    session.run("mypy", "--no-incremental", "tests/package/test_typed_use.py")
+    session.run("pyright", "--pythonpath", answer(session, "sys.executable"), "tests/package/test_typed_use.py")
 
 
 @nox.session(python=PYTHONS)
@@ -180,7 +181,7 @@ def jit(session):
     folder = a_copy(session)
     session.install("-e", ".[test]")
     files = sorted(
-        str(file.relative_to(folder)) for name in OF_THE_JIT for file in folder.glob(f"tests/test_{name}.py")
+        str(file.relative_to(folder)) for name in OF_THE_JIT for file in folder.glob(f"tests/*/test_{name}.py")
     )
     run_tests(session, *files, PYTHON_JIT="1")
 
@@ -218,7 +219,7 @@ def sdist(session):
     if "needs a C compiler" not in refused:
         session.error(f"a build without a compiler must say so, not {refused}")
     session.install("-e", ".[test]")
-    run_tests(session, *(f"tests/test_{name}.py" for name in OF_THE_PACKAGE))
+    run_tests(session, *(str(path) for name in OF_THE_PACKAGE for path in Path("tests").glob(f"*/test_{name}.py")))
 
 
 @nox.session(python=[*PYTHONS, *FREE_THREADED])

@@ -6,7 +6,8 @@
 
 A loop of nothing is taken away from each loop, so that what is left is one statement's. *Ours* are those that run
 outside the interpreter: in a trampoline, or in the engine's library. They do not depend on how the interpreter was
-compiled, and ``tests/test_cost.py`` keeps them from growing. This is no pyperf script, and needs nothing but valgrind.
+compiled, and ``tests/bytecode/test_cost.py`` keeps them from growing. This is no pyperf
+script, and needs nothing but valgrind.
 """
 
 import argparse

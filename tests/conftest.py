@@ -18,7 +18,7 @@ from hypothesis.strategies import just
 # Or what they assert fails without a word of why.
 pytest.register_assert_rewrite(*(file.stem for file in Path(__file__).parent.glob("*.py")))
 
-from loggers import module, nothing_of_ours_is_left  # noqa: E402
+from logger_checks import module, nothing_of_ours_is_left  # noqa: E402
 from packages import Packages  # noqa: E402
 from tools import FORMS, pair  # noqa: E402
 

@@ -4,7 +4,7 @@ A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(na
 hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
 
 What an opcode is, the interpreter's own module ``opcode`` says, which ``dis`` goes by. Its facts are checked against
-those of the package ``bytecode`` (tests/test_reading.py), whose import takes longer than that of all else here.
+those of the package ``bytecode`` (test_reading.py), whose import takes longer than that of all else here.
 """
 
 import opcode

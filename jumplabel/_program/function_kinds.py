@@ -1,6 +1,7 @@
 """What ``inspect`` would say of a callable, without its import: that takes as long as half of this package's.
 
-Each answer is that of the function of ``inspect`` that its docstring names; tests/test_function_kinds.py compares them.
+Each answer is that of the function of ``inspect`` that its docstring names;
+tests/program/test_function_kinds.py compares them.
 """
 
 import functools
