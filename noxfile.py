@@ -167,8 +167,8 @@ def suites(session):
     """
     a_copy(session)
     session.install("-e", ".[test]")
-    session.run("python", "tests/tracing_tests.py")
-    session.run("python", "tests/package_tests.py", *session.posargs)
+    session.run("python", "tests/programs/tracing_tests.py")
+    session.run("python", "tests/programs/package_tests.py", *session.posargs)
 
 
 @nox.session(python=WITH_JIT)

@@ -1,6 +1,6 @@
 """The standard library's own tests pass for modules with tests of keys in them, all functions decorated.
 
-    python tests/stdlib_tests.py [--modules textwrap difflib] [--state off on random] [--seed 1]
+    python tests/programs/stdlib_tests.py [--modules textwrap difflib] [--state off on random] [--seed 1]
 
 For each module and state: plant neutral tests of keys in it, decorate all its functions, and run CPython's tests of it,
 each in a process of its own. ``random``: a thread flips keys while they run. What fails or is not there with the same

@@ -1,6 +1,6 @@
 """The standard library's own tests see no change when whole packages of it are under the import hook.
 
-    python tests/hooked_stdlib.py [--packages asyncio] [--state asserts optimized on random] [--seed 1]
+    python tests/programs/hooked_stdlib.py [--packages asyncio] [--state asserts optimized on random] [--seed 1]
 
 For each package, test module and state: CPython's tests, in a process of its own, without the hook and with it over the
 package; what it is too late for, as it is loaded already (``logging``), goes through instrument(). Every test that

@@ -1,6 +1,6 @@
 """The test suites of packages from PyPI that log in their hot paths pass under the import hook as they do without.
 
-    python tests/package_tests.py [--packages hpack] [--state own off on random] [--seed 1]
+    python tests/programs/package_tests.py [--packages hpack] [--state own off on random] [--seed 1]
 
 For each package and state: its own tests, by pytest, in a process of its own, without the hook and with it over the
 whole package. The outcome of every test must be the same, and so must all that it logs: file, line, function, level and

@@ -1,6 +1,6 @@
 """CPython's own tests of tracing see the same with sites in their functions as with plain bools in the same places.
 
-    python tests/tracing_tests.py [--tests test_sys_settrace] [--state off on] [--seed 1]
+    python tests/programs/tracing_tests.py [--tests test_sys_settrace] [--state off on] [--seed 1]
 
 For each of these test modules and each state: plant neutral tests of names in its functions, run its tests in a process
 of its own, once where the names are bools and once where they are keys and every function is decorated. The outcome of

@@ -1,6 +1,6 @@
 """A model of the patching protocol, and an exhaustive search of every interleaving of patcher and caller.
 
-    python tests/protocol_model.py [--batches 4] [WORD ...]    # all variants, or those with these words in their names
+    python tests/programs/protocol_model.py [--batches 4] [WORD ...]    # all variants, or those with these words in their names
 
 It mirrors int3_poke() and word_poke() of csrc/arch/x86_64, and trap_outcome() of csrc/engine, step by step. Each
 variant says what must come out: the protocol holds, or, with one line of it changed, it breaks; then the shortest way
