@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import just
 
 # Or what they assert fails without a word of why.
-pytest.register_assert_rewrite(*(file.stem for file in Path(__file__).parent.glob("*.py")))
+pytest.register_assert_rewrite(
+    *(file.stem for folder in (".", "programs") for file in Path(__file__).parent.glob(f"{folder}/*.py"))
+)
 
 from logger_checks import module, nothing_of_ours_is_left  # noqa: E402
 from packages import Packages  # noqa: E402

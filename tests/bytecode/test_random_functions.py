@@ -20,7 +20,7 @@ import warnings
 
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from planting import loads_of_keys
+from planted_modules import loads_of_keys
 
 from jumplabel import StaticKey, info, likely, static_branches, unlikely
 

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import protocol_model
 import pytest
-from protocol_model import EACH, THREE_SYNCS, TWO_SYNCS, VARIANTS, WORDS, Variant, search, steps
+from protocol_machine import EACH, THREE_SYNCS, TWO_SYNCS, WORDS, Variant, search, steps
+from protocol_model import VARIANTS
 
 CSRC = Path(__file__).parent.parent.parent / "csrc"
 

@@ -11,10 +11,10 @@ import os
 import random
 import re
 import sys
-import threading
 import time
-import traceback
 from collections import Counter
+
+import suites
 
 import jumplabel
 import jumplabel._instrument.mark_statements  # as with the hook: hypothesis takes examples from the loaded modules
@@ -83,8 +83,7 @@ def flipping(package, seed):
 
     Yields [n], and a list for what goes wrong: what disagreeing() says, while nobody else turns any for a moment.
     """
-    wrong = []
-    stop, n, chance = threading.Event(), [0], random.Random(seed)
+    n, chance = [0], random.Random(seed)
     before = {logging.root: logging.root.level}
 
     def one():
@@ -109,25 +108,18 @@ def flipping(package, seed):
                     key.enable() if chance.random() < 0.5 else key.disable()
         n[0] += 1
 
-    def flips():
-        try:
-            while not stop.is_set():
-                flip()
-                time.sleep(chance.random() * 0.001)
-                if chance.random() < 0.5:
-                    wrong.extend(still_disagreeing())
-        except BaseException:
-            wrong.append(traceback.format_exc())
+    def flip_and_wait():
+        flip()
+        time.sleep(chance.random() * 0.001)
+        if chance.random() < 0.5:
+            wrong.extend(still_disagreeing())
 
-    thread = threading.Thread(target=flips, daemon=True)
     switch_interval = sys.getswitchinterval()
     sys.setswitchinterval(5e-4)
-    thread.start()
     try:
-        yield n, wrong
+        with suites.repeated(flip_and_wait) as wrong:
+            yield n, wrong
     finally:
-        stop.set()
-        thread.join()
         sys.setswitchinterval(switch_interval)
         logging.disable(logging.NOTSET)
         for logger, level in before.items():

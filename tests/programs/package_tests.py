@@ -14,9 +14,8 @@ differs, and a test counts as different that differs in each of three pairs of r
 The sources come from PyPI by pip, with the hashes below. EXPLAINED has the tests that must differ, and why.
 """
 
-import argparse
 import contextlib
-import json
+import functools
 import logging
 import os
 import subprocess
@@ -29,6 +28,7 @@ from typing import NamedTuple
 
 import hooked
 import pytest
+import suites
 
 import jumplabel
 
@@ -168,14 +168,15 @@ class Outcome(NamedTuple):
     """Of logging statements, and of assertions."""
     flips: int
     disagreeing: list[str]
-    log: str
 
 
 # ---- in a process of its own, in the package's folder ----
 
 
-def run_tests(package: Package, state: str, hook: bool, seed: str) -> Outcome:
+def run_tests(name: str, state: str, hook: bool, seed: str) -> Outcome:
     """Run the package's tests here."""
+    sys.path.remove(str(Path(__file__).parent))  # where the packages' tests would find ours
+    package = PACKAGES[name]
     patterns = [package.module, f"{package.module}.*"]
     if hook:
         jumplabel.install(*patterns, asserts="off")
@@ -195,7 +196,7 @@ def run_tests(package: Package, state: str, hook: bool, seed: str) -> Outcome:
     log_sites = hooked.sites()
     wrong += hooked.disagreeing()
     records = plugin.records
-    return Outcome(plugin.tests, records.digests, records.n, asked.n if asked else 0, log_sites, flips[0], wrong, "")
+    return Outcome(plugin.tests, records.digests, records.n, asked.n if asked else 0, log_sites, flips[0], wrong)
 
 
 class _Plugin:
@@ -256,100 +257,72 @@ def _pip(*command):
     subprocess.run([sys.executable, "-m", "pip", "-q", "--disable-pip-version-check", *command], check=True)
 
 
-def outcome(name: str, source: Path, state: str, hook: bool, seed: str) -> Outcome | str:
-    """What run_tests says in a new process; or what went wrong."""
-    package, result = PACKAGES[name], source / "outcome.json"
-    result.unlink(missing_ok=True)
-    places = [str(source / package.source), str(_needs(name, source)), os.environ.get("PYTHONPATH", "")]
-    child = [sys.executable, __file__, "--child", name, state, str(int(hook)), seed, str(result)]
+def outcome(name: str, source: Path, state: str, hook: bool, seed: str) -> Outcome:
+    """What run_tests says in a new process."""
+    places = [str(source / PACKAGES[name].source), str(_needs(name, source)), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), "PYTHONHASHSEED": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # all but the first run under the hook have the code that it kept
-    try:
-        done = subprocess.run(
-            child,
-            cwd=source,
-            env=environment,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            errors="replace",
-            timeout=SECONDS,
-        )
-    except subprocess.TimeoutExpired:
-        return f"took more than {SECONDS} s"
-    if done.returncode or not result.exists():
-        return f"exit status {done.returncode}: {done.stdout[-4000:]}"
-    return Outcome(**json.loads(result.read_text()))._replace(log=done.stdout)
+    run = suites.run_in_a_process(
+        __file__, name, state, hook, seed, seconds=SECONDS, folder=source, environment=environment
+    )
+    return Outcome(**run)
 
 
-def reports(name: str, source: Path, states: list[str], seed: str) -> Iterator[tuple[bool, str]]:
-    """For each state: whether all tests do under the hook what they do without, and a line on it."""
+def report(name: str, source: Path, state: str, seed: str) -> suites.Report:
+    """Whether all tests do under the hook what they do without, and a line on it."""
+    wrong = dict[str, set[str]]()
+    for n in range(TRIES):
+        plain = outcome(name, source, "off" if state == "random" else state, False, seed)
+        under_hook = outcome(name, source, state, True, seed)
+        found = _differences(name, state, plain, under_hook)
+        wrong = {what: tests & wrong[what] if n else tests for what, tests in found.items()}
+        if not any(wrong.values()):
+            break
+    return _summary(state, plain, under_hook, wrong)
+
+
+def reports_of(name: str, source: Path, states: list[str], seed: str) -> Iterator[suites.Report]:
     for state in states:
-        title, wrong = f"{name} {PACKAGES[name].version} ({state})", dict[str, set[str]]()
-        for n in range(TRIES):
-            plain = outcome(name, source, "off" if state == "random" else state, False, seed)
-            under_hook = outcome(name, source, state, True, seed)
-            if isinstance(plain, str) or isinstance(under_hook, str):
-                yield False, f"{title}: {plain if isinstance(plain, str) else under_hook}"
-                break
-            found = _differences(name, state, plain, under_hook)
-            wrong = {what: tests & wrong[what] if n else tests for what, tests in found.items()}
-            if not any(wrong.values()):
-                yield _compared(title, state, plain, under_hook, wrong)
-                break
-        else:
-            yield _compared(title, state, plain, under_hook, wrong)
+        compare = functools.partial(report, name, source, state, seed)
+        yield suites.compared(f"{name} {PACKAGES[name].version} ({state})", compare)
 
 
 def _differences(name: str, state: str, plain: Outcome, under_hook: Outcome) -> dict[str, set[str]]:
     """The tests that differ by what, but for those that are explained."""
-    other = {
-        test
-        for test, result in plain.tests.items()
-        if under_hook.tests.get(test) != result and (state != "random" or result == "passed")
-    }
+    other = _not_as(plain, under_hook)
+    if state == "random":
+        other = set(suites.only_without(plain.tests, under_hook.tests))
     found = {"other outcome": other, "not in the state of the logger": set(under_hook.disagreeing)}
     if state != "random":
-        one, two = plain.digests, under_hook.digests
-        found["logs something else"] = {test for test in one.keys() | two.keys() if one.get(test) != two.get(test)}
+        found["logs something else"] = set(suites.different(plain.digests, under_hook.digests))
     return {what: tests - EXPLAINED.get(name, {}).keys() for what, tests in found.items()}
 
 
-def _compared(
-    title: str, state: str, plain: Outcome, under_hook: Outcome, wrong: dict[str, set[str]]
-) -> tuple[bool, str]:
-    same = [test for test, result in plain.tests.items() if under_hook.tests.get(test) == result]
-    n_passed = list(under_hook.tests.values()).count("passed")
-    text = f"{title}: {n_passed} of {len(under_hook.tests)} tests pass, {len(same)} as without the hook; "
+def _summary(state: str, plain: Outcome, under_hook: Outcome, wrong: dict[str, set[str]]) -> suites.Report:
+    n_passed, n_same = suites.passed(under_hook.tests), len(plain.tests) - len(_not_as(plain, under_hook))
+    text = f"{n_passed} of {len(under_hook.tests)} tests pass, {n_same} as without the hook; "
     text += f"{under_hook.sites[0]} logging sites, {under_hook.sites[1]} of assertions, {under_hook.records} records"
     text += f", {under_hook.flips} flips" if state == "random" else f", {plain.asked} questions without the hook"
     good = not any(wrong.values()) and n_passed > 0 and under_hook.sites[0] > 0
     good = good and (state != "random" or under_hook.flips > 0)
     good = good and (state != "on" or under_hook.records > 0) and (state != "off" or not under_hook.records)
-    return good, text + "".join(f"; {what}: {sorted(tests)}" for what, tests in wrong.items() if tests)
+    return good, suites.with_problems(text, wrong)
+
+
+def _not_as(plain: Outcome, under_hook: Outcome) -> set[str]:
+    """The tests that have another outcome under the hook, or none."""
+    return set(suites.different(plain.tests, under_hook.tests)) & plain.tests.keys()
+
+
+def reports(names: list[str], states: list[str], seed: str) -> Iterator[suites.Report]:
+    with tempfile.TemporaryDirectory(prefix="jumplabel-packages-") as folder:
+        for name in names:
+            yield from reports_of(name, fetched(name, Path(folder)), states, seed)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Run the tests of packages from PyPI without and under the hook.")
-    parser.add_argument("--packages", nargs="*", default=list(PACKAGES), choices=PACKAGES)
-    parser.add_argument("--state", nargs="*", default=STATES, choices=STATES)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        name, state, hook, seed, result = options.child
-        sys.path.remove(str(Path(__file__).parent))  # where the packages' tests would find ours
-        Path(result).write_text(json.dumps(run_tests(PACKAGES[name], state, bool(int(hook)), seed)._asdict()))
-        return False
-    n_wrong = n = 0
-    with tempfile.TemporaryDirectory(prefix="jumplabel-packages-") as folder:
-        for name in options.packages:
-            source = fetched(name, Path(folder))
-            for good, text in reports(name, source, options.state, options.seed):
-                n, n_wrong = n + 1, n_wrong + (not good)
-                print("ok " if good else "BAD", text, flush=True)
-    print(f"{n - n_wrong} of {n} runs are as they are without the hook")
-    return bool(n_wrong)
+    description = "Run the tests of packages from PyPI without and under the hook."
+    return suites.main(description, "package", PACKAGES, STATES, run_tests, reports, "without the hook")
 
 
 if __name__ == "__main__":

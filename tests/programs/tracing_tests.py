@@ -10,23 +10,19 @@ the text then holds all that was traced.
 Needs the package ``test`` (Debian: libpython3.x-testsuite; elsewhere in PYTHONPATH's first folder named ``test``).
 """
 
-import argparse
 import contextlib
+import functools
 import importlib
 import importlib.util
 import io
-import json
-import os
 import re
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
-from pathlib import Path
 from typing import NamedTuple
 
+import suites
 import unittests
-from planting import Finder, Plants, undecorated
+from planted_modules import Finder, Plants, undecorated
 
 from jumplabel import static_branches
 
@@ -68,45 +64,26 @@ def _steady(text):
 # ---- all of them ----
 
 
-def outcome(test: str, state: str, decorate: bool, seed: str) -> Outcome | str:
-    """What run_tests says in a new process; or what went wrong."""
-    with tempfile.TemporaryDirectory(prefix="jumplabel-tracing-") as folder:
-        result = Path(folder, "outcome.json")
-        child = [sys.executable, "-W", "ignore", os.path.abspath(__file__)]
-        child += ["--child", test, state, str(int(decorate)), seed, str(result)]
-        try:
-            done = subprocess.run(
-                child,
-                cwd=folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            return f"took more than {SECONDS} s"
-        if done.returncode or not result.exists():
-            return f"exit status {done.returncode}: {done.stdout[-2000:]}"
-        return Outcome(**json.loads(result.read_text()))
+def outcome(test: str, state: str, decorate: bool, seed: str) -> Outcome:
+    """What run_tests says in a new process."""
+    run = suites.run_in_a_process(__file__, test, state, decorate, seed, seconds=SECONDS, options=["-W", "ignore"])
+    return Outcome(**run)
 
 
-def reports(test: str, states: list[str], seed: str) -> Iterator[tuple[bool, str]]:
-    """For each state: whether all is with keys as it is with bools, and a line on it."""
-    for state in states:
-        bools = outcome(test, state, False, seed)
-        keys = bools if isinstance(bools, str) else outcome(test, state, True, seed)
-        if isinstance(bools, str) or isinstance(keys, str):
-            yield False, f"{test} ({state}): {keys}"
-            continue
-        names = bools.tests.keys() | keys.tests.keys()
-        other = sorted(name for name in names if bools.tests.get(name) != keys.tests.get(name))
-        other_text = sorted(name for name in names if bools.texts.get(name) != keys.texts.get(name))
-        differ = [name for name in dict.fromkeys(other + other_text) if name.split(".")[-2] not in EXPLAINED]
-        passed = list(keys.tests.values()).count("passed")
-        text = f"{test} ({state}): {passed} of {len(names)} tests pass, {keys.sites} sites"
-        yield not differ and passed > 0 and keys.sites > 0, text + (f"; not as with bools: {differ}" if differ else "")
+def report(test: str, state: str, seed: str) -> suites.Report:
+    """Whether all is with keys as it is with bools, and a line on it."""
+    bools, keys = (outcome(test, state, decorate, seed) for decorate in (False, True))
+    found = suites.different(bools.tests, keys.tests) + suites.different(bools.texts, keys.texts)
+    differ = {name for name in found if name.split(".")[-2] not in EXPLAINED}
+    n_passed = suites.passed(keys.tests)
+    text = f"{n_passed} of {len(bools.tests.keys() | keys.tests.keys())} tests pass, {keys.sites} sites"
+    return not differ and n_passed > 0 and keys.sites > 0, suites.with_problems(text, {"not as with bools": differ})
+
+
+def reports(tests: list[str], states: list[str], seed: str) -> Iterator[suites.Report]:
+    for test in filter(is_there, tests):
+        for state in states:
+            yield suites.compared(f"{test} ({state})", functools.partial(report, test, state, seed))
 
 
 def is_there(test: str) -> bool:
@@ -114,23 +91,8 @@ def is_there(test: str) -> bool:
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Run CPython's tests of tracing with sites planted in them.")
-    parser.add_argument("--tests", nargs="*", default=TESTS)
-    parser.add_argument("--state", nargs="*", default=STATES, choices=STATES)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--child", nargs=5, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        test, state, decorate, seed, result = options.child
-        Path(result).write_text(json.dumps(run_tests(test, state, bool(int(decorate)), seed)._asdict()))
-        return False
-    n_wrong = n = 0
-    for test in filter(is_there, options.tests):
-        for good, text in reports(test, options.state, options.seed):
-            n, n_wrong = n + 1, n_wrong + (not good)
-            print("ok " if good else "BAD", text, flush=True)
-    print(f"{n - n_wrong} of {n} runs are as they are with bools")
-    return bool(n_wrong)
+    description = "Run CPython's tests of tracing with sites planted in them."
+    return suites.main(description, "test", TESTS, STATES, run_tests, reports, "with bools")
 
 
 if __name__ == "__main__":
