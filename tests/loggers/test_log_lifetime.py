@@ -146,8 +146,12 @@ def test_all_at_once(logger, shop, stress_seconds):
 
     def names():
         shop.other0, shop.other1 = shop.other1, shop.other0
-        vars(shop)["other2"] = logger
-        vars(shop)["other2"] = others[2]
+        if WATCHED:
+            vars(shop)["other2"] = logger
+            vars(shop)["other2"] = others[2]
+        else:
+            shop.other2 = logger
+            shop.other2 = others[2]
 
     def bindings():
         keys = keys_of(shop, "other1", name=f"{shop.__name__}.{threading.get_ident()}")
@@ -175,8 +179,6 @@ def test_all_at_once(logger, shop, stress_seconds):
     finally:
         sys.setswitchinterval(interval)
     assert not failed
-    if not WATCHED:
-        bind(keys)
     logger.setLevel(10)
     for each in others:
         each.disabled = False
