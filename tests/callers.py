@@ -27,6 +27,7 @@ class Callers(ctypes.Structure):
         ("signals_handled", ctypes.c_uint64),
         ("children", ctypes.c_uint64),
         ("threads", ctypes.c_ulong * 2),
+        ("threads_running", ctypes.c_int),
     )
 
 
