@@ -249,7 +249,7 @@ def test_many_threads_while_a_key_is_toggled(key, other_key, stress_seconds):
                 changes[0] += 1
                 toggle()
                 changes[0] += 1
-                if changes[0] % 500 in (0, 2):
+                if changes[0] % 50 in (0, 2):
                     waits += 1
                     made = list(strict)
                     wait_for(lambda made=made: all(now > before + 1 for now, before in zip(strict, made, strict=True)))
