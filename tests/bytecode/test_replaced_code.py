@@ -11,10 +11,10 @@ from opcode import opmap
 
 import bytecode
 import pytest
-from site_checks import make, nothing_made, off_on_off
+from site_checks import make, nothing_made
 
 import jumplabel
-from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, instrument, static_branches
+from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, static_branches
 from jumplabel._bytecode import replaced_code
 from jumplabel._keys.toggles import callbacks
 
@@ -225,7 +225,7 @@ def test_strict_refuses_a_function_that_runs_a_copy(key):
     ours = function.__code__
     function.__code__ = ours.replace()
     assert static_branches(function) is function
-    with nothing_made(), pytest.raises(DecorationError, match=r"sites\.py:\d+: another tool has replaced its code"):
+    with nothing_made(), pytest.raises(DecorationError, match=r"site_checks\.py:\d+: another tool has replaced its code"):
         static_branches(function, strict=True)
     function.__code__ = ours
     assert static_branches(function, strict=True).__code__ is ours
@@ -354,54 +354,3 @@ def test_tracers_and_profilers_see_nothing_of_it(key):
     sys.setprofile(None)
     assert [event for event, _ in seen if event != "c_return"] == ["c_call"]  # of sys.setprofile itself
     assert dis.code_info(copy)
-
-
-# ---- instrumented modules ----
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    (tmp_path / "replaced_shop.py").write_text("def sell(n):\n    assert n > 0\n    return n\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    import replaced_shop
-
-    yield replaced_shop
-    del sys.modules["replaced_shop"]
-
-
-def test_functions_of_instrumented_modules(shop):
-    original = shop.sell.__code__
-    with instrument(shop, asserts=True):
-        asserts = jumplabel.key("asserts.replaced_shop")
-        ours = shop.sell.__code__
-        assert ours is not original
-        shop.sell.__code__ = ours.replace()
-        state = asserts.enabled
-        with warned(shop.sell):
-            asserts.disable() if state else asserts.enable()
-        assert [entry.replaced for entry in asserts.entries] == [True]
-        shop.sell.__code__ = ours
-        assert [entry.replaced for entry in asserts.entries] == [False]
-    with warned():
-        asserts.disable()
-        asserts.enable()
-    assert shop.sell.__code__.co_code == original.co_code
-
-
-def test_undoing_is_not_replacing(shop):
-    for _ in range(2):
-        with warned(), instrument(shop, asserts=True):
-            asserts = jumplabel.key("asserts.replaced_shop")
-            asserts.enable()
-            asserts.disable()
-    assert not callbacks
-
-
-def test_all_the_same_in_both_states(key):
-    function = static_branches(make(key))
-    twin = types.FunctionType(function.__code__, globals(), "twin", (None,), function.__closure__)
-    function.__code__ = function.__code__.replace()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for enabled in off_on_off(key):
-            assert (function(), twin()) == ("off", "on" if enabled else "off")

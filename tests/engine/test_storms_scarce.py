@@ -1,0 +1,235 @@
+"""Calls and toggles of threads that have hardly any stack, and of processes that get no memory."""
+
+import pytest
+from processes import SITES, run
+
+# ---- hardly any stack ----
+
+
+def test_recursion_without_end():
+    """Through gates, switches and branches, while others are patched; and toggles where hardly any of it is left."""
+    run(
+        SITES,
+        """
+        gate_of_other, branch_of_other = static_gate(other)(lambda: None), static_branches(lambda: 1 if other else 2)
+
+        def through_all(n):
+            gate_of_other()
+            branch_of_other()
+            return gated(n + 1)
+
+        @static_branches
+        def branching(n):
+            if key:
+                return through_all(n)
+            return n
+
+        gated = static_gate(key)(static_switch(key, to=branching)(len))
+
+        def toggles_on_the_way_back():
+            try:
+                toggles_on_the_way_back()
+            except RecursionError:
+                pass
+            for use in uses:
+                try:
+                    use()
+                except RecursionError:
+                    pass
+
+        def override():
+            with key.override(True):
+                gate()
+
+        def both():
+            with batch():
+                key.inc()
+                other.inc()
+            with batch():
+                other.dec()
+                key.dec()
+
+        uses = [lambda: (key.inc(), key.dec()), override, gate, branch]
+        for _ in range(3):
+            with OtherThread(lambda: (other.inc(), other.dec())):
+                key.enable()
+                try:
+                    gated(0)
+                    raise AssertionError("it ended")
+                except RecursionError:
+                    whole(True)
+                key.disable()
+                assert gated(0) is None
+            toggles_on_the_way_back()
+            whole(False)
+            assert key.count == 0
+            both()
+        """,
+    )
+
+
+@pytest.mark.parametrize("size", [128, 512])
+def test_recursion_in_a_thread_with_a_small_stack(size):
+    """From 3.14 on Python itself sees to it that it is enough; before that, we do not go as far."""
+    run(
+        SITES,
+        f"""
+        @static_gate(key)
+        @static_branches
+        def down(n):
+            gate_of_other()
+            if key:
+                return down(n - 1) if n else "the end"
+
+        def work():
+            try:
+                while not stop:
+                    results.add(down(depth))
+            except RecursionError:
+                results.add("the end")
+
+        gate_of_other = static_gate(other)(lambda: None)
+        depth = {size} // 16 if sys.version_info < (3, 14) else 100_000
+        results, stop = set(), []
+        sys.setrecursionlimit(max(1000, depth * 2))
+        threading.stack_size({size} * 1024)
+        key.enable()
+        threads = [threading.Thread(target=work) for _ in range(2)]
+        for thread in threads:
+            thread.start()
+        for _ in range(300):
+            other.enable()
+            other.disable()
+        stop.append(True)
+        for thread in threads:
+            thread.join()
+        assert results <= {{"the end"}}
+        whole(True)
+        """,
+    )
+
+
+@pytest.mark.parametrize(("method", "more"), [("membarrier", 0), ("signal", 1)])
+@pytest.mark.parametrize("in_handler", [0, 1])
+def test_a_trap_takes_one_signal_of_a_small_alternate_stack(build_c, in_handler, method, more):
+    """And the signal that synchronizes may come on top of it. (tests/c/small_stacks.c)"""
+    library = build_c("small_stacks", "-shared", "-fPIC", "-Wl,-z,now", engine=())
+    run(
+        SITES,
+        f"""
+        import ctypes
+        from callers import constant
+
+        class SmallStack(ctypes.Structure):
+            _fields_ = [(name, ctypes.c_void_p) for name in ("object", "off", "on")]
+            _fields_ += [(name, ctypes.c_size_t) for name in ("vectorcall_offset", "signals", "room")]
+            _fields_ += [("in_handler", ctypes.c_int), ("stop", ctypes.c_int), ("calls", ctypes.c_uint64)]
+            _fields_ += [("thread", ctypes.c_ulong)]
+
+        lib = ctypes.CDLL({str(library)!r})
+        called = static_switch(key, to=constant(True))(constant(False))
+        thread = SmallStack(id(called), id(False), id(True), object.__basicsize__)
+        thread.signals, thread.room, thread.in_handler = {1 + in_handler + more}, 512, {in_handler}
+        lib.small_stack_start(ctypes.byref(thread))
+        while info().int3_current < 500:
+            toggle()
+        lib.small_stack_stop()
+        assert thread.calls > 0
+        """,
+        JUMPLABEL_SYNC=method,
+    )
+
+
+# ---- no memory ----
+
+
+def test_a_gated_function_without_memory():
+    run(
+        SITES,
+        """
+        @static_gate(key)
+        @static_branches
+        def needs_much():
+            if key:
+                return bytearray(1 << 62)
+
+        for _ in range(3):
+            assert needs_much() is None
+            with key.override(True):
+                try:
+                    needs_much()
+                    raise AssertionError("there was memory")
+                except MemoryError:
+                    whole(True)
+            whole(False)
+        """,
+    )
+
+
+def test_no_memory_at_any_point():
+    """Each allocation of the interpreter's fails once: all is as it was, or done; and works the next time."""
+    pytest.importorskip("_testcapi")
+    run(
+        SITES,
+        """
+        import ctypes
+        from _testcapi import remove_mem_hooks, set_nomemory
+        from jumplabel._bytecode import code_objects, new_code
+        from jumplabel._sites import gates
+        from jumplabel._keys.static_key import address as address_of
+
+        prefix = "_PyEval" if sys.version_info < (3, 12) else "PyUnstable_Eval"
+        new_place = getattr(ctypes.pythonapi, f"{prefix}_RequestCodeExtraIndex")
+
+        def override():
+            with key.override(True):
+                pass
+
+        # What our own code does. The interpreter itself does not survive every failure, as in ContextVar.set(), nor
+        # does cffi, as in ffi.new() of an array.
+        address = address_of(key)
+        planned = []
+        new_code.make_branches = lambda *arguments: planned.append(arguments)
+        static_branches(lambda: "on" if key else "off")
+        make_branches = code_objects.make_branches
+
+        def there_and_back():
+            try:
+                toggle()
+            finally:
+                remove_mem_hooks()
+                key.disable()  # the way there may be done, and the way back not
+
+        def new_gate():
+            gates.StaticCallable("gate", key, address, None, branch, "owner")
+
+        def new_branches():
+            make_branches(*planned[0])
+
+        place = new_place(None)
+        for use in (there_and_back, override, new_gate, new_branches):
+            failures, n, last = 0, 0, 0
+            while n < last + 50:  # so many went well, one after the other
+                set_nomemory(n, n + 1)
+                try:
+                    use()
+                    failed = False
+                except MemoryError:
+                    failed = True
+                finally:
+                    remove_mem_hooks()
+                n += 1
+                last = n if failed else last
+                failures += failed
+                gc.collect()
+                assert key.count == 0
+                assert [entry.kind for entry in key.entries].count("gate") == 1
+                whole(False)
+                turn()
+                turn()
+                if use is new_branches and not failed:
+                    break  # these are made for good
+            assert failures or use is there_and_back
+        assert new_place(None) == place + 1  # one place for data on code objects is enough for us
+        """,
+    )

@@ -1,0 +1,37 @@
+"""Fixtures of the tests of keys that follow loggers."""
+
+import logging
+
+import pytest
+from logger_checks import answers, keys_of, states
+
+from jumplabel._loggers.log_keys import bind
+
+
+@pytest.fixture
+def as_before():
+    """The root's level, handlers, and what is disabled."""
+    root = logging.root
+    level, handlers, disabled = root.level, root.handlers[:], logging.root.manager.disable
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    logging.disable(disabled)
+
+
+@pytest.fixture
+def keys(shop):
+    keys = keys_of(shop, "logger")
+    bind(keys)
+    yield keys
+    keys.clear()
+
+
+@pytest.fixture
+def right(keys, logger):
+    """The keys are as the logger says, and not all the same; or as told."""
+
+    def check(expected=None):
+        assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
+
+    return check
