@@ -6,8 +6,7 @@ for good, with every kind of site. test_faults_memory.py is about memory that Py
 
 import c_programs
 import pytest
-from fault_scripts import SITES
-from processes import run
+from processes import run, script
 
 
 @pytest.fixture(scope="module")
@@ -21,6 +20,8 @@ def test_every_call_of_the_engine(faults, case, stress_seconds):
 
 
 # ---- the process is denied ----
+
+SITES = script("denied_sites")
 
 DENIALS = {
     "files": """

@@ -4,7 +4,7 @@ Each in a process of its own (processes.py), and with every kind of site.
 """
 
 import pytest
-from processes import METHODS, SITES, run
+from processes import METHODS, SITES, run, script
 
 # ---- timers ----
 
@@ -105,105 +105,14 @@ def test_a_finalizer_toggles_while_others_toggle_and_decorate():
     """The collector runs it at any point that makes something."""
     run(
         SITES,
-        """
-        finalized = 0
-
-        class Garbage:
-            def __init__(self):
-                self.me = self
-
-            def __del__(self):
-                global finalized
-                finalized += 1
-                key.inc()
-                other.inc()
-                whole(True)
-                branch = static_branches(lambda: "on" if key else "off")
-                assert (static_gate(key)(lambda: "on")(), branch()) == ("on", "on")
-                other.dec()
-                key.dec()
-
-        def make():
-            def function():
-                return "on" if key else "off"
-
-            return function
-
-        with OtherThread(lambda: (other.inc(), other.dec())):
-            for threshold in [1, 2, 3, 5, 7, 11, 13] * 5:
-                gc.set_threshold(threshold)
-                for _ in range(4):
-                    Garbage()
-                    made = static_gate(key, default="off")(make()), static_switch(key, to=make())(make())
-                    made += (static_branches(make()), static_branches(eval(f"lambda: 'on' if key else 'off'")))
-                    state = key.enabled
-                    for function in made:
-                        assert function() == ("on" if state else "off")
-                    Garbage()
-                    key.inc()
-                    for function in made:
-                        assert function() == "on"
-                    Garbage()
-                    with key.override(True), batch() as _:
-                        Garbage()
-                        other.inc()
-                        other.dec()
-                    Garbage()
-                    key.dec()
-                    repr(key), key.entries, info()
-                    for function in made:
-                        assert function() == "off"
-        del made, function
-        gc.collect()
-        assert finalized > 500 and len(key.entries) == 3
-        whole(False)
-        assert key.count == other.count == 0
-        """,
+        script("finalizers_toggle"),
     )
 
 
 def test_toggles_in_a_gated_function_that_an_override_or_a_batch_calls():
     run(
         SITES,
-        """
-        @static_gate(other)
-        @static_branches
-        def inner(depth):
-            '''Runs while `other` is on: toggles the key, and `other` itself under its own feet.'''
-            if not other:
-                return "off"
-            key.inc()
-            other.inc()
-            result = inner(depth - 1) if depth else "done"
-            other.dec()
-            key.dec()
-            return result
-
-        assert inner(3) is None
-        with other.override(True):
-            assert inner(3) == "done"
-            whole(False)
-            with key.override(True):
-                assert inner(3) == "done"
-                whole(True)
-        assert not other and key.count == other.count == 0
-        other.enable()
-        with batch():
-            assert inner(3) == "done"
-            key.inc()
-            assert inner(3) == "done"
-            whole(False)
-        whole(True)
-        assert (key.count, other.count) == (1, 1)
-
-        @static_gate(other)
-        @static_branches
-        def turns_itself_off():
-            other.disable()
-            return "still on" if other else "off"
-
-        assert (turns_itself_off(), turns_itself_off()) == ("off", None)
-        """,
+        script("toggles_within"),
     )
 
 
@@ -240,42 +149,6 @@ def test_the_interpreter_ends_under_threads_that_call_and_toggle(stress_seconds,
     for _ in range(3 + int(stress_seconds)):
         run(
             SITES,
-            """
-            import atexit
-            import random
-            import time
-
-            def calls():
-                assert {gate(), switch(), branch()} <= {"on", "off"}
-
-            def toggles():
-                key.inc()
-                with batch():
-                    other.inc()
-                    key.dec()
-                with key.override(True):
-                    other.dec()
-
-            def makes():
-                static_gate(key)(lambda: None)
-                static_branches(lambda: 1 if key else 2)()
-                repr(key), info()
-
-            def toggles_at_the_end(key=key, gate=gate, switch=switch, branch=branch):
-                key.inc()
-                assert (gate(), switch(), branch()) == ("on",) * 3
-                key.dec()
-
-            class Last:
-                def __del__(self, toggles=toggles_at_the_end):
-                    toggles()
-
-            last = Last()
-            gate_of_other = static_gate(other)(lambda: None)
-            atexit.register(toggles_at_the_end)
-            for work in (calls, toggles, toggles, makes):
-                OtherThread(work).__enter__()
-            time.sleep(random.random() / 50)
-            """,
+            script("ends_under_toggles"),
             JUMPLABEL_SYNC=method,
         )

@@ -1,7 +1,7 @@
 """Calls and toggles of threads that have hardly any stack, and of processes that get no memory."""
 
 import pytest
-from processes import SITES, run
+from processes import SITES, run, script
 
 # ---- hardly any stack ----
 
@@ -10,61 +10,7 @@ def test_recursion_without_end():
     """Through gates, switches and branches, while others are patched; and toggles where hardly any of it is left."""
     run(
         SITES,
-        """
-        gate_of_other, branch_of_other = static_gate(other)(lambda: None), static_branches(lambda: 1 if other else 2)
-
-        def through_all(n):
-            gate_of_other()
-            branch_of_other()
-            return gated(n + 1)
-
-        @static_branches
-        def branching(n):
-            if key:
-                return through_all(n)
-            return n
-
-        gated = static_gate(key)(static_switch(key, to=branching)(len))
-
-        def toggles_on_the_way_back():
-            try:
-                toggles_on_the_way_back()
-            except RecursionError:
-                pass
-            for use in uses:
-                try:
-                    use()
-                except RecursionError:
-                    pass
-
-        def override():
-            with key.override(True):
-                gate()
-
-        def both():
-            with batch():
-                key.inc()
-                other.inc()
-            with batch():
-                other.dec()
-                key.dec()
-
-        uses = [lambda: (key.inc(), key.dec()), override, gate, branch]
-        for _ in range(3):
-            with OtherThread(lambda: (other.inc(), other.dec())):
-                key.enable()
-                try:
-                    gated(0)
-                    raise AssertionError("it ended")
-                except RecursionError:
-                    whole(True)
-                key.disable()
-                assert gated(0) is None
-            toggles_on_the_way_back()
-            whole(False)
-            assert key.count == 0
-            both()
-        """,
+        script("recursion_without_end"),
     )
 
 
@@ -171,65 +117,5 @@ def test_no_memory_at_any_point():
     pytest.importorskip("_testcapi")
     run(
         SITES,
-        """
-        import ctypes
-        from _testcapi import remove_mem_hooks, set_nomemory
-        from jumplabel._bytecode import code_objects, new_code
-        from jumplabel._sites import gates
-        from jumplabel._keys.static_key import address as address_of
-
-        prefix = "_PyEval" if sys.version_info < (3, 12) else "PyUnstable_Eval"
-        new_place = getattr(ctypes.pythonapi, f"{prefix}_RequestCodeExtraIndex")
-
-        def override():
-            with key.override(True):
-                pass
-
-        # What our own code does. The interpreter itself does not survive every failure, as in ContextVar.set(), nor
-        # does cffi, as in ffi.new() of an array.
-        address = address_of(key)
-        planned = []
-        new_code.make_branches = lambda *arguments: planned.append(arguments)
-        static_branches(lambda: "on" if key else "off")
-        make_branches = code_objects.make_branches
-
-        def there_and_back():
-            try:
-                toggle()
-            finally:
-                remove_mem_hooks()
-                key.disable()  # the way there may be done, and the way back not
-
-        def new_gate():
-            gates.StaticCallable("gate", key, address, None, branch, "owner")
-
-        def new_branches():
-            make_branches(*planned[0])
-
-        place = new_place(None)
-        for use in (there_and_back, override, new_gate, new_branches):
-            failures, n, last = 0, 0, 0
-            while n < last + 50:  # so many went well, one after the other
-                set_nomemory(n, n + 1)
-                try:
-                    use()
-                    failed = False
-                except MemoryError:
-                    failed = True
-                finally:
-                    remove_mem_hooks()
-                n += 1
-                last = n if failed else last
-                failures += failed
-                gc.collect()
-                assert key.count == 0
-                assert [entry.kind for entry in key.entries].count("gate") == 1
-                whole(False)
-                turn()
-                turn()
-                if use is new_branches and not failed:
-                    break  # these are made for good
-            assert failures or use is there_and_back
-        assert new_place(None) == place + 1  # one place for data on code objects is enough for us
-        """,
+        script("no_memory_at_any_point"),
     )

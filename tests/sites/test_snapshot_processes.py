@@ -1,7 +1,7 @@
 """Snapshots in processes of their own: forks, refused patches, and every setting."""
 
 import pytest
-from processes import run
+from processes import run, script
 from snapshots import make, set_state, snapshot, variants
 
 import jumplabel._sites.snapshots
@@ -14,45 +14,7 @@ def keys(request):
     return [StaticKey(f"{request.node.nodeid} {i}") for i in range(5)]
 
 
-KEYS = """
-from jumplabel import static_branches
-import itertools
-
-snapshot = static_branches(snapshot=True)
-keys = [StaticKey(f"key {i}") for i in range(5)]
-a, b, c, d, e = keys
-
-@snapshot
-def function(hook=None):
-    state = (1 if a else 0) + (2 if b else 0)
-    if hook:
-        hook()
-    for bit in [4 for _ in "c" if c] + [8 for _ in "d" if d]:
-        state += bit
-    return state + (16 if e else 0)
-
-@snapshot
-def states():
-    while True:
-        yield (1 if a else 0) + (2 if b else 0)
-
-def set_state(state):
-    with batch():
-        for i, key in enumerate(keys):
-            key.enable() if state >> i & 1 else key.disable()
-
-def cycle():
-    for state in itertools.chain(range(17), range(31, -1, -3)):
-        set_state(state)
-        for turned in (state ^ 31, state ^ 5, state):
-            assert function() == state == function(lambda: set_state(turned)), state
-            assert function() == turned
-            set_state(state)
-        generator = states()
-        assert next(generator) == state & 3
-        set_state(~state & 31)
-        assert next(generator) == state & 3
-"""
+KEYS = script("snapshot_keys")
 
 SETTINGS = {
     "native": {},
