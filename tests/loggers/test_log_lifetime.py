@@ -6,24 +6,14 @@ import weakref
 
 import pytest
 from logger_checks import WATCHED, keys_of, module, nothing_of_ours_is_left, states
-from processes import run
+from processes import run, script
 
 import jumplabel
 from jumplabel import static_branches
 from jumplabel._loggers.log_keys import LogKey, _bound, bind
 from jumplabel._program import name_watch
 
-LOGGERS = """
-    import logging
-    from logger_checks import answers, keys_of, module, nothing_of_ours_is_left, states
-    from jumplabel import static_gate
-    from jumplabel._program import name_watch
-    from jumplabel._loggers.log_keys import LogKey, bind, unbind
-
-    logger = logging.getLogger("shop.cart")
-    shop = module("shop.cart", logger=logger)
-    keys = keys_of(shop, "logger")
-"""
+LOGGERS = script("follows_a_logger")
 
 
 # ---- who keeps what ----
@@ -100,37 +90,7 @@ def test_a_function_may_keep_its_key(logger):
 def test_a_patch_that_fails_is_raised_and_made_up_for():
     run(
         LOGGERS,
-        """
-        gates = [static_gate(key)(lambda: 1) for key in keys]
-        logger.setLevel(60)
-        bind(keys)
-
-        blocking = BlockingThread()
-        for change in (
-            lambda: logger.setLevel(10),
-            lambda: setattr(logger, "level", 10),
-            lambda: setattr(logger, "debug", print),
-            lambda: unbind(keys),
-        ):
-            refused(errno.EDEADLK, change)
-            assert [gate() for gate in gates] == [None] * 6 and not any(states(keys))
-        assert logger.level == 60 and "debug" not in vars(logger)
-        reports = []
-        sys.unraisablehook = reports.append
-        if name_watch.HEARS_ALL:
-            shop.logger = None
-            states(keys)  # a call, between whose instructions it is looked at again
-            assert [report.exc_value.errno for report in reports] == [errno.EDEADLK]
-        else:
-            refused(errno.EDEADLK, setattr, shop, "logger", None)
-            shop.__dict__["logger"] = None
-        assert not any(states(keys))
-        refused(errno.EDEADLK, bind, keys)
-        blocking.unblock()
-        logging.root.setLevel(30)
-        assert [gate() for gate in gates] == [1] * 6 and all(states(keys))
-        blocking.end()
-        """,
+        script("log_patches_fail"),
         JUMPLABEL_SYNC="signal",
     )
 

@@ -6,13 +6,13 @@ import importlib
 import os
 import subprocess
 import sys
-import textwrap
 import time
 import weakref
 
 import endurance
 import pytest
 from endurance import C_ABS, C, come_and_go, coroutine
+from processes import SCRIPTS
 from site_checks import echo, make
 
 import jumplabel
@@ -194,42 +194,7 @@ def test_cycles_are_collected(request, tie):
 
 def test_what_is_finalized_with_its_key_may_still_use_it():
     """The collector finalizes all of a cycle before it frees any; in a process of its own, which could crash."""
-    program = """
-        import gc
-        from jumplabel import StaticKey, info, static_gate
-
-        class Owner:
-            def __init__(self, key):
-                self.key, self.me = key, self
-                key.owner = self
-
-            def __del__(self):
-                for _ in range(9):
-                    self.key.inc()
-                counts.append((self.key.count, repr(self.key)))
-
-        class Key(StaticKey):
-            pass
-
-        def held(key):
-            with key.override(True):
-                yield
-            assert not key.enabled
-
-        counts = []
-        for i in range(100):
-            Owner(Key(f"deleted {i}"))
-            key = Key(f"held {i}")
-            key.held = held(key)
-            next(key.held)
-            key = None
-            gc.collect()
-            new = [StaticKey("new" * n) for n in range(1, 20)]  # in the memory of keys that are gone too early
-            assert counts.pop() == (9, f"<StaticKey 'deleted {i}' on, 9 users, 0 sites>")
-            new.clear()
-        assert info().keys == 0
-        """
-    subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
+    subprocess.run([sys.executable, SCRIPTS / "finalized_with_its_key.py"], check=True)
 
 
 # ---- reloading ----

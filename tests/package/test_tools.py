@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FunctionType
 
 import pytest
+from processes import SCRIPTS
 from site_checks import off_on_off
 from tools import FILE, fail, jump_at, pair, run, turn
 
@@ -217,46 +218,6 @@ def test_pdb_jumps(if_else, key, session):
 
 # ---- coverage ----
 
-MEASURE = """
-import json
-import sys
-
-import coverage
-from tools import FILE, FORMS, pair, run, turn
-
-from jumplabel import StaticKey
-
-key, other_key = StaticKey("key"), StaticKey("other key")
-pairs = [pair(name, key, other_key) for name in FORMS]
-
-
-def measured(which, on_the_way):
-    measuring = coverage.Coverage(data_file=None, config_file=False, branch=sys.argv[1] == "branch", include=[FILE])
-    measuring.start()
-    try:
-        for functions in pairs:
-            run(functions[which])
-            if on_the_way:
-                for at in range(1, 5):
-                    was = key.enabled
-                    run(functions[which], at, lambda: turn(key))
-                    if was != key.enabled:
-                        turn(key)
-    finally:
-        measuring.stop()
-    data = measuring.get_data()
-    return [sorted(data.lines(FILE)), sorted(data.arcs(FILE) or ())]
-
-
-seen = []
-for _ in range(2):
-    for _ in range(2):
-        for on_the_way in (False, True):
-            seen.append([measured(which, on_the_way) for which in (0, 1)])
-        turn(key)
-    turn(other_key)
-json.dump(seen, sys.stdout)
-"""
 WAYS = [("ctrace", "line"), ("ctrace", "branch"), ("pytrace", "line"), ("pytrace", "branch")]
 if sys.version_info >= (3, 12):
     WAYS.append(("sysmon", "line"))
@@ -295,7 +256,7 @@ def measure(core, branch):
     """What coverage.py finds for plain functions and for those with sites: lines and arcs, in several states."""
     environment = os.environ | {"COVERAGE_CORE": core, "PYTHONPATH": str(Path(FILE).parent)}
     environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS")}
-    command = [sys.executable, "-W", "error", "-c", MEASURE, branch]
+    command = [sys.executable, "-W", "error", SCRIPTS / "measure_coverage.py", branch]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)
