@@ -1,4 +1,4 @@
-"""Sources of statements over several lines, made at random: for who compares what tracers see of them."""
+"""Sources of statements over several lines, made at random, to compare what tracers see of them."""
 
 import io
 import random

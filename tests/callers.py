@@ -1,4 +1,4 @@
-"""The Python side of tests/c/callers.c: switches that may be called without the GIL, and who calls them meanwhile."""
+"""The Python side of tests/c/callers.c: switches that may be called without the GIL, and threads that call them."""
 
 import contextlib
 import ctypes
@@ -37,7 +37,7 @@ def constant(value):
 
 
 def switches(key, sites):
-    """Objects, where in them the pointer to be called is, and what a call returns, off and on; and who keeps them."""
+    """Objects, where in them the pointer to be called is, and what a call returns, off and on; and what keeps them."""
     off, on = constant(False), constant(True)
     made = [static_switch(key, to=on)(off) for _ in range(sites)]
     return [*map(id, made)], object.__basicsize__, id(False), id(True), made
@@ -47,7 +47,7 @@ def switches(key, sites):
 def calling(library, key, sites, start="callers_start", blocked=(), make=switches):
     """Two C threads call switches of the key for a block, or do what another start function has them do.
 
-    They, not who starts them, block these signals.
+    These threads block the signals; the starting thread does not.
     """
     objects, offset, off, on, _kept = make(key, sites)
     addresses = (ctypes.c_void_p * sites)(*objects)

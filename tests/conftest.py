@@ -38,13 +38,13 @@ settings.load_profile("usual")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of a thousand processes none is to compile the package anew
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, where all that is started ignores it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.setswitchinterval(1e-4)  # threads come by more often, and who waits for the GIL waits less
+sys.setswitchinterval(1e-4)  # threads come by more often, and wait less for the GIL
 
 
 def pytest_collection_finish():
     """From now on a collection looks at what tests make, not at the 100,000 objects that pytest has made.
 
-    Before that Hypothesis asks the collector who holds its random numbers, which it does once.
+    Before that Hypothesis asks the collector what holds its random numbers, which it does once.
     """
     given(just(0))(lambda _: None)()
     gc.collect()

@@ -52,7 +52,7 @@ def compare(real, gate, *more, operations=OPERATIONS, length=3):
         wanted = [outcome(operation, expected) for operation in sequence]
         got = [outcome(operation, actual) for operation in sequence]
         assert got == wanted
-        getattr(expected, "close", bool)()  # or it warns that nobody awaited it
+        getattr(expected, "close", bool)()  # or it warns that it was never awaited
 
 
 def after(awaitable):

@@ -64,7 +64,7 @@ def interrupted(n, function, handler=_raise):
         return trace
 
     before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # 3.12 reports no function's instructions before somebody has asked for some
+    sys._getframe().f_trace_opcodes = True  # 3.12 reports no function's instructions before a frame has asked for some
     sys.settrace(trace)
     lib.unseen_is_shown = 1
     try:

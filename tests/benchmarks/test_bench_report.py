@@ -64,7 +64,7 @@ def test_a_duration_has_three_digits_and_the_unit_that_fits(seconds, shown):
     assert bench_tables.duration(seconds) == shown
 
 
-# ---- rows that are missing, and rows that nobody knows ----
+# ---- missing rows and unknown rows ----
 
 
 def test_a_report_of_one_script_has_its_tables_and_says_what_is_missing():
@@ -103,7 +103,7 @@ def test_a_table_without_its_reference_has_no_such_column():
     assert gate[""] == ["time", "/ partial"] and gate["static_gate"] == ["1.00 µs / 2.00 µs", "0.25 / 0.50"]
 
 
-def test_rows_that_nobody_named_are_found_by_their_script():
+def test_rows_without_a_name_are_found_by_their_script():
     assert "Other rows" not in report(all_rows())
     suite = made(all_rows())
     for benchmark in made({"a rival off": 1.0, "a rival on": 8.0, "another": 4.0}, "gate.py"):
@@ -199,7 +199,7 @@ def test_facts_are_collected_of_this_process(monkeypatch):
     pyperf.Run([1.0], metadata=found, collect_metadata=False)  # takes them
 
 
-def test_a_suite_that_somebody_else_made_has_the_facts_it_has():
+def test_a_suite_of_another_program_has_the_facts_it_has():
     runs = [pyperf.Run([1.0], metadata={"name": "gate off"}, collect_metadata=False)]
     text = "\n".join(bench_report.report(pyperf.BenchmarkSuite([pyperf.Benchmark(runs)])))
     assert text.startswith("## CPython of an unknown version\n") and "- measured: `scripts by themselves`" in text

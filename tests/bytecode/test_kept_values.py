@@ -1,4 +1,4 @@
-"""Tests whose value is used: the value is the key itself, and no site is dearer than the test that it replaced."""
+"""Tests of keys in expressions that use the value: it is the key itself, and no site costs more than its test did."""
 
 import itertools
 import sys

@@ -3,7 +3,7 @@
 Conditions, statements and their nesting are drawn: tests of keys in ifs, loops, try, with and match statements, in
 comprehensions, generators and coroutines, in bodies longer than a site can jump over. The undecorated function is
 called with the same keys in the same states, flipped at the same places. planting.py plants tests in code that people
-wrote; here it is code that nobody would write.
+wrote; here it is code that no programmer would write.
 
     python -m pytest tests/bytecode/test_random_functions.py --hypothesis-profile=deep
 

@@ -121,7 +121,7 @@ def test_what_is_negated_is_the_value_itself():
     assert read(code_of("return not likely(key).enabled")).negations == []
 
 
-def test_values_that_nobody_uses_are_dropped():
+def test_unused_values_are_dropped():
     for body in ("key and x()", "return key and x()"):
         found = read(code_of(body))
         assert [found.is_dropped_at(test.jump.target) for test in found.tests if test.keeps] in ([True], [])

@@ -285,7 +285,7 @@ def test_what_is_decorated_again_has_its_own_code(key, other_key):
     assert function() == (2, 1) and function.__code__ is ours
 
 
-def test_functions_without_sites_are_nobodys_business(key):
+def test_functions_without_sites_are_left_alone(key):
     static_branches(make(key))
 
     def other():
@@ -326,7 +326,7 @@ def test_a_tool_that_comes_and_goes_leaves_nothing(key):
     assert sys.getrefcount(ours) < 20
 
 
-def test_a_warning_that_is_an_error_does_not_reach_who_toggles(key, monkeypatch):
+def test_a_warning_that_is_an_error_does_not_reach_the_toggling_thread(key, monkeypatch):
     function = static_branches(make(key))
     function.__code__ = function.__code__.replace()
     seen = []

@@ -1,4 +1,4 @@
-"""Whoever toggles, and wherever the code is: the next pass takes the other branch."""
+"""After a toggle by any thread or handler the next pass of any code takes the other branch."""
 
 import asyncio
 import os

@@ -112,7 +112,7 @@ static void refused_from_the_start(void)
 
 /* ---- the signal ---- */
 
-static int answered; /* by threads whose sigsuspend() a handler ended */
+static int answered; /* by threads that a handler let out of sigsuspend() */
 
 static void *wait_for_a_signal(void *unused)
 {

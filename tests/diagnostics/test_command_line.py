@@ -113,7 +113,7 @@ def test_demo_ends_at_once_on_ctrl_c(tmp_path):
 
 
 def test_demo_finds_a_site_that_does_not_follow(tmp_path):
-    """The check itself: with a key whose toggles reach no site, the demonstration must fail."""
+    """The check itself: where the toggles of the key reach no site, the demonstration must fail."""
     (tmp_path / "lame.py").write_text(
         "import runpy, sys\n"
         "from jumplabel import StaticKey\n"

@@ -178,7 +178,7 @@ def test_counters_count_batches_sites_and_syncs(key, request):
     assert since() == (1, 7, 2)
     key.enable()
     key.inc()
-    other.enable()  # nobody's site
+    other.enable()  # has no site
     assert since() == (1, 7, 2)
     with batch():
         key.dec()

@@ -1,4 +1,4 @@
-"""Forks, by whoever and whenever: parent and child have code of their own, and toggle apart.
+"""Forks by any thread at any time: parent and child have code of their own, and toggle apart.
 
 Each case in a process of its own (processes.py).
 """

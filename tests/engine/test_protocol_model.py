@@ -41,7 +41,7 @@ def test_a_counterexample_is_printed_step_by_step(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["protocol_model.py", "no", "stale", "rule", "other", "order"])
     assert protocol_model.main() == 0
     printed = capsys.readouterr().out
-    assert "is taken for somebody else's, and kills" in printed
+    assert "is taken for another library's, and kills" in printed
     numbers = [int(number) for number in re.findall(r"^ +(\d+)\. (?:patcher|caller 1): ", printed, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 20
 

@@ -16,7 +16,7 @@ ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": ""
 NOT_HERE = {
     # The search for leaks stops the process from another one, which cannot be made from a namespace just left.
     ("address,undefined", "chained_as_init"),
-    # There are addresses that nobody but itself may map.
+    # It has addresses that it alone may map.
     ("thread", "a_target_out_of_reach"),
 }
 

@@ -98,7 +98,7 @@ def test_a_handler_in_python_calls_and_toggles_what_it_interrupts(stress_seconds
     )
 
 
-# ---- toggles where nobody expects them ----
+# ---- toggles in finalizers and in gated functions ----
 
 
 def test_a_finalizer_toggles_while_others_toggle_and_decorate():

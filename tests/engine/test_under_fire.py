@@ -50,7 +50,7 @@ def test_c_threads_that_block_sigtrap(library, stress_seconds, blocked):
     hammer_elsewhere(library, stress_seconds, expectation, blocked=blocked)
 
 
-def test_c_threads_where_nobody_is_to_trap(library, stress_seconds):
+def test_c_threads_where_none_may_trap(library, stress_seconds):
     expectation = "info.word_batches == info.batches and info.int3_current == 0"
     hammer_elsewhere(library, stress_seconds, expectation, JUMPLABEL_POKE="word")
 

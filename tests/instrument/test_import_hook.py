@@ -155,7 +155,7 @@ def test_loggers_of_closures(packages: Packages) -> None:
                 return n
             return function
 
-        class levels:  # nobody would say that it has another number
+        class levels:  # the name does not say that it has another number
             INFO = 20
 
         def late():

@@ -126,7 +126,7 @@ def events(call: Callable[[], Any], set_tracer: Callable[[Any], None]) -> list[t
 
 
 LEVELS = pytest.mark.parametrize("level", [15, logging.DEBUG])
-"""For who sees lines: those of the arguments are not run while a statement on several lines is off."""
+"""A tracer sees lines: those of the arguments are not run while a statement on several lines is off."""
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, 15, logging.DEBUG])

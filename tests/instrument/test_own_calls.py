@@ -249,7 +249,7 @@ print(sorted(set(refused)))
     assert run(tmp_path, program) == "x\nx\n['code.__new__', 'object.__setattr__']\n"
 
 
-def test_nobody_waits_for_the_lock_of_logging(shop: ModuleType) -> None:
+def test_no_call_waits_for_the_lock_of_logging(shop: ModuleType) -> None:
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:

@@ -259,7 +259,7 @@ print(keyed.tracing.count, any(type(finder).__module__.startswith("jumplabel.") 
     assert python(script, **values) == (["True", "1 True"], "")
 
 
-def test_an_interpreter_that_ignores_the_environment_serves_nobody(python, tmp_path):
+def test_an_interpreter_that_ignores_the_environment_does_not_serve(python, tmp_path):
     script = "from jumplabel._remote import serving; print(len(serving._servers))"
     for options, servers in (["-E"], "0"), (["-I"], "0"), ([], "1"):
         assert python(script, *options, JUMPLABEL_SERVE=str(tmp_path / "sockets")) == ([servers], "")

@@ -1,4 +1,4 @@
-"""Whose a batch is under other libraries than asyncio: trio, curio, greenlet, gevent and eventlet."""
+"""Which tasks a batch belongs to under other libraries than asyncio: trio, curio, greenlet, gevent and eventlet."""
 
 import asyncio
 import contextvars
@@ -50,7 +50,7 @@ def test_a_task_of_curio(ours, others):
     curio.run(main)
 
 
-def test_coroutines_that_anybody_runs_in_turns(ours, others):
+def test_coroutines_that_the_program_runs_in_turns(ours, others):
     """In one context, as in a library that knows none."""
 
     class Switch:
@@ -79,7 +79,7 @@ def test_coroutines_that_anybody_runs_in_turns(ours, others):
     assert ours.enabled
 
 
-def test_generators_that_anybody_runs_in_turns_each_in_a_context(ours, others):
+def test_generators_that_the_program_runs_in_turns_each_in_a_context(ours, others):
     """As Twisted's inlineCallbacks does."""
 
     def opener():

@@ -1,4 +1,4 @@
-"""Whose a batch is: of the task, thread or generator that opened it, and not of what inherits its context."""
+"""A batch belongs to the task, thread or generator that opened it, and not to what inherits its context."""
 
 import asyncio
 import contextlib

@@ -29,7 +29,7 @@ def branch(key):
 # ---- what a key does ----
 
 
-def test_the_last_dec_leaves_the_sites_on_until_nobody_has_used_the_key_for_that_long(deferred, gate):
+def test_the_last_dec_leaves_the_sites_on_until_the_key_has_had_no_user_for_that_long(deferred, gate):
     function = branch(deferred)
     deferred.inc()
     deferred.inc()
@@ -48,7 +48,7 @@ def test_the_last_dec_leaves_the_sites_on_until_nobody_has_used_the_key_for_that
 
 
 @pytest.mark.parametrize("take", [StaticKey.inc, StaticKey.enable])
-def test_who_takes_it_again_finds_it_on_and_nothing_is_patched(deferred, gate, take):
+def test_a_key_that_is_taken_again_is_on_and_nothing_is_patched(deferred, gate, take):
     deferred.inc()
     before = patches()
     for _ in range(100):

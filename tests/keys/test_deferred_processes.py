@@ -285,7 +285,7 @@ def test_the_end_of_a_child_does_not_wait_for_its_parents_threads():
         DEFERRED,
         """
         def waited(seconds):
-            raise AssertionError("for whom?")
+            raise AssertionError("it waits for nothing")
 
         def child():
             lingering.sleep = waited

@@ -161,11 +161,11 @@ def test_keys_go_off_where_there_can_be_no_thread(deferred, gate, monkeypatch):
 @pytest.mark.parametrize("kind", [RuntimeError, PermissionError, KeyboardInterrupt])
 def test_what_a_signal_handler_or_audit_hook_raises_there_goes_on(deferred, monkeypatch, kind):
     def raises():
-        raise kind("of somebody else")
+        raise kind("of another library")
 
     monkeypatch.setattr(lingering, "wake", raises)
     deferred.inc()
-    with pytest.raises(kind, match="of somebody else"):
+    with pytest.raises(kind, match="of another library"):
         deferred.dec()
     assert deferred.count == 0 and deferred.enabled is (kind is KeyboardInterrupt)
 

@@ -1,4 +1,4 @@
-"""A toggle keeps the GIL, for as long as nobody has to be waited for (csrc/cpython/key_toggle.c)."""
+"""A toggle keeps the GIL, unless it must wait for another thread (csrc/cpython/key_toggle.c)."""
 
 import os
 import subprocess
@@ -55,7 +55,7 @@ def test_no_other_thread_runs_python_meanwhile():
     """It would have the GIL for its whole switch interval. Here that is long, so it runs when we let go, or never."""
     run(
         """
-sys.setswitchinterval(100)  # before anybody begins to wait
+sys.setswitchinterval(100)  # before any thread begins to wait
 threading.Thread(target=tick, daemon=True).start()
 before = ticks
 for _ in range(300):
@@ -68,7 +68,7 @@ assert gate() is None
     )
 
 
-def test_others_run_while_somebody_else_patches():
+def test_others_run_while_another_thread_patches():
     run(
         """
 began = time.monotonic()
@@ -91,7 +91,7 @@ assert gate() is None
 
 
 def test_a_fork_that_waits_for_the_gil_is_not_waited_for_with_it():
-    """It has the mutex: the engine's handler, which was registered later, came first. Somebody else's wants the GIL."""
+    """The fork has the mutex: the engine's handler ran first. Another library's handler wants the GIL."""
     run(
         """
 forking = threading.Thread(target=libc.fork)
@@ -142,7 +142,7 @@ assert gate() == 1
 
 
 def test_others_run_while_threads_must_answer():
-    """One that blocks the signal, and needs the GIL to go on: it is not waited for in vain, which takes a second."""
+    """A thread that blocks the signal needs the GIL to go on: waiting for it in vain would take a second."""
     run(
         """
 times = []

@@ -1,4 +1,4 @@
-"""on_toggle: which toggles are told, deferred keys included, and how: to whom, when, and in which thread."""
+"""on_toggle: which toggles are told, deferred keys included, to which callbacks, when, and in which thread."""
 
 import functools
 import gc
@@ -30,7 +30,7 @@ def branch(key):
     return function
 
 
-# ---- what is told ----
+# ---- toggles that callbacks are told of ----
 
 
 def test_every_way_to_set_a_key_is_told(key, told):
@@ -124,7 +124,7 @@ def test_an_override_is_told_when_it_begins_and_when_it_ends(key, told):
     assert told[4:] == [(key, True, 0), (key, False, 0)]
 
 
-def test_who_comes_within_an_override_is_told_when_it_ends(key):
+def test_a_callback_that_comes_within_an_override_is_told_when_it_ends(key):
     told = []
     with key.override(True):
         on_toggle(told.append)

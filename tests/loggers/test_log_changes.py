@@ -153,7 +153,7 @@ def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
 def test_odd_levels_stay_on(logger, right):
     class Level(int):
         def __le__(self, other):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is run")
 
         __ge__ = __gt__ = __lt__ = __bool__ = __le__
 
@@ -253,7 +253,7 @@ def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, righ
     right(False)
 
 
-def test_a_hook_of_somebody_else_stays(logger, right, keys):
+def test_a_hook_of_another_tool_stays(logger, right, keys):
     def spy(self, name, value):
         seen.append(name)
         ours(self, name, value)

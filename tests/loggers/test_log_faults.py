@@ -80,7 +80,7 @@ def test_a_signal_handler_that_raises_at_the_end_of_a_change(logger, shop, monke
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
 @pytest.mark.parametrize("raised", [Interrupted, TimeoutError, errors.PatchError, RecursionError])
 def test_what_is_raised_between_two_instructions(logger, shop, monkeypatch, raised):
-    """A signal handler's is for whoever runs, ours is reported."""
+    """An exception of a signal handler is raised in the running thread, one of ours is reported."""
     keys = keys_of(shop, "logger")
     bind(keys)
 
@@ -285,7 +285,7 @@ class Elsewhere:
         taken.wait()
 
     def __exit__(self, *_):
-        assert self.thread.is_alive()  # nobody has waited for it
+        assert self.thread.is_alive()  # and was not waited for
         self.done.set()
         self.thread.join()
 

@@ -81,11 +81,11 @@ def test_what_is_no_logger_stays_on(logger, shop):
     class Asks:
         @property
         def logger(self):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is run")
 
     class Meta(type):
         def __getattribute__(cls, name):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is run")
 
     class Odd(metaclass=Meta):
         log = logger

@@ -16,7 +16,7 @@ from jumplabel._program import name_watch
 LOGGERS = script("follows_a_logger")
 
 
-# ---- who keeps what ----
+# ---- what keeps what ----
 
 
 def test_a_key_that_goes_takes_all_with_it(logger, shop):
@@ -179,7 +179,7 @@ def test_a_process_ends_with_keys_that_are_bound(settings):
     )
 
 
-# ---- somebody else watches dicts ----
+# ---- another tool watches dicts ----
 
 
 TAKE_ALL_WATCHERS = """

@@ -128,7 +128,7 @@ def test_loguru_with_something_replaced_stays_on(sinks):
 
 
 def test_loguru_does_not_wait_for_the_lock_of_logging(sinks, out):
-    """Who has that may be waiting for loguru's own, which is held while a sink is added."""
+    """A thread that has that lock may wait for loguru's own lock, which is held while a sink is added."""
     shop = module("tests_shop.cart", log=sinks)
     keys = bound_keys(shop, "log")
     done = threading.Event()

@@ -102,7 +102,7 @@ def test_all_at_once(logger, shop, stress_seconds):
 
 
 def test_a_name_rebound_while_another_thread_has_the_lock(logger, shop):
-    """The key is on at once, and off as soon as somebody comes by."""
+    """The key is on at once, and off as soon as a thread comes by."""
     logger.setLevel(60)
     keys = keys_of(shop, "logger")
     bind(keys)
@@ -149,7 +149,7 @@ def set_it_directly(logger):
 
 
 def clear_the_caches(logger):
-    vars(logger)["level"] = 10  # past everybody
+    vars(logger)["level"] = 10  # past all hooks
     logging.root._cache.clear()
 
 
@@ -199,7 +199,7 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
 
 
 def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypatch):
-    """Between the look whether it concerns anybody, and the change."""
+    """Between the look whether a key follows it, and the change."""
     keys = keys_of(shop, "logger")
     concerns, looks = log_hooks.listeners.concerns, []
     logger.disabled = True
@@ -220,7 +220,7 @@ def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypa
     assert looks and states(keys) == answers(logger) and any(states(keys))
 
 
-def test_nobody_turns_by_an_old_look(logger, shop):
+def test_no_thread_turns_by_an_old_look(logger, shop):
     (key,) = keys_of(shop, "logger", methods=["debug"])
     before = name_watch.changes()
     name_watch.changed()
@@ -228,7 +228,7 @@ def test_nobody_turns_by_an_old_look(logger, shop):
     assert name_watch.turn(name_watch.changes(), [], [address(key)]) == 0 and not key.enabled
 
 
-def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, shop, monkeypatch):
+def test_all_is_on_in_the_middle_of_a_change_that_cannot_be_foreseen(logger, shop, monkeypatch):
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
@@ -247,7 +247,7 @@ def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, sho
 
 
 def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop):
-    """Also if somebody has worked it out in the middle, from before the change."""
+    """Also if a thread has worked it out in the middle, from before the change."""
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)

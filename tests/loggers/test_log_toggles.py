@@ -90,7 +90,7 @@ def test_levels_are_told_at_once_within_a_batch_too(log_key, logger, told):
 
 
 def test_a_name_that_is_bound_to_another_logger_is_told(log_key, module, logger, told):
-    """On the moment it changes, where nobody can be told; and off a little later, if the other one is off, too."""
+    """The key is on at the change, where no callback can be told; and off a little later, if the logger is off."""
     other = logging.getLogger(f"{logger.name} other")
     other.setLevel(logging.DEBUG)
     module.log = other
@@ -108,7 +108,7 @@ def test_a_name_that_is_bound_to_another_logger_is_told(log_key, module, logger,
     assert not name_watch.turned and not log_keys._untold
 
 
-def test_what_nobody_wants_to_hear_of_is_not_kept(log_key, module, logger):
+def test_toggles_without_a_callback_are_not_kept(log_key, module, logger):
     for _ in range(3):
         module.log = logging.getLogger(f"{logger.name} other")
         module.log = logger
@@ -147,7 +147,7 @@ def test_each_thread_tells_of_what_it_has_turned(log_key, logger):
 
 
 @pytest.mark.usefixtures("reported")  # where it interrupts the end of a generator
-def test_a_signal_handler_that_raises_behind_a_turn_keeps_nobody_from_telling(log_key, logger, told):
+def test_a_signal_handler_that_raises_behind_a_turn_keeps_no_other_thread_from_telling(log_key, logger, told):
     gate = static_gate(log_key)(abs)
 
     def handler():

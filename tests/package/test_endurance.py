@@ -245,7 +245,7 @@ def test_reloading_a_module_that_makes_its_key_gives_it_the_key_that_it_had(modu
 
 
 def test_reloading_a_module_that_takes_the_key_there_is(module):
-    """Old and new functions follow it, as long as anybody has them."""
+    """Old and new functions follow it, as long as they live."""
     loaded = module(MADE_ONCE)
     loaded.key.inc()
     old = loaded.function, loaded.gate

@@ -222,7 +222,7 @@ def test_what_is_refused_fails_the_test_and_says_why(run):
     result.stdout.no_fnmatch_line("*pytest_plugin.py:*")
 
 
-def test_the_marker_is_known_and_the_package_is_not_imported_for_those_who_do_not_use_it(pytester):
+def test_the_marker_is_known_and_the_package_is_not_imported_where_it_is_not_used(pytester):
     pytester.makepyfile(
         """
         import sys

@@ -48,7 +48,7 @@ CODE = compile(SOURCE, "<endurance>", "exec")
 
 
 def operation(i, key):
-    """Everything once; some of it at times only. The key is one that others toggle."""
+    """Everything once; some of it at times only. Other threads toggle the key."""
     mine = StaticKey(f"endurance {i % 1000}", default=i % 2 == 0)
     gate, switch = static_gate(mine, default=i)(echo), static_switch(key, to=echo)(echo)
     space = {"key": mine, "other": key}

@@ -25,7 +25,7 @@ LEVELS = [logging.NOTSET, 1, 5, 7, logging.DEBUG, logging.INFO, logging.WARNING,
 
 
 class Records:
-    """What was logged by files under a folder: of each record where, by whom, how severe, and its text.
+    """What was logged by files under a folder: of each record the place, the logger, the level and the text.
 
     All but the addresses in it; and in no order, as threads have none. Where arguments vary from run to run (times,
     ports, names of temporary files), the text is that of the statement, without them.
@@ -81,7 +81,7 @@ class Asked:
 def flipping(package, seed):
     """A thread turns the package's loggers, the root logger, logging as a whole and the assertions all the while.
 
-    Yields [n], and a list for what goes wrong: what disagreeing() says, while nobody else turns any for a moment.
+    Yields [n], and a list for what goes wrong: what disagreeing() says, at moments at which no other thread turns any.
     """
     n, chance = [0], random.Random(seed)
     before = {logging.root: logging.root.level}

@@ -11,7 +11,7 @@ AVOIDED = {
 }
 
 
-# What is called besides: with arguments that make sense, as far as nobody guesses them.
+# Calls besides, with arguments that make sense: the ones that are made up hardly ever do.
 TEXT = "'The quick brown fox: it jumps -- over a lazy-dog.  (And on.) ' * 3"
 MAIL = "'From: A <a@b.example>\\nTo: =?utf-8?q?=C3=A9?= <c@d.example>, e@f.example\\nSubject: s\\n\\nbody\\n'"
 RIGHT = {
@@ -139,7 +139,7 @@ RIGHT = {
 
 
 def plain():
-    """A class that nobody has left anything on, whose instances are in the same place of every set."""
+    """A new class. Its instances have the same place in every set."""
     return type("Plain", (), {"name": "plain", "value": 3, "__hash__": lambda self: 3})
 
 

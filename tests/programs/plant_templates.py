@@ -74,7 +74,7 @@ GIVE_THE_KEY = {one for one in STATEMENTS if "yield {test} and" in one or "({tes
 CRASHES = {"JumpTestCase"}
 """Classes of test_sys_settrace: to set ``f_lineno`` in what is planted crashes CPython 3.13, with bools too."""
 
-# {e} is the expression in whose place this is put
+# {e} is the expression that this takes the place of
 EXPRESSIONS = [
     "{e} if {test} else {e}",
     "{e} if not {test} else {e}",

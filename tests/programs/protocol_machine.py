@@ -5,13 +5,13 @@ The machine:
   - Instruction bytes are not. A core may see each byte of a site as it is now or as it was at any time since the core
     last serialized, and it may see it differently at every fetch. Two exceptions, which the protocol leans on and which
     can be switched off here to see why:
-      in order      who sees a first byte sees a tail that was there when that byte was stored, or a later one
+      in order      a core that sees a first byte sees a tail that was there when that byte was stored, or a later one
       whole words   one aligned store of a whole site is seen whole; only where a variant says so
     Three syncs need neither, two need the first (Intel's word, see int3_poke.c). Patching by words needs the second,
     and so does a thread that goes on behind an int3, because its SIGTRAP did not reach us.
-  - A tail is two bytes here: who sees one of the old tail and one of the new executes a torn instruction.
-  - sync makes every core serialize, all as it returns; one that fails makes none. So does a trap (the kernel enters the
-    handler by iret). A core that serializes earlier or more often sees less, and nothing new.
+  - A tail is two bytes here: a core that sees one of the old tail and one of the new executes a torn instruction.
+  - sync makes every core serialize, all as it returns; a sync that fails makes none. So does a trap: the kernel enters
+    the handler by iret. A core that serializes earlier or more often sees less, and nothing new.
 
 The callers: a call executes a site and ends, or traps and ends as the handler decides. A thread may stand for any time
 between its trap and each of the handler's loads, and before it executes the site again. One caller is enough, calling
@@ -39,7 +39,7 @@ SITES = ("A", "B")
 # What may be wrong.
 TORN = "a torn instruction is executed"
 KILLED = "a thread that has SIGTRAP blocked is killed by an int3"
-NOT_OURS = "a trap of ours ({}) is taken for somebody else's, and kills"
+NOT_OURS = "a trap of ours ({}) is taken for another library's, and kills"
 WRONG = "a call goes the {} way when it may not"
 LEFT = "a site is left with {}"
 FOR_EVER = "patching has stopped, and a thread is sent back to its site for ever"
@@ -174,7 +174,7 @@ def serialize(thread):
 
 
 def allow(state, sites, paths):
-    """From now on a call of these sites may take these paths; one that has begun, also those that it might before."""
+    """From now on a call of these sites may take these paths; a call that has begun, also those of before."""
     may = state.may
     for site in sites:
         may = put(may, site, frozenset(paths[site]))
@@ -192,7 +192,7 @@ def patch(variant, state, step, site, sites):
     if step == "begin":
         return state._replace(batch=(number + 1, True))
     if step in ("first sync", "no first sync"):
-        # Until here the batch may fail, and nobody must have seen it.
+        # Until here the batch may fail, and no caller may have seen it.
         state = allow(state, sites, {s: {state.now[s], new[s]} for s in sites})
     if step == "no first sync":
         return state
@@ -221,7 +221,7 @@ def patch(variant, state, step, site, sites):
 def patcher_steps(variant, state):
     if state.running is None:
         for name, way in (("int3", variant.int3), ("words", variant.words)):
-            # This is the look for threads that have SIGTRAP blocked; one that blocks it later is the known window.
+            # This is the look for threads that have SIGTRAP blocked; a thread that blocks it later is the known window.
             if not state.left or not way or (name == "int3" and any(thread.blocked for thread in state.threads)):
                 continue
             for sites in ((0,), (1,), (0, 1)):

@@ -165,7 +165,7 @@ VARIANTS = [
     ),
     Variant(
         "no last sync",
-        why="who still sees an int3 traps, and that serializes: sent back, they find the new instruction",
+        why="a thread that still sees an int3 traps, and that serializes: sent back, it finds the new instruction",
         int3=NO_LAST_SYNC,
     ),
     Variant(
@@ -233,7 +233,7 @@ VARIANTS = [
     Variant(
         "words, the last sync fails",
         WRONG_WAY,
-        "known: who has seen the new word may go on seeing it, though the toggle has failed and all is put back",
+        "known: a core that has seen the new word may go on seeing it, though the toggle failed and all is put back",
         words=WORDS,
         whole_words=True,
         failing=("last sync",),
@@ -241,7 +241,7 @@ VARIANTS = [
     Variant(
         "words, the last sync fails and nothing is put back",
         WRONG.format("off"),
-        "no better: who has seen the old word may go on seeing it, though the toggle has succeeded",
+        "no better: a core that has seen the old word may go on seeing it, though the toggle has succeeded",
         words=WORDS._replace(where_it_fails={"first sync": ("end of a failure",)}),
         whole_words=True,
         failing=("last sync",),

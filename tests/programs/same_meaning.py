@@ -61,7 +61,7 @@ REPEATS_LINES = sys.version_info[:2] == (3, 12)
 
 
 class EndlessError(BaseException):
-    """The call goes on for longer than anybody looks."""
+    """The call goes on for longer than is looked at."""
 
 
 # ---- what is to be seen of a call ----

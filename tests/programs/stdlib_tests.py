@@ -101,7 +101,7 @@ def run_tests(module: str, state: str, decorate: bool, seed: str) -> Outcome:
 
 
 def _forget(module):
-    """Whoever imports it, or a package that has its names, from now on gets it anew."""
+    """From now on an import of the module, or of a package that has its names, loads it anew."""
     top = module.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
         del sys.modules[name]

@@ -248,7 +248,7 @@ def test_nothing_that_is_answered_reaches_the_terminal_as_it_is(theirs, monkeypa
     assert r"\x1b[2J" in out + errors and "\x1b" not in out + errors
 
 
-def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
+def test_a_busy_server_is_asked_again(tmp_path, monkeypatch):
     monkeypatch.setattr(connections, "CLIENTS", 1)
     with serve(tmp_path / "sockets") as server:
         held = connect(server.path)
@@ -298,7 +298,7 @@ def test_all_workers_with_one_command(start, run, way):
     assert ends(process) == ("", "")
 
 
-def test_one_that_cannot_be_reached_is_named_and_the_others_are_served(start, run):
+def test_a_process_that_cannot_be_reached_is_named_and_the_others_are_served(start, run):
     process = start(WORKERS.format(work="n == 1 and jumplabel.serve().close()"), **SERVED)
     workers = process.stdout.readline().split()
     folder = process_folder(process)

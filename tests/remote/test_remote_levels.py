@@ -64,7 +64,7 @@ def test_a_wildcard_leaves_keys_of_loggers_out(server, rack):
     assert states(rack) == before and key
 
 
-def test_one_that_is_named_is_refused_and_told_of_level(server, rack, logger):
+def test_a_named_key_is_refused_and_the_answer_names_level(server, rack, logger):
     for patterns in (["logging.rack.debug"], ["asserts.*,logging.rack.debug"]):
         (answer,) = ask(server.path, "enable", *patterns)
         assert (answer["key"], answer["outcome"]) == ("logging.rack.debug", "refused")

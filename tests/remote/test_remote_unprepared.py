@@ -63,7 +63,7 @@ assert state() == before and len(os.listdir("/proc/self/task")) == 1
 
 @reaches_in
 def test_a_main_thread_that_does_not_come_by(start, run):
-    """And when it does at last, what was asked is not done any more, and nobody hears of it."""
+    """When it does at last, the request is not carried out any more, and no answer is sent."""
     process = start("ready(); sys.stdin.readline(); run(lambda: True); time.sleep(0.01); print(tracing.enabled)")
     assert "main thread has not come by for 0.2 s" in run("enable", "--timeout", "0.2", process.pid, "*", status=1)
     assert ends(process) == ("False\n", "")
@@ -72,7 +72,7 @@ def test_a_main_thread_that_does_not_come_by(start, run):
 @reaches_in
 @pytest.mark.parametrize("lost", [1, 0])
 def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
-    """As it is where a process has just been forked. One that came by late serves us once, and says nothing."""
+    """As it is where a process has just been forked. A process that came by late serves us once, and says nothing."""
     asked, wait = [], remote_exec._Folder.wait
 
     def ask(pid, script):
@@ -92,7 +92,7 @@ def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
 
 
 @reaches_in
-def test_a_process_that_lets_nobody_in(start, run):
+def test_a_process_that_lets_no_other_in(start, run):
     process = start(FOREVER, PYTHON_DISABLE_REMOTE_DEBUG="1")
     assert "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set in it" in run("keys", process.pid, status=1)
     process = start(FOREVER)
@@ -100,7 +100,7 @@ def test_a_process_that_lets_nobody_in(start, run):
     assert "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set here" in output
 
 
-def test_another_python_is_told_whose_to_take():
+def test_another_python_is_told_which_one_to_take():
     error = "Can't send commands from a Python 3.15 process to a Python 3.14 process"
     why = remote_exec._explained(os.getpid(), error)
     assert error in why and f"it runs {os.path.realpath(sys.executable)}" in why and "use its own" in why
@@ -108,7 +108,7 @@ def test_another_python_is_told_whose_to_take():
 
 @reaches_in
 @root_only
-def test_who_may_not_look_into_it_is_told(start, environment):
+def test_a_user_that_may_not_look_into_it_is_told(start, environment):
     process = start(FOREVER)
     script = f"""
 import os, sys
@@ -214,7 +214,7 @@ def test_the_script_serves_us(script, reported):
 
 def test_the_script_says_why_it_cannot(script, reported, monkeypatch):
     code, folder = script
-    exec(code, {})  # nobody listens
+    exec(code, {})  # no socket listens
     wait_for(lambda: (folder / "refused").exists())
     assert "its jumplabel cannot serve: FileNotFoundError" in (folder / "refused").read_text()
 

@@ -145,7 +145,7 @@ def private(temporary, n):
 
 
 def test_what_may_not_be_left_stays(temporary):
-    """One with another's file in it, one that is locked, one of another mode, one with a living socket, and others."""
+    """Folders with another's file in it, locked, of another mode, with a living socket, and others."""
     stays = [private(temporary, n) for n in range(4)]
     (stays[0] / "file").write_text("another's")
     locked = os.open(stays[1], os.O_RDONLY)
@@ -210,7 +210,7 @@ input()
     ends(child)
 
 
-def test_a_user_who_had_the_number_before_is_not_asked(temporary, monkeypatch):
+def test_a_user_that_had_the_number_before_is_not_asked(temporary, monkeypatch):
     """The kernel tells the number that a process had when it began to listen; the next of that number is another."""
     with serve():
         mine = StaticKey("test_socket_folder.mine")

@@ -19,7 +19,7 @@ def only_over_sockets(monkeypatch):
     monkeypatch.setattr(remote_exec, "connect", refuse)
 
 
-def test_it_is_in_the_folder_of_the_user_who_is_logged_in(temporary, monkeypatch, tmp_path):
+def test_it_is_in_the_folder_of_the_user_that_is_logged_in(temporary, monkeypatch, tmp_path):
     uid = os.getuid()
     assert list(socket_folder.default_folders(uid)) == []
     (tmp_path / "run" / str(uid)).mkdir(0o700)
@@ -118,7 +118,7 @@ def test_folders_for_temporary_files_are_those_that_there_are(monkeypatch, tmp_p
 
 
 def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, monkeypatch):
-    """Another process may take it for one that is left, until it is locked."""
+    """Another process may take it for a folder that was left, until it is locked."""
     lock, removed = serving.lock_folder, []
 
     def remove_before(folder, seconds):

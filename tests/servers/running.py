@@ -35,7 +35,7 @@ def wait_for(condition, what, seconds=MANY):
 
 
 def free_port():
-    """Return one that the kernel gives to no client: the clients of all tests use many."""
+    """Return a port that the kernel gives to no client: the clients of all tests use many."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe, suppress(OSError):

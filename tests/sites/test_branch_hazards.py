@@ -161,7 +161,7 @@ def in_memory(function):
 
 
 def test_a_fork_between_a_store_and_its_second_step(key):
-    """A thread has stored, and waits for the interpreter to tell it so: the child must be told by somebody else."""
+    """A thread has stored, and waits for the interpreter to tell it so: the child must be told by another thread."""
     function = static_branches(make(key))
     site = key.entries[0].address - id(function.__code__) - type(function.__code__).__basicsize__
     many = {"key": key}  # they take the time in which we get the interpreter back

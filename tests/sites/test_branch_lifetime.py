@@ -1,4 +1,4 @@
-"""Entries of bytecode sites: whose they are, how long they live, and that equal code is made once."""
+"""Entries of bytecode sites: what owns them, how long they live, and that equal code is made once."""
 
 import ctypes
 import gc
@@ -77,7 +77,7 @@ def test_entries_go_with_their_function_at_once(key):
     assert code() is None and not key.entries
 
 
-def test_entries_live_as_long_as_whoever_runs_the_code(key):
+def test_entries_live_as_long_as_what_runs_the_code(key):
     @static_branches
     def generator():
         while True:
@@ -124,7 +124,7 @@ def test_cycles_are_collected():
     StaticKey("tests.cycle")
 
 
-def test_a_key_that_nobody_has_any_more(request):
+def test_a_key_that_is_not_held_any_more(request):
     key = StaticKey(request.node.nodeid)
     function = static_branches(make(key))
     function.__closure__[0].cell_contents = None
@@ -245,7 +245,7 @@ def test_no_memory_for_the_sites_of_the_second_function(key, monkeypatch):
     assert [function.__code__ for function in (Thing.one, Thing.two)] == codes
 
 
-def test_who_forbids_new_code():
+def test_an_audit_hook_forbids_new_code():
     """An audit hook that raises; its error is the caller's, and the function stays as it was."""
     program = """
         import sys
@@ -273,7 +273,7 @@ def test_who_forbids_new_code():
     subprocess.run([sys.executable, "-c", textwrap.dedent(program)], check=True)
 
 
-def test_who_forbids_the_second_code_of_a_class():
+def test_an_audit_hook_forbids_the_second_code_of_a_class():
     program = """
         import sys
         from jumplabel import StaticKey, static_branches

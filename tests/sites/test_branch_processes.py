@@ -27,7 +27,7 @@ def test_parent_and_child_toggle_apart(key):
 
 
 def test_code_that_dies_while_its_key_is_toggled(key, other_key, stress_seconds):
-    """A stress test: a store into a code object that is gone would hit whoever has its memory now."""
+    """A stress test: a store into a code object that is gone would hit what has its memory now."""
     end = time.monotonic() + min(stress_seconds, 5)
     failures = []
 

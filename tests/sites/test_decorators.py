@@ -123,7 +123,7 @@ def test_a_toggle_inside_the_function_counts_for_the_next_call(key):
 
 
 def test_a_callable_that_deletes_itself_while_it_runs(key):
-    """The call holds it: nobody takes the trampoline away from under it."""
+    """The call holds it: the trampoline stays for as long."""
 
     def suicide():
         space.clear()

@@ -86,7 +86,7 @@ def test_a_toggle_while_a_task_runs_is_for_the_next_call(key, gate):
     assert asyncio.run(caller()) == ("off", ("coroutine", 1))
 
 
-def test_an_exception_of_the_function_reaches_who_awaits(key):
+def test_an_exception_of_the_function_reaches_the_awaiting_coroutine(key):
     @static_gate(key)
     async def fail():
         raise LookupError("from the function")
@@ -174,7 +174,7 @@ def test_each_call_gives_an_object_of_its_own(key, gate):
     assert {weakref.ref(empty)() for empty in empties} == set(empties)
 
 
-def test_it_is_a_coroutine_to_those_who_ask(key, gate):
+def test_it_passes_for_a_coroutine(key, gate):
     empty = gate()
     assert isinstance(empty, collections.abc.Coroutine) and inspect.isawaitable(empty) and asyncio.iscoroutine(empty)
     assert not isinstance(empty, collections.abc.Iterable) and not inspect.iscoroutine(empty)
@@ -190,7 +190,7 @@ def test_it_is_a_coroutine_to_those_who_ask(key, gate):
         iter(empty)
 
 
-def test_one_that_is_dropped_warns_of_nothing(key, gate):
+def test_a_dropped_coroutine_warns_of_nothing(key, gate):
     with warnings.catch_warnings(record=True) as warned:
         warnings.simplefilter("always")
         gate()
@@ -293,7 +293,7 @@ def test_asyncio_shows_a_task_of_it(key, gate, debug, python_tasks):
     asyncio.run(main(), debug=debug)
 
 
-# ---- who keeps what ----
+# ---- what keeps what ----
 
 
 def test_references_are_counted_exactly(key):
@@ -330,7 +330,7 @@ def test_it_keeps_the_default_and_outlives_the_gate(key):
     del gate
     assert key.entries == ()
     default = weakref.ref(asyncio.run(empty))
-    assert default() is not None  # until it goes, as nobody can tell who else has it
+    assert default() is not None  # until it goes, as it may be held elsewhere, too
     del empty
     assert default() is None
 

@@ -224,7 +224,7 @@ def test_the_code_stays_while_any_cdata_of_it_lives(key):
     assert key.entries == () and reference() is None
 
 
-def test_a_cast_of_a_branch_that_nobody_holds(key):
+def test_a_cast_of_a_branch_that_is_not_held(key):
     function = make_here(key).cast(ffi, INT)
     gc.collect()
     again = make_here(key).cast(ffi, INT)  # not in the same place
@@ -280,7 +280,7 @@ def test_slots_are_used_again(key):
     assert jumplabel.info().arena_bytes == before
 
 
-def test_nobody_makes_one_without_a_key(key):
+def test_a_branch_without_a_key_is_refused(key):
     assert isinstance(make_here(key), NativeBranch)
     with pytest.raises(TypeError):
         NativeBranch(key, off=LOWER, on=UPPER)

@@ -276,7 +276,7 @@ def test_finalizers_in_the_same_garbage_still_call(settings):
                 self.branch, self.function, self.me = branch, function, self
 
             def __del__(self):
-                # What is not held any more gives its place to one that leads elsewhere.
+                # What is not held any more gives its place to a branch that leads elsewhere.
                 others = [native_branch(key, off=on, on=off) for _ in range(50)]
                 call = self.function or ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(self.branch.address)
                 results.append(call(7))

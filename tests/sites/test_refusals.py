@@ -285,7 +285,7 @@ def test_a_thread_that_unblocks_the_signal():
     )
 
 
-def test_nobody_finds_a_callable_that_is_still_being_made():
+def test_a_callable_that_is_still_being_made_is_not_found():
     """The collector shows every object that it knows, while the decorator waits for a thread that does not answer."""
     run(
         """

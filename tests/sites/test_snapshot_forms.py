@@ -1,4 +1,4 @@
-"""Snapshots: who calls them, all forms of tests in them, and their rows in the table."""
+"""Snapshots: their callers, all forms of tests in them, and their rows in the table."""
 
 import sys
 import traceback
@@ -12,7 +12,7 @@ from snapshots import combinations, snapshot, turn
 import jumplabel
 from jumplabel import DecorationError
 
-# ---- who calls ----
+# ---- callers ----
 
 
 def test_callers_in_c(key):

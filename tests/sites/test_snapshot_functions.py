@@ -51,7 +51,7 @@ def test_it_is_called_like_the_function():
             decorated()
 
 
-def test_a_variant_is_the_function_to_who_meets_it(key):
+def test_a_variant_passes_for_the_function(key):
     def function():
         """Docs."""
         (frame,) = (one for one in [sys._getframe()])
@@ -341,7 +341,7 @@ def test_strict_holds_here_too(key):
         static_branches(unknown, strict=True, snapshot=True)
 
 
-def test_values_that_nobody_keeps():
+def test_values_that_are_not_kept():
     space = {"tracing": tracing, "seen": []}
     exec("def f(x):\n    tracing and seen.append(x)\n    return tracing or x", space)
     over_live = types.FunctionType(space["f"].__code__, space)

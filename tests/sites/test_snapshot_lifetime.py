@@ -118,7 +118,7 @@ def test_closures_of_the_same_code_with_other_keys_have_their_own(keys):
         del other
 
 
-# ---- who keeps what alive ----
+# ---- what keeps what alive ----
 
 
 def test_everything_goes_with_the_snapshot_at_once(key):
@@ -243,7 +243,7 @@ def test_a_variant_that_is_dropped_while_it_is_led_to_is_not_kept(keys, monkeypa
 
 
 def test_a_variant_that_is_needed_while_it_is_dropped_is_not_kept(keys):
-    """By another thread, between the moment when it is found to be the one that goes and that when it does."""
+    """Another thread needs it after it was chosen to be dropped, and before it is."""
     function = make(keys)
     for state in range(MOST_VARIANTS):
         set_state(keys, state)

@@ -102,7 +102,7 @@ def test_a_target_that_is_replaced_while_it_runs_lives_on(make):
 
 
 def test_what_is_no_python_function_is_held_while_it_runs():
-    """A method of a C object: nobody but the call has it, once another target has taken its place."""
+    """A method of a C object: only the call holds it, once another target has taken its place."""
     inside, go_on = threading.Event(), threading.Event()
 
     class Items(list):

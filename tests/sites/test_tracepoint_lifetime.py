@@ -16,7 +16,7 @@ from site_checks import in_thread
 import jumplabel
 from jumplabel import StaticKeyError, Tracepoint, TracepointError, static_gate
 
-# ---- who keeps what ----
+# ---- what keeps what ----
 
 
 class Thing:
@@ -74,7 +74,7 @@ def test_a_tracepoint_that_goes_takes_all_with_it(request):
 
 
 def test_a_key_that_outlives_its_tracepoint_is_off(request):
-    """Nobody could turn it off any more."""
+    """It could not be turned off any more."""
     point = Tracepoint(request.node.nodeid)
     key, gate = point.enabled, static_gate(point.enabled, default="off")(lambda: "on")
     point.register(print)
@@ -136,7 +136,7 @@ def test_a_probe_that_is_unregistered_while_it_runs(point, reported, others):
         leave.wait()
         raise Oops
 
-    probe = functools.partial(wait)  # whose frame, unlike a function's, holds nothing
+    probe = functools.partial(wait)  # its frame, unlike a function's, holds nothing
     later = [lambda: after.append(1) for _ in range(others)]
     after, reference = [], weakref.ref(probe)
     for each in (probe, *later):
@@ -182,7 +182,7 @@ def in_another_thread(function):
 
 
 def in_a_handler(function):
-    """Of a signal that interrupts whoever is here."""
+    """Have the handler of a signal call the function here."""
 
     def raise_signal():
         before = signal.signal(signal.SIGUSR1, lambda number, frame: function())
@@ -195,13 +195,13 @@ def in_a_handler(function):
 
 
 @pytest.mark.parametrize("elsewhere", [in_another_thread, in_a_handler])
-def test_who_is_slower_loses_nothing(point, probes, seen, elsewhere):
+def test_the_slower_thread_loses_nothing(point, probes, seen, elsewhere):
     """Forced: while one thread looks whether its probe is there already, others come and go."""
     register, unregister = point.register, point.unregister
     meddler = Meddler(elsewhere(lambda: register(probes[0])), elsewhere(lambda: register(probes[1])))
     register(meddler)
     register(probes[2])
-    assert point.probes == (meddler, probes[1], probes[0], probes[2])  # who began first came last
+    assert point.probes == (meddler, probes[1], probes[0], probes[2])  # the first to begin came last
     assert called(point, seen) == [1, 0, 2]
     meddler.actions += [elsewhere(lambda: unregister(probes[0])), elsewhere(lambda: register(probes[3]))]
     unregister(probes[1])

@@ -98,7 +98,7 @@ def test_a_child_that_is_made_while_another_thread_registers():
     )
 
 
-def test_the_collector_takes_the_only_probe_away_while_somebody_looks_at_it():
+def test_the_collector_takes_the_only_probe_away_while_a_thread_looks_at_it():
     """Forced, up to 3.11: it runs when the tuple is made, and what it finds unregisters the probe."""
     run(
         """

@@ -64,7 +64,7 @@ def test_register_is_a_decorator(point):
     assert got == [1, 2] and point.probes == (probe,)
 
 
-def test_without_probes_nobody_looks_at_the_arguments(point):
+def test_without_probes_the_arguments_are_not_looked_at(point):
     evaluated = []
     assert point(evaluated.append(1), nonsense=evaluated.append(2)) is None
     assert evaluated == [1, 2]
@@ -205,13 +205,13 @@ def test_a_probe_that_calls_the_tracepoint_without_end(point, reported, n):
 
 
 def test_tracepoints_that_lead_to_each_other(point, request, reported):
-    """With no Python function on the way, nobody else looks at the stack."""
+    """With no Python function on the way, nothing else looks at the stack."""
     other = Tracepoint(f"{request.node.nodeid} other")
     point.register(other)
     other.register(point)
     assert point() is None
     assert [type(error) for _, error in reported] == [RecursionError]
-    point.unregister(other)  # nobody else would take that cycle apart
+    point.unregister(other)  # nothing else would take that cycle apart
 
 
 # ---- the key ----
