@@ -59,8 +59,16 @@ import rooms  # noqa: E402
 ENGINE = [*rooms.engine(), rooms.CSRC / "testing"]
 
 
+def pytest_collection_modifyitems(items):
+    """A stress test has no end of its own: the fixture bounds it."""
+    for item in items:
+        if item.get_closest_marker("stress") and "stress_seconds" not in item.fixturenames:
+            raise pytest.UsageError(f"{item.nodeid} is marked as a stress test, and does not use stress_seconds")
+
+
 @pytest.fixture(scope="session")
 def stress_seconds():
+    """For so long a stress test tries to meet a race."""
     return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "2"))
 
 

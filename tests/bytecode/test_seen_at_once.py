@@ -211,6 +211,7 @@ def test_every_site_of_a_key_and_of_a_batch_native_ones_too(key, other_key):
         assert states() == ("off",) * 4
 
 
+@pytest.mark.stress
 def test_many_threads_while_a_key_is_toggled(key, other_key, stress_seconds):
     """A stress test: no pass sees a state that was over before it began, or goes where neither state leads.
 

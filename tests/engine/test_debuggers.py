@@ -126,6 +126,7 @@ def test_strace_from_beginning_to_end(command, tmp_path):
     assert "--- SIGTRAP {si_signo=SIGTRAP, si_code=SI_KERNEL" in (tmp_path / "trace").read_text()
 
 
+@pytest.mark.stress
 def test_strace_comes_and_goes(command, tmp_path, stress_seconds):
     """Interrupted, it leaves with traps in hand that it does not pass on."""
     strace = [tool("strace"), "-f", "-qq", "-e", "trace=getppid", "-o", tmp_path / "trace"]

@@ -270,6 +270,7 @@ def test_a_library_hands_on_to_the_handler_that_it_found(under_load):
 # ---- in the middle of a patch ----
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     "take",
     [

@@ -50,6 +50,7 @@ def test_several_threads_fork_while_another_toggles(method):
     )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_without_the_gil_fork_while_another_toggles(build_c, stress_seconds, method):
     """Their children call trampolines, and see one state only: that of the fork. (tests/c/callers.c)"""
@@ -205,6 +206,7 @@ def test_a_process_made_in_a_batch_is_not_in_it():
     )
 
 
+@pytest.mark.stress
 def test_a_server_with_eight_workers(stress_seconds):
     """Each toggles, calls and checks; they come and go, and the parent toggles too."""
     run(

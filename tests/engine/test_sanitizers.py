@@ -66,6 +66,7 @@ def test_refused_calls(watched, case):
     c_programs.run_case(program("faults"), case, "30", environment=ENVIRONMENT)
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", ["membarrier", "signal"])
 def test_under_fire(watched, method, stress_seconds):
     program, _ = watched

@@ -14,6 +14,7 @@ def callers(build_c):
     return build_c("callers", "-shared", "-fPIC", engine=())
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("timer", ["REAL", "PROF"])
 @pytest.mark.parametrize("start", ["", "_short_lived", "_forking"])
@@ -40,6 +41,7 @@ def test_a_handler_in_c_calls_on_whatever_thread_it_hits(callers, stress_seconds
     )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("timer", ["REAL", "PROF"])
 def test_a_handler_in_python_calls_and_toggles_what_it_interrupts(stress_seconds, timer):
     """It toggles and calls in the middle of toggles, batches and overrides of the same keys."""
@@ -119,6 +121,7 @@ def test_toggles_in_a_gated_function_that_an_override_or_a_batch_calls():
 # ---- threads that come and go ----
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_that_start_and_end_while_another_toggles(callers, stress_seconds, method):
     run(
@@ -143,6 +146,7 @@ def test_threads_that_start_and_end_while_another_toggles(callers, stress_second
     )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 def test_the_interpreter_ends_under_threads_that_call_and_toggle(stress_seconds, method):
     """Daemon threads are stopped where they are; others still toggle when all modules are taken apart."""

@@ -10,6 +10,8 @@ import pytest
 
 from jumplabel import StaticKey, batch, static_gate, static_switch
 
+pytestmark = pytest.mark.stress
+
 
 @pytest.fixture(scope="module")
 def library(build_c):

@@ -216,6 +216,7 @@ def test_a_toggle_in_a_signal_handler_that_interrupts_a_toggle(request, deferred
     assert n > 20
 
 
+@pytest.mark.stress
 def test_counts_are_right_and_keys_go_off_after_many_threads(request, stress_seconds):
     key = StaticKey(request.node.nodeid, deferred=1e-5)
     gate = static_gate(key, default="off")(lambda: "on")

@@ -89,6 +89,7 @@ def test_a_toggle_in_a_signal_handler_within_a_toggle_is_told(key, other_key, to
     assert n > 5
 
 
+@pytest.mark.stress
 def test_each_transition_is_told_once_however_many_threads_make_them(key, other_key, told, stress_seconds):
     """Of one site for each key: what was patched is what was told."""
     gates = [static_gate(each)(abs) for each in (key, other_key)]
@@ -116,6 +117,7 @@ def test_each_transition_is_told_once_however_many_threads_make_them(key, other_
         assert news.count(True) == news.count(False) > 0 and not each.enabled
 
 
+@pytest.mark.stress
 def test_coming_and_going_in_other_threads_while_keys_are_toggled(key, stress_seconds, reported):
     end = time.monotonic() + stress_seconds / 6
     calls = []

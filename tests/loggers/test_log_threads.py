@@ -46,6 +46,7 @@ def test_no_record_is_lost_after_a_level_is_set(logger, shop, rounds):
     thread.join()
 
 
+@pytest.mark.stress
 def test_all_at_once(logger, shop, stress_seconds):
     """Levels, names and bindings are changed by several threads; in the end all is right."""
     others = [logging.getLogger(f"{logger.name}.{n}") for n in range(3)]

@@ -6,6 +6,7 @@ import threading
 import time
 import types
 
+import pytest
 from site_checks import fork_quietly, make
 
 from jumplabel import static_branches
@@ -26,6 +27,7 @@ def test_parent_and_child_toggle_apart(key):
     assert function() == "on"
 
 
+@pytest.mark.stress
 def test_code_that_dies_while_its_key_is_toggled(key, other_key, stress_seconds):
     """A stress test: a store into a code object that is gone would hit what has its memory now."""
     end = time.monotonic() + min(stress_seconds, 5)
@@ -53,6 +55,7 @@ def test_code_that_dies_while_its_key_is_toggled(key, other_key, stress_seconds)
     assert not failures and not key.entries and not other_key.entries
 
 
+@pytest.mark.stress
 def test_a_fork_while_others_toggle_and_decorate(key, stress_seconds):
     stop = []
 

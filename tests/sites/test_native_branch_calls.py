@@ -99,6 +99,7 @@ def test_signatures_of_every_sort(signatures, settings):
 # ---- threads ----
 
 
+@pytest.mark.stress
 @each_way
 @pytest.mark.parametrize("start", ["", "_short_lived", "_forking"])
 def test_threads_without_the_gil_call_while_another_toggles(callers, signatures, stress_seconds, settings, start):

@@ -276,6 +276,7 @@ STATES = [0, 3, 12, 15, 31, 19, 16, 28]
 """In which the first two keys agree, and the next two."""
 
 
+@pytest.mark.stress
 def test_calls_agree_with_themselves_while_keys_are_turned(keys, stress_seconds, monkeypatch):
     """In batches of two, of more states than there are variants: they are made and dropped all the time."""
     monkeypatch.setattr("jumplabel._sites.snapshots.MOST_VARIANTS", 3)

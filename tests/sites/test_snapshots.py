@@ -236,6 +236,7 @@ def test_coroutines_and_async_generators_keep_theirs_while_they_wait(key):
 # ---- several keys, at one instant ----
 
 
+@pytest.mark.stress
 def test_a_call_sees_all_of_a_batch_or_nothing_of_it(key, other_key, stress_seconds):
     """While another thread turns both keys, together and as fast as it can."""
 

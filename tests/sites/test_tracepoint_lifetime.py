@@ -241,6 +241,7 @@ def test_a_signal_handler_that_raises_leaves_it_done_or_not(request, probes, see
         assert n > 3
 
 
+@pytest.mark.stress
 def test_calls_see_probes_that_there_were_while_they_ran(point, stress_seconds):
     """From Python and from C, without pause, while another thread registers and unregisters without pause."""
 
