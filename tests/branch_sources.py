@@ -1,4 +1,4 @@
-"""What tests of branches have in common: functions from source, with a test of a key in a place that is named."""
+"""Functions from source, with a test of a key, for tests of branches."""
 
 import textwrap
 
@@ -34,7 +34,7 @@ f, twin = factory(key), factory(key)
 
 
 def build(source, key):
-    """The function f that the source defines, and one like it that stays as it is."""
+    """Return the function f that the source defines, and its twin that stays undecorated."""
     space = {"key": key, "__name__": "built"}
     exec(source, space)
     return space["f"], space["twin"]

@@ -32,12 +32,12 @@ class Callers(ctypes.Structure):
 
 
 def constant(value):
-    """A callable that returns a value without the interpreter: a gate that stays off."""
+    """Return a callable that returns the value without the interpreter: a gate that stays off."""
     return static_gate(StaticKey(f"callers.never.{value}"), default=value)(lambda: None)
 
 
 def switches(key, sites):
-    """Objects, where in them the pointer to be called is, and what a call returns, off and on; and what keeps them."""
+    """Return addresses of switches, the offset of the pointer to call, the results off and on, and what keeps them."""
     off, on = constant(False), constant(True)
     made = [static_switch(key, to=on)(off) for _ in range(sites)]
     return [*map(id, made)], object.__basicsize__, id(False), id(True), made
@@ -45,7 +45,7 @@ def switches(key, sites):
 
 @contextlib.contextmanager
 def calling(library, key, sites, start="callers_start", blocked=(), make=switches):
-    """Two C threads call switches of the key for a block, or do what another start function has them do.
+    """Have two C threads call switches of the key for a block, or do what another start function says.
 
     These threads block the signals; the starting thread does not.
     """

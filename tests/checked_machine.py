@@ -40,7 +40,7 @@ class CheckedMachine(RuleBasedStateMachine):
         return sum(site.kind != "branches" and site.keys[0] is key for site in self.sites)
 
     def changed(self, keys):
-        """The states of these keys have been changed, in one transaction."""
+        """Count a transaction that has changed the states of these keys."""
         native = sum(map(self.native_sites, keys))
         self.sites_patched += native
         self.batches_done += native > 0

@@ -18,12 +18,12 @@ _FILES = str(Path(jumplabel.__file__).parent), contextlib.__file__
 
 
 class Interrupt(BaseException):
-    """As KeyboardInterrupt, which pytest takes for its own."""
+    """Stands for KeyboardInterrupt, which pytest takes for its own."""
 
 
 @cache
 def _points(code):
-    """The offsets of instructions before which a handler may run."""
+    """Return the offsets of instructions before which a handler may run."""
     points = set()
     before = ""
     for instruction in dis.get_instructions(code):

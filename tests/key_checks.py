@@ -1,4 +1,4 @@
-"""What tests of keys have in common: a gate of a key, and the state of both."""
+"""A gate of a key, and checks of the state of both, for tests of keys."""
 
 from jumplabel import static_gate
 

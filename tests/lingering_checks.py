@@ -1,4 +1,4 @@
-"""What tests of lingering keys have in common: whether one lingers, time that passes by hand, and the thread."""
+"""Checks of lingering keys and of their thread, and time that passes by hand."""
 
 import sys
 import time
@@ -18,12 +18,12 @@ def patches():
 
 
 def pass_time(seconds):
-    """As the thread would find it then."""
+    """Expire keys as the thread would, so many seconds later."""
     return lingering._expire(time.monotonic_ns() + seconds * 10**9)
 
 
 def there_is_a_thread():
-    """How many there are."""
+    """Return how many threads run the loop."""
     return sum(frame.f_code is lingering._run.__code__ for frame in frames())
 
 

@@ -81,7 +81,7 @@ TEMPLATES = {source.split()[1].rstrip("():"): source for source in SOURCES.split
 
 
 class Flag:
-    """What a key is in an undecorated function: its model's state."""
+    """Stands for a key in an undecorated function: its truth is the model's state."""
 
     def __init__(self, model):
         self.model = model
@@ -91,7 +91,7 @@ class Flag:
 
 
 def plainly(value):
-    """With the models' names in the place of flags and keys."""
+    """Return the value with names in the place of flags and keys."""
     if isinstance(value, Flag):
         return value.model.name
     if isinstance(value, StaticKey):
@@ -104,7 +104,7 @@ def plainly(value):
 
 
 def codes_of(thing):
-    """The code objects of what is decorated, and those in it."""
+    """Return the code objects of what is decorated, and those in them."""
     if isinstance(thing, type):
         return [code for one in vars(thing).values() for code in codes_of(getattr(one, "__func__", one))]
     if isinstance(thing, types.FunctionType):
@@ -137,7 +137,7 @@ class Key:
         return self.count, self.lingers
 
     def take(self, step, was):
-        """Whether the step is possible, in a transaction that found the key in that state."""
+        """Take a step in a transaction that found the key in state `was`. Return whether it is possible."""
         if (step == "disable" and self.count > 1) or (step == "dec" and not self.count):
             return False
         if step == "flush":
@@ -160,14 +160,14 @@ class Batch:
 
 
 class Site:
-    """Something decorated. keys: those it depends on; addresses: of its sites."""
+    """Something decorated, the keys that it depends on, and the addresses of its sites."""
 
     def __init__(self, kind, made, keys, call, addresses=()):
         self.kind, self.made, self.keys, self.call, self.addresses = kind, made, keys, call, set(addresses)
 
 
 def apply(steps):
-    """All or nothing; the keys whose state changes, or None."""
+    """Take all steps or none. Return the keys that change their state, or None if a step is impossible."""
     touched = {key: (key.state, key.enabled) for key, _ in steps}
     for key, step in steps:
         if not key.take(step, touched[key][0]):

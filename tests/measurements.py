@@ -29,7 +29,7 @@ NAMED = {
 
 
 def made(values, script=None, **facts):
-    """A suite with these medians; the rows' scripts as bench_questions.py has them, or this one."""
+    """Return a suite with these medians. The rows have the scripts of bench_questions.py, or this one."""
     rows = []
     for name, value in values.items():
         about = {**HERE, "name": name, "jumplabel_script": script or NAMED[name], **facts}
@@ -47,7 +47,7 @@ def report(values, script=None, **facts):
 
 
 def table(text, title):
-    """The rows of the table under a heading, by their first cell."""
+    """Return the rows of the table under a heading, by their first cell."""
     lines = text.partition(f"### {title}")[2].partition("###")[0].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"} and row[0] != "target"}

@@ -1,4 +1,4 @@
-"""A script in a process of its own, which it may kill or change for good, and what such scripts have in common.
+"""Scripts in processes of their own, which they may kill or change for good.
 
 Every process has an alarm(2) set, to fail and not to hang; where a script needs that timer, run() gives up.
 """
@@ -16,7 +16,7 @@ SCRIPTS = Path(__file__).parent / "scripts"
 
 
 def script(name):
-    """The text of tests/scripts/<name>.py.
+    """Return the text of tests/scripts/<name>.py.
 
     It runs in one module with the scripts before it. What it imports from one of them is there already; ruff and
     editors find it by that import.
@@ -33,7 +33,11 @@ METHODS = ["membarrier", "signal"]
 
 
 def run(*scripts, first="", **settings):
-    """first: what comes before the library is imported."""
+    """Run the scripts as one, in a new process. Fail where it fails or prints errors.
+
+    first     what runs before the library is imported
+    settings  environment variables
+    """
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUMPLABEL_")}
     environment |= settings | {"PYTHONPATH": str(Path(__file__).parent)}
     text = "\n".join(map(textwrap.dedent, (first, PREAMBLE, *scripts)))

@@ -1,4 +1,4 @@
-"""What tests of snapshots have in common."""
+"""Snapshots of several keys, and states for them."""
 
 import gc
 import itertools
@@ -16,7 +16,7 @@ def set_state(keys, state):
 
 
 def make(keys):
-    """A function that tests five keys, and returns its state and its frame's code."""
+    """Return a function that tests five keys, and returns their state and its frame's code."""
     a, b, c, d, e = keys
 
     @snapshot
@@ -34,7 +34,7 @@ def make(keys):
 
 
 def variants(made):
-    """The living ones, the function itself left out."""
+    """Return the living variants, without the function itself."""
     return [one for one in gc.get_referrers(made.__wrapped__.__globals__) if is_variant(made, one)]
 
 
@@ -49,7 +49,7 @@ def turn(*keys):
 
 
 def combinations(*keys):
-    """Each state of the keys, more than once, each after each other one."""
+    """Turn the keys to each state, each after each other one."""
     states = list(itertools.product((False, True), repeat=len(keys)))
     for pair in itertools.product(states, repeat=2):
         for state in pair:

@@ -1,4 +1,4 @@
-"""What tests of the folders of sockets have in common: several users, and the keys that a process tells of."""
+"""Other users, and the keys that a process tells of, for tests of the folders of sockets."""
 
 import os
 
@@ -18,5 +18,5 @@ def keys(pid, pattern="shop.*"):
 
 
 def own_keys():
-    """Of this process, in which other tests have left keys of other names."""
+    """Return the keys of this process that tests of socket folders have made."""
     return keys(os.getpid(), "test_socket_folder.*")

@@ -27,7 +27,7 @@ def keys(request):
 
 @pytest.fixture
 def told():
-    """What a callback of ours is given, without the time."""
+    """The toggles that a callback was told of, without their times."""
     told = []
 
     @on_toggle
@@ -54,7 +54,7 @@ def deferred(request):
 
 @pytest.fixture
 def no_thread():
-    """Nor one about to begin or to end: what it puts in place may be replaced, and put back."""
+    """Wait until no lingering thread runs, begins or ends: a test may then replace what the thread would set."""
     if there_is_a_thread() or lib.static_keys_wake:
         lingering._wake_safely()
     wait_for(lambda: not lib.static_keys_wake and not there_is_a_thread())

@@ -10,7 +10,7 @@ from jumplabel._loggers.log_keys import bind
 
 @pytest.fixture
 def as_before():
-    """The root's level, handlers, and what is disabled."""
+    """Restore the root's level and handlers, and what is disabled."""
     root = logging.root
     level, handlers, disabled = root.level, root.handlers[:], logging.root.manager.disable
     yield
@@ -29,7 +29,7 @@ def keys(shop):
 
 @pytest.fixture
 def right(keys, logger):
-    """The keys are as the logger says, and not all the same; or as told."""
+    """Check that the keys are as the logger says, or all in the expected state."""
 
     def check(expected=None):
         assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))

@@ -48,7 +48,7 @@ CODE = compile(SOURCE, "<endurance>", "exec")
 
 
 def operation(i, key):
-    """Everything once; some of it at times only. Other threads toggle the key."""
+    """Use everything once, some of it at times only. Other threads toggle the key."""
     mine = StaticKey(f"endurance {i % 1000}", default=i % 2 == 0)
     gate, switch = static_gate(mine, default=i)(echo), static_switch(key, to=echo)(echo)
     space = {"key": mine, "other": key}
@@ -91,7 +91,7 @@ C = C_ABS.dlopen(None)
 
 
 def family(i, mine, key):
-    """What is not a gate, a switch or a branch in place."""
+    """Use static calls, tracepoints, snapshots, native branches, coroutines and arrays."""
     call, tracepoint = StaticCall(echo), Tracepoint(f"endurance tracepoint {i % 1000}")
     call.update(lambda: call)
     for probe in (Callable(), echo, call):
@@ -144,7 +144,7 @@ def fork_and_use(key):
 
 @contextlib.contextmanager
 def toggled(key, n=1, pause=0.0):
-    """Others toggle the key for as long."""
+    """Have other threads toggle the key during the block."""
     stop = threading.Event()
 
     def toggle():
@@ -174,7 +174,7 @@ class Mallinfo(ctypes.Structure):
 
 
 def measures():
-    """What is in use now: name -> amount."""
+    """Return what is in use now: name -> amount."""
     gc.collect()
     info = jumplabel.info()  # buries what has been dropped
     heap = ctypes.CDLL(None).mallinfo2
@@ -204,7 +204,7 @@ MOST = {  # by operation; what a second of them needs is the noise
 
 
 def slopes(seconds, warm_up=600, samples=10):
-    """What grows under the mixed load, by operation; the operations; the measures at the end."""
+    """Return the growth under the mixed load by operation, the number of operations, and the measures at the end."""
     key = StaticKey("endurance")
     static_gate(key)(echo)
     done, points = 0, []
@@ -225,7 +225,7 @@ def slopes(seconds, warm_up=600, samples=10):
 
 
 def slope(points):
-    """Of the medians of the two halves: a single step, as of a table that doubles, is not growth."""
+    """Return the slope between the medians of the halves. A single step, as of a table that doubles, is not growth."""
     half = len(points) // 2
     (x0, y0), (x1, y1) = (sorted(part, key=lambda p: p[1])[len(part) // 2] for part in (points[:half], points[-half:]))
     return (y1 - y0) / (x1 - x0)
@@ -235,7 +235,7 @@ def slope(points):
 
 
 def come_and_go(count, kinds="gate switch branches"):
-    """So many sites are made, called and dropped while two threads toggle their keys."""
+    """Make, call and drop so many sites while two threads toggle their keys."""
     keys = [StaticKey(f"come and go {i}") for i in range(3)]
     alive = []
     space = {"key": keys[0], "other": keys[1]}

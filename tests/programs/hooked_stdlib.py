@@ -88,7 +88,7 @@ def run_tests(package: str, test: str, state: str, hook: bool, seed: str) -> Out
 
 
 def tests_of(package: str) -> list[str]:
-    """The names of its test modules, or classes, that this Python has."""
+    """Return the names of the package's test modules, or classes, that this Python has."""
     names = []
     for name in TESTS[package]:
         if name.endswith(".*"):
@@ -118,7 +118,7 @@ def _is_module(name):
 
 
 def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome:
-    """What run_tests says in a new process."""
+    """Return the outcome of run_tests in a new process."""
     optimize = ["-O"] if state in ("optimized", "muted") and not hook else []
     run = suites.run_in_a_process(
         *(__file__, package, test, state, hook, seed),
@@ -130,7 +130,7 @@ def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outco
 
 
 def report(package: str, test: str, state: str, seed: str) -> suites.Report:
-    """Whether all tests that pass without the hook pass under it, and a line on it."""
+    """Report whether all tests that pass without the hook pass under it."""
     plain = outcome(package, test, "muted" if state == "random" else state, False, seed)
     under_hook = outcome(package, test, state, True, seed)
     worse, again = set(suites.only_without(plain.tests, under_hook.tests)), set()

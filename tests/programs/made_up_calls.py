@@ -222,7 +222,7 @@ def value(random, kind=None):
 
 
 def arguments(random, function):
-    """Positional ones, as many as it asks for, or some more or one less."""
+    """Return arguments: as many positional ones as it asks for, some more or one less, and some keywords."""
     code = getattr(function, "__func__", function).__code__
     names = code.co_varnames[: code.co_argcount][int(isinstance(function, types.MethodType)) :]
     most = len(names) + 2 * bool(code.co_flags & 4)
@@ -249,7 +249,7 @@ def instance(random, cls):
 
 
 def call(module, path, random):
-    """Of a function of the module, or of a method of an instance that is made for it."""
+    """Call a function of the module, or a method of an instance that is made for it."""
     if path[0] in RIGHT.get(module.__name__, ()):
         return eval(path[0], vars(module)), []
     holder = getattr(module, path[0])
@@ -268,7 +268,7 @@ def call(module, path, random):
 
 
 def targets(module):
-    """Where the functions are that are called: (function,) or (class, method)."""
+    """Yields the paths of functions to call: (function,) or (class, method)."""
     for name, holder in list(vars(module).items()):
         if name.startswith("_planted") or name in AVOIDED or getattr(holder, "__module__", "") != module.__name__:
             continue

@@ -205,7 +205,7 @@ class _Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_configure(self):
-        """The same examples in every run, however slow the machine is."""
+        """Have Hypothesis make the same examples in every run, however slow the machine is."""
         from hypothesis import HealthCheck, settings  # which pytest has now prepared
 
         every = list(HealthCheck)
@@ -214,7 +214,7 @@ class _Plugin:
 
     @pytest.hookimpl(trylast=True)
     def pytest_collection_finish(self):
-        """All modules are loaded, all keys are there."""
+        """Enable the assertions: all modules are loaded, all keys are there."""
         if self.state == "on":
             hooked.enable_asserts()
         self.records.belong_to("collecting")
@@ -231,7 +231,7 @@ class _Plugin:
 
 
 def fetched(name: str, folder: Path) -> Path:
-    """The package's unpacked source, with what its tests need beside it in ``<name>-needs``; fetched once a folder."""
+    """Return the package's unpacked source, fetched once a folder. ``<name>-needs`` beside it has what its tests need."""
     package = PACKAGES[name]
     source = folder / f"{name.replace('-', '_')}-{package.version}"
     if source.exists():
@@ -258,7 +258,7 @@ def _pip(*command):
 
 
 def outcome(name: str, source: Path, state: str, hook: bool, seed: str) -> Outcome:
-    """What run_tests says in a new process."""
+    """Return the outcome of run_tests in a new process."""
     places = [str(source / PACKAGES[name].source), str(_needs(name, source)), os.environ.get("PYTHONPATH", "")]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, places)), "PYTHONHASHSEED": "0"}
     environment.pop("PYTHONDONTWRITEBYTECODE", None)  # all but the first run under the hook have the code that it kept
@@ -269,7 +269,7 @@ def outcome(name: str, source: Path, state: str, hook: bool, seed: str) -> Outco
 
 
 def report(name: str, source: Path, state: str, seed: str) -> suites.Report:
-    """Whether all tests do under the hook what they do without, and a line on it."""
+    """Report whether all tests do under the hook what they do without."""
     wrong = dict[str, set[str]]()
     for n in range(TRIES):
         plain = outcome(name, source, "off" if state == "random" else state, False, seed)
@@ -288,7 +288,7 @@ def reports_of(name: str, source: Path, states: list[str], seed: str) -> Iterato
 
 
 def _differences(name: str, state: str, plain: Outcome, under_hook: Outcome) -> dict[str, set[str]]:
-    """The tests that differ by what, but for those that are explained."""
+    """Return the tests that differ, by kind of difference, without those that are explained."""
     other = _not_as(plain, under_hook)
     if state == "random":
         other = set(suites.only_without(plain.tests, under_hook.tests))
@@ -310,7 +310,7 @@ def _summary(state: str, plain: Outcome, under_hook: Outcome, wrong: dict[str, s
 
 
 def _not_as(plain: Outcome, under_hook: Outcome) -> set[str]:
-    """The tests that have another outcome under the hook, or none."""
+    """Return the tests that have another outcome under the hook, or none."""
     return set(suites.different(plain.tests, under_hook.tests)) & plain.tests.keys()
 
 

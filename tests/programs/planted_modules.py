@@ -23,7 +23,10 @@ from jumplabel import StaticKey, likely, static_branches, unlikely
 def planted_code(
     source: str, filename: str, seed: object, neutral: bool, one_line: bool = False, as_bools: bool = False
 ) -> CodeType:
-    """one_line: what is planted is on the line of what it was planted beside, or on the next one."""
+    """Return the code of the source with plants.
+
+    one_line  what is planted is on the line that it was planted beside, or on the next one
+    """
     planter = Planter(seed, neutral, as_bools=as_bools)
     tree = planter.visit(ast.parse(source))
     if not one_line:
@@ -33,7 +36,7 @@ def planted_code(
 
 
 def _locate(tree: ast.AST, random: Random, next_line: float, line: int = 1) -> None:
-    """Templates were parsed by themselves, and have lines of their own."""
+    """Give nodes from templates, which have lines of their own, the line that they were planted at."""
     for node in ast.iter_child_nodes(tree):
         if getattr(node, "lineno", line) < line:
             node.lineno = node.end_lineno = line + (random.random() < next_line)
@@ -93,7 +96,7 @@ def _run(coroutine):
 
 
 def loads_of_keys(code: CodeType) -> int:
-    """How often it loads a key in order to test it, in what is defined in it too."""
+    """Return how often the code, and what is defined in it, loads a key in order to test it."""
     here = sum(instruction.argval in NAMES_OF_KEYS for instruction in dis.get_instructions(code) if _loads(instruction))
     return here + sum(loads_of_keys(constant) for constant in code.co_consts if isinstance(constant, CodeType))
 
@@ -141,7 +144,7 @@ def undecorated(function):
 
 
 def source_of(name: str) -> tuple[str, str]:
-    """The source of a module of the standard library, and its file. Raises ImportError."""
+    """Return the source of a module of the standard library, and its file. Raises ImportError."""
     spec = importlib.util.find_spec(name)
     if spec is None or not spec.origin or not spec.has_location:
         spec = importlib.machinery.PathFinder.find_spec(name, None)
@@ -151,7 +154,7 @@ def source_of(name: str) -> tuple[str, str]:
 
 
 def loaded(name: str, code: CodeType, plants: Plants, decorate, blocked=(), instead=None) -> types.ModuleType:
-    """A module of that name, beside the one that there is.
+    """Return a module of that name, beside the loaded one.
 
     blocked  modules that it fails to import, as accelerators that would replace its functions
     instead  what it finds instead of some built-in functions

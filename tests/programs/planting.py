@@ -61,7 +61,7 @@ class Planter(ast.NodeTransformer):
         return self.random.choice(HINTED).format(test) if not self.as_bools and self.random.random() < 0.15 else test
 
     def chosen(self, templates: list[str], others: list[str] = ()) -> str:
-        """One of the templates; at times one of those that are not neutral."""
+        """Return one of the templates, and at times one that is not neutral."""
         if others and self.random.random() < self.others:
             return self.random.choice(others)
         return self.random.choice(templates)
@@ -97,7 +97,7 @@ class Planter(ast.NodeTransformer):
         self.depth -= 1
 
     def in_factory(self, node):
-        """The function's closure has a key; in every other respect it is where it was."""
+        """Put the function into a factory, so that its closure has a key. All else about it stays."""
         factory = "_planted_factory"
         made = ast.parse(f"def {factory}(_planted_cell): return {node.name}\n{node.name} = {factory}(_planted_b)")
         made.body[0].body.insert(0, node)
@@ -105,7 +105,7 @@ class Planter(ast.NodeTransformer):
         return [*made.body, *ast.parse(f"{rename}\ndel {factory}").body]
 
     def visit_ClassDef(self, node):
-        """Its body is no function's: only the functions in it are planted."""
+        """Plant only in the functions of a class: its body is no function's."""
         if self.as_bools and node.name in CRASHES:
             return node
         cell = self.cell

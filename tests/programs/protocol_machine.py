@@ -74,7 +74,7 @@ WORDS = Way(
 
 
 def change(way, old, new):
-    """The same way with some of its steps, which follow each other, replaced; both are texts."""
+    """Return the way with consecutive steps replaced; both are texts."""
     text = "; ".join(way.steps)
     assert text.count(old) == 1
     return way._replace(steps=tuple(step.strip() for step in text.replace(old, new).split(";") if step.strip()))
@@ -137,7 +137,7 @@ def put(items, index, item):
 
 @cache
 def fetches(view, in_order, whole_words):
-    """What a core with this view may take for the site: first byte, and the two of the tail."""
+    """Return what a core with this view may take for the site: the first byte, and the two of the tail."""
     found = set()
     for i, j, k in product(range(len(view)), repeat=3):
         torn_word = whole_words and any(view[n][2] for n in range(min(i, j, k) + 1, max(i, j, k) + 1))
@@ -151,7 +151,7 @@ def fetches(view, in_order, whole_words):
 
 @cache
 def program(way_steps, sites):
-    """The steps of a batch one by one, and the site of each; None: the batch."""
+    """Return the steps of a batch one by one, each with its site, or None where it is the batch's."""
     done = []
     for step in way_steps:
         if step.startswith(EACH):
@@ -174,7 +174,7 @@ def serialize(thread):
 
 
 def allow(state, sites, paths):
-    """From now on a call of these sites may take these paths; a call that has begun, also those of before."""
+    """Allow calls of these sites these paths from now on; calls that have begun, also those of before."""
     may = state.may
     for site in sites:
         may = put(may, site, frozenset(paths[site]))
@@ -186,7 +186,7 @@ def allow(state, sites, paths):
 
 
 def patch(variant, state, step, site, sites):
-    """One step of a batch; the next state, or what is wrong."""
+    """Take one step of a batch. Return the next state, or what is wrong."""
     number, _ = state.batch
     new = [1 - path for path in state.now]
     if step == "begin":
@@ -243,7 +243,7 @@ def patcher_steps(variant, state):
 
 
 def execute(variant, thread, site, may):
-    """All that may come of executing a site."""
+    """Yields all that may come of executing a site."""
     behind = thread.at == "behind"
     for first, tail, tail_too in fetches(thread.views[site], variant.in_order, variant.whole_words):
         what = FIRST_BYTES[INT3] if first == INT3 and not behind else TAILS[tail]
@@ -310,7 +310,7 @@ def caller_steps(variant, state, thread):
 
 
 def steps(variant, state):
-    """Everything that may happen next: a text, and the next state or, a string, what is wrong."""
+    """Yields everything that may happen next: a text, and the next state or, as a string, what is wrong."""
     yield from patcher_steps(variant, state)
     for i, thread in enumerate(state.threads):
         for text, after in caller_steps(variant, state, thread):
@@ -334,7 +334,7 @@ def first_state(variant):
 
 
 def search(variant):
-    """Every state that can be reached, breadth first, up to the first that is wrong."""
+    """Search every state that can be reached, breadth first, up to the first that is wrong."""
     start = first_state(variant)
     came_from = {start: None}
     queue = deque([start])

@@ -143,7 +143,7 @@ def see(module, path, plants, seed, state, traced):
 
 
 def items(made):
-    """The first items of an iterator or asynchronous iterator, and what a coroutine or generator returns."""
+    """Yields the first items of an iterator or asynchronous iterator, and what a coroutine or generator returns."""
     if hasattr(made, "__next__"):
         step = made.__next__
     elif isinstance(made, types.CoroutineType):
@@ -218,7 +218,7 @@ class Pair:
         return function
 
     def differences(self, most=None):
-        """(path, call, what differs) of each call that does not do the same."""
+        """Yields (path, call, what differs) of each call that does not do the same."""
         paths = [path for path in dict.fromkeys(targets(self.plain)) if path in set(targets(self.decorated))]
         if most is not None and len(paths) > most:
             paths = Random(self.seed).sample(paths, most)
@@ -238,7 +238,7 @@ class Pair:
                             yield path, (repetition, state, f"untraced {again}"), what
 
     def calls(self, path, seed, state, traced):
-        """True: they do the same; False: so they do, as far as one looks; otherwise what is different."""
+        """Return True where both do the same, False where they do as far as they are followed, or what is different."""
         self.counts.calls += 1
         plain = see(self.plain, path, self.plants, seed, state, traced)
         decorated = see(self.decorated, path, self.plants, seed, state, traced)
@@ -269,7 +269,7 @@ def _no_print(*args, **kwargs):
 
 
 def compared(name, seed, most=None):
-    """(counts, differences) of a module; None where it cannot be loaded twice."""
+    """Return (counts, differences) of a module, or None where it cannot be loaded twice."""
     with _quiet():
         try:
             pair = Pair(name, seed, undecorated)
@@ -288,7 +288,7 @@ def compared(name, seed, most=None):
 
 @contextlib.contextmanager
 def _quiet():
-    """Whatever planted functions say, wherever they are called from."""
+    """Silence whatever planted functions print, warn of or raise in finalizers."""
     hook, sys.unraisablehook = sys.unraisablehook, lambda _: None
     gc.disable()  # it would run planted functions at any moment
     try:
@@ -341,7 +341,7 @@ def code_differences(plain, decorated, counts):
 
 
 def sample(functions, seed, names=None):
-    """Compares modules in a seeded order until that many functions were: (name, seed, counts, differences) of each."""
+    """Compare modules in a seeded order until so many functions were. Yields (name, seed, counts, differences)."""
     n = 0
     for round_ in range(1000):
         round_seed = f"{seed}.{round_}"

@@ -101,7 +101,7 @@ def run_tests(module: str, state: str, decorate: bool, seed: str) -> Outcome:
 
 
 def _forget(module):
-    """From now on an import of the module, or of a package that has its names, loads it anew."""
+    """Unload the module and the packages that have its names: the next import loads them anew."""
     top = module.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
         del sys.modules[name]
@@ -109,7 +109,7 @@ def _forget(module):
 
 @contextlib.contextmanager
 def _flipping(plants, seed):
-    """A thread does, and now and then a mark in the middle of a function."""
+    """Have a thread flip keys, and now and then a mark in the middle of a function."""
     n, chance = [0], random.Random(seed)
 
     def flip():
@@ -136,13 +136,13 @@ def _flipping(plants, seed):
 
 
 def outcome(module: str, state: str, decorate: bool, seed: str) -> Outcome:
-    """What run_tests says in a new process."""
+    """Return the outcome of run_tests in a new process."""
     run = suites.run_in_a_process(__file__, module, state, decorate, seed, seconds=SECONDS, options=["-W", "ignore"])
     return Outcome(**run)
 
 
 def report(module: str, state: str, seed: str) -> suites.Report:
-    """Whether all tests that do not fail with the plants do not fail with them decorated either, and a line on it."""
+    """Report whether each test that does not fail with the plants does not fail with them decorated."""
     plain, decorated = (outcome(module, state, decorate, seed) for decorate in (False, True))
     failing = [list(run.tests.values()).count("failed") for run in (decorated, plain)]
     n_passing = len(decorated.tests) - failing[0]

@@ -77,12 +77,12 @@ def repeated(step: Callable[[], None]) -> Iterator[list[str]]:
 
 
 def only_without(plain: dict[str, str], other: dict[str, str]) -> list[str]:
-    """The tests that pass without sites, and do not pass with them; both are outcomes by the name of the test."""
+    """Return the tests that pass in the first run only; both runs are outcomes by the name of the test."""
     return sorted(name for name, outcome in plain.items() if outcome == "passed" != other.get(name))
 
 
 def different(plain: dict, other: dict) -> list[str]:
-    """The tests of which the two runs say different things, or of which only one says anything."""
+    """Return the tests of which the two runs say different things, or of which only one says anything."""
     return sorted(name for name in plain.keys() | other.keys() if plain.get(name) != other.get(name))
 
 
@@ -91,7 +91,7 @@ def passed(outcomes: dict[str, str]) -> int:
 
 
 def compared(title: str, compare: Callable[[], Report]) -> Report:
-    """The report of ``compare``; where one of its runs fails, that is the report."""
+    """Return the report of ``compare``, or the failure of one of its runs."""
     try:
         good, text = compare()
     except RunError as error:
@@ -100,12 +100,12 @@ def compared(title: str, compare: Callable[[], Report]) -> Report:
 
 
 def with_problems(text: str, problems: dict[str, Iterable[str]]) -> str:
-    """The text, and for each problem the tests that have it."""
+    """Return the text, and for each problem the tests that have it."""
     return text + "".join(f"; {problem}: {sorted(tests)}" for problem, tests in problems.items() if tests)
 
 
 def main(description, thing, names, states, run_tests, reports, like) -> bool:
-    """Run the program by its command line; whether anything was wrong.
+    """Run the program by its command line. Return whether anything was wrong.
 
     thing      what the names are: the option ``--<thing>s`` chooses some of them
     run_tests  runs tests in this process, for run_in_a_process(); returns an Outcome

@@ -57,7 +57,7 @@ def run_tests(test: str, state: str, decorate: bool, seed: str) -> Outcome:
 
 
 def _steady(text):
-    """Without what differs from run to run: addresses, and names of temporary files."""
+    """Return the text without what differs from run to run: addresses, and names of temporary files."""
     return re.sub(r"0x[0-9a-f]+|/tmp/\w+|@test_\d+_tmp\w*", "...", text)
 
 
@@ -65,13 +65,13 @@ def _steady(text):
 
 
 def outcome(test: str, state: str, decorate: bool, seed: str) -> Outcome:
-    """What run_tests says in a new process."""
+    """Return the outcome of run_tests in a new process."""
     run = suites.run_in_a_process(__file__, test, state, decorate, seed, seconds=SECONDS, options=["-W", "ignore"])
     return Outcome(**run)
 
 
 def report(test: str, state: str, seed: str) -> suites.Report:
-    """Whether all is with keys as it is with bools, and a line on it."""
+    """Report whether all is with keys as it is with bools."""
     bools, keys = (outcome(test, state, decorate, seed) for decorate in (False, True))
     found = suites.different(bools.tests, keys.tests) + suites.different(bools.texts, keys.texts)
     differ = {name for name in found if name.split(".")[-2] not in EXPLAINED}
