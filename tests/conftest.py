@@ -187,7 +187,7 @@ def probes(seen):
 
 @pytest.fixture
 def reported(monkeypatch):
-    """What sys.unraisablehook was given: the object and the exception."""
+    """The objects and exceptions that sys.unraisablehook was given."""
     reported = []
 
     def hook(unraisable):

@@ -95,7 +95,7 @@ def test_what_is_paid_once_counts_only_below_a_thousand_sites(row):
 
 
 def test_what_a_toggle_takes_at_least_may_grow():
-    """And the toggle with it: beside that it is flat."""
+    """The toggle's time may grow with it: beside that the curve is flat."""
     stores = rows("syncs and stores, native sites", lambda sites: 1e-9 * sites**1.3, syncs=[2])
     for factor, flat in ((lambda sites: 1.1, True), (lambda sites: sites**0.2, False)):
         toggles = rows("toggle, native sites", lambda sites, by=factor: by(sites) * 1e-9 * sites**1.3)
@@ -176,7 +176,7 @@ SCRIPTS = sorted(bench.scripts_folder().glob("curve_*.py"))
 
 @pytest.fixture
 def rows_of(monkeypatch):
-    """What a script has rows of, by name: the places, and what makes them."""
+    """Return the rows of a script by name: their places, and what makes them."""
     monkeypatch.syspath_prepend(str(bench.scripts_folder()))
     monkeypatch.setenv("PYTHONMALLOC", "malloc")
     for name in ("curves", "many_sites"):
@@ -217,7 +217,7 @@ def test_each_row_of_the_scripts_is_a_series_of_a_curve(rows_of):
 
 
 def test_a_key_is_toggled_at_a_rate_until_that_is_stopped(key):
-    """And is off afterwards, wherever it was."""
+    """The key is off afterwards, whatever it was before."""
     state, errors, seen = ffi.new("struct toggle_loop *"), [], set()
     period = 0.02
     began = time.monotonic()
@@ -235,7 +235,7 @@ def test_a_key_is_toggled_at_a_rate_until_that_is_stopped(key):
 
 @pytest.mark.parametrize("script", ["sites", "threads", "rate", "size"])
 def test_every_row_can_be_measured(rows_of, script):
-    """At the first place (of rates, with toggles, too), where each looks whether its sites do what they should."""
+    """Each row is measured at its first place (rates also with toggles), and checks its sites there."""
     for places, make in rows_of(bench.scripts_folder() / f"curve_{script}.py").values():
         for place in {places[0], places[0] or places[1]}:
             assert make(place)(1) > 0
@@ -265,7 +265,7 @@ def measured(folder, script, *options):
 
 @needs_extra
 def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
-    """Those of three syncs refuse to be measured in a process of two."""
+    """Rows of three syncs refuse to be measured in a process of two."""
     rows, facts = measured(tmp_path, bench.scripts_folder() / "curve_sites.py", "--most", "1")
     assert list(rows) == [
         f"{what}, {kind} sites: 1, {n} syncs"
@@ -277,7 +277,7 @@ def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
 
 @needs_extra
 def test_what_a_machine_has_no_time_for_is_left_out(tmp_path):
-    """And each of the others is measured where it is."""
+    """Each of the others is measured where it is."""
     (tmp_path / "script.py").write_text(
         f"import sys; sys.path.insert(0, {str(bench.scripts_folder())!r})\n"
         "from curves import CurveRows, OutOfReach\n"
@@ -306,7 +306,7 @@ def test_memory_is_in_bytes_and_none_is_overlooked(tmp_path):
 
 @needs_extra
 def test_an_axis_ends_where_it_is_told_to():
-    """In a process of its own, as pyperf has one Runner a process."""
+    """This runs in a process of its own, as pyperf has one Runner a process."""
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from curves import CurveRows\n"
         "rows = CurveRows([1, 10, 100, 1000], fast=100); print(rows.places, rows.args.processes)"

@@ -117,7 +117,7 @@ def build(form, place, key, other):
 
 
 def is_the_same(one, other):
-    """Of results in results, too: each the very same object, as far as it was there before the call."""
+    """Check that results, and results in them, are the same objects, as far as these existed before the call."""
     if type(one) in (list, tuple, dict) and one is not A and one is not B and one:
         parts = (one.items(), other.items()) if type(one) is dict else (one, other)
         return type(one) is type(other) and all(itertools.starmap(is_the_same, zip(*parts, strict=True)))
@@ -219,7 +219,7 @@ def traced(function):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("form", [form for form in FORMS if "long" not in form])
 def test_a_tracer_sees_the_lines_that_it_saw(form, when, key, other_key):
-    """Also those of a second test that no site leads through; 3.12 and later decide in the first traced call."""
+    """The lines include those of a second test that no site leads through; from 3.12 on the first traced call decides."""
     f, twin, key, other = build(form, "global", key, other_key)
     static_branches(f)
     (key.enable if when == "after" else key.disable)()

@@ -179,7 +179,7 @@ def test_code_is_right_after_it_was_turned_while_instrumented(both, key, events,
 
 
 def test_two_tools_at_once_and_a_tracer_too(both, key, other_key):
-    """One comes and goes, in either order, while the key is turned."""
+    """One of the tools comes and goes, in either order, while the key is turned."""
     for _ in off_on_off(key):
         for _ in range(2):
             turn(other_key)

@@ -150,12 +150,12 @@ class EndlessError(BaseException):
 
 
 def described(value):
-    """Without addresses, and how many sites a key has."""
+    """Describe a value without addresses and numbers of sites."""
     return f"{type(value).__qualname__} {re.sub('0x[0-9a-f]+|[0-9]+ sites?', '', repr(value)[:300])}"
 
 
 class World:
-    """What functions find in their namespace, and the keys."""
+    """The namespace of the functions, and its keys."""
 
     def __init__(self, keys):
         self.keys = keys

@@ -20,12 +20,12 @@ from jumplabel._keys.toggles import callbacks
 
 
 def with_nops(code):
-    """As line_profiler does on 3.11."""
+    """Add instructions at the end, as line_profiler does on 3.11."""
     return code.replace(co_code=code.co_code + bytes((opmap["NOP"], 0)) * 3)
 
 
 def by_bytecode(code):
-    """As tools do that take code apart and put instructions between."""
+    """Put an instruction between, as tools do that take code apart."""
     found = bytecode.Bytecode.from_code(code)
     at = next(i for i, one in enumerate(found) if getattr(one, "name", "") == "RESUME") + 1
     found.insert(at, bytecode.Instr("NOP", location=found[at - 1].location))
@@ -188,7 +188,7 @@ def test_methods_generators_and_what_is_wrapped(key):
 
 
 def copy_all(code):
-    """As tools do that instrument what is defined in a function, too."""
+    """Copy the code and all code in it, as tools do that instrument what is defined in a function."""
     constants = [copy_all(one) if isinstance(one, types.CodeType) else one for one in code.co_consts]
     return code.replace(co_consts=tuple(constants))
 

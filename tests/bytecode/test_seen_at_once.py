@@ -48,7 +48,7 @@ def wait_for(condition):
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_loop_that_runs_in_another_thread(loop, key):
-    """Twice: compiled code of the first time knows only the branch that is over."""
+    """This happens twice: compiled code of the first time knows only the branch that is over."""
     space = {"key": key, "passes": [0]}
     exec(f"def run():\n    {LOOPS[loop]}", space)
     run = static_branches(space["run"])
@@ -138,7 +138,7 @@ def test_toggled_from_inside_the_branch_itself(key):
 
 
 def test_toggled_by_what_a_test_calls(key):
-    """Between two tests of one expression."""
+    """The call is between two tests of one expression."""
 
     def toggle():
         key.disable() if key.enabled else key.enable()

@@ -147,7 +147,7 @@ def test_it_kills_where_it_was_set_back(under_load, cause):
 
 @pytest.mark.parametrize("from_outside", [False, True])
 def test_it_kills_as_it_would_have_without_us(libraries, tmp_path, from_outside):
-    """With the same wait status, the flag for the core dump too."""
+    """The wait status is the same, with the flag for the core dump."""
     script = """
     import os, resource, signal, sys
     resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
@@ -254,7 +254,7 @@ def test_a_library_that_wants_one_trap_gets_one(under_load, flags):
 
 
 def test_a_library_hands_on_to_the_handler_that_it_found(under_load):
-    """After us that is us, and we are not to hand it back: Python has it."""
+    """It finds our handler, which must not hand the signal back: Python has it."""
     under_load(
         "assert library.take_and_hand_on() == 0",
         """

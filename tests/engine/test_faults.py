@@ -183,7 +183,7 @@ def test_memory_may_never_gain_execution_from_now_on():
 
 
 def test_the_signal_handler_may_not_be_looked_at_from_now_on():
-    """Not even whether it is still ours: no patch then. Branches need none."""
+    """The engine cannot tell whether it still holds the signal, and refuses to patch. Branches need no signal."""
     run(
         SITES,
         """

@@ -9,7 +9,7 @@ SWEEP = script("memory_sweep")
 
 @pytest.mark.parametrize("kind", ["gate", "switch"])
 def test_without_memory_a_callable_is_made_or_not(kind):
-    """Only the step that makes it: on the way there, CPython 3.12 itself crashes without memory."""
+    """Memory is missing only in the step that makes it: before that, CPython 3.12 itself crashes without memory."""
     run(
         SITES,
         SWEEP,
@@ -43,7 +43,7 @@ def test_without_memory_a_call_has_a_target_more_or_not():
 
 
 def test_without_memory_a_function_has_all_its_branches_or_none():
-    """Only the steps that make them: on the way there, CPython 3.11 itself crashes without memory."""
+    """Memory is missing only in the steps that make them: before that, CPython 3.11 itself crashes without memory."""
     run(
         SITES,
         SWEEP,
@@ -52,7 +52,7 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
 
 
 def test_without_memory_no_branch_is_overlooked():
-    """Of a function that is decorated again."""
+    """The function is decorated again."""
     run(
         SITES,
         SWEEP,

@@ -103,7 +103,7 @@ def test_multiprocessing(start):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_programs_are_started_while_another_thread_toggles(method):
-    """By vfork, by posix_spawn, and by a fork with Python code in the child."""
+    """They are started by vfork, by posix_spawn, and by a fork with Python code in the child."""
     run(
         SITES,
         LIVE,

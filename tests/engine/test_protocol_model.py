@@ -21,7 +21,7 @@ def test_variant(variant):
 
 
 def test_every_outcome_of_the_handler_is_met():
-    """Else a variant without that outcome would hold for no reason."""
+    """Without this a variant that lacks an outcome would hold for no reason."""
     variant = Variant("all outcomes", words=WORDS, whole_words=True)
     met = {text for state in search(variant).states for text, _ in steps(variant, state)}
     for outcome in ("current: goes the off way", "current: goes the on way", "previous: back", "stale: back"):

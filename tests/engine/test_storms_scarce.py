@@ -7,7 +7,7 @@ from processes import SITES, run, script
 
 
 def test_recursion_without_end():
-    """Through gates, switches and branches, while others are patched; and toggles where hardly any of it is left."""
+    """It goes through all kinds of sites while others are patched. Toggles run where hardly any stack is left."""
     run(
         SITES,
         script("recursion_without_end"),
@@ -16,7 +16,7 @@ def test_recursion_without_end():
 
 @pytest.mark.parametrize("size", [128, 512])
 def test_recursion_in_a_thread_with_a_small_stack(size):
-    """From 3.14 on Python itself sees to it that it is enough; before that, we do not go as far."""
+    """From 3.14 on Python itself keeps enough stack free; before that, the test does not go as far."""
     run(
         SITES,
         f"""
@@ -58,7 +58,7 @@ def test_recursion_in_a_thread_with_a_small_stack(size):
 @pytest.mark.parametrize(("method", "more"), [("membarrier", 0), ("signal", 1)])
 @pytest.mark.parametrize("in_handler", [0, 1])
 def test_a_trap_takes_one_signal_of_a_small_alternate_stack(build_c, in_handler, method, more):
-    """And the signal that synchronizes may come on top of it. (tests/c/small_stacks.c)"""
+    """The signal that synchronizes may come on top of it. (tests/c/small_stacks.c)"""
     library = build_c("small_stacks", "-shared", "-fPIC", "-Wl,-z,now", engine=())
     run(
         SITES,

@@ -19,7 +19,7 @@ def library(build_c):
 
 
 def hammer_elsewhere(library, seconds, expectation, sites=1, blocked="()", **settings):
-    """In a process of its own: settings are read once, and it may die."""
+    """Hammer in a process of its own: it reads settings once, and it may die."""
     code = (
         f"import signal, sys; sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})\n"
         "import callers, jumplabel\n"

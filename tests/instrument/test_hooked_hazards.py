@@ -34,7 +34,7 @@ def wait_until(true: object) -> None:
 
 
 def test_a_snapshot_is_not_of_loggers(packages: Packages) -> None:
-    """What is logged right behind setLevel() is logged, also in a call that began before."""
+    """A statement right behind setLevel() logs, also in a call that began before."""
     source = """
         import logging
         from jumplabel import StaticKey, static_branches

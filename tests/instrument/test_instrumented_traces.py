@@ -83,7 +83,7 @@ SOURCE = """
 
 
 def both(packages: Packages, level: int, look: Callable[[ModuleType], Any], asserts: bool = True) -> tuple[Any, Any]:
-    """What one sees of the original, and of the instrumented module."""
+    """Return what is seen of the original, and of the instrumented module."""
     path = packages.write("traced", SOURCE)
     seen = []
     for instrumented in (False, True):
@@ -108,7 +108,7 @@ def told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def events(call: Callable[[], Any], set_tracer: Callable[[Any], None]) -> list[tuple[Any, ...]]:
-    """Those of the module's own frames."""
+    """Return the events of the module's own frames."""
     seen: list[tuple[Any, ...]] = []
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
@@ -209,7 +209,7 @@ def test_monitoring_sees_the_same_lines(packages: Packages, level: int) -> None:
 
 @pytest.mark.stress
 def test_calls_from_several_threads_see_levels_change_at_once(packages: Packages, stress_seconds: float) -> None:
-    """What setLevel() has turned on is logged by every call that begins later."""
+    """Every call that begins after setLevel() logs what that has turned on."""
     install("traced")
     module = packages.load("traced", SOURCE)
     stop, wrong = threading.Event(), []

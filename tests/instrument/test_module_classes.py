@@ -26,7 +26,7 @@ SOURCE = """
 
 
 class Deprecating(ModuleType):
-    """As of modules that warn of old names."""
+    """A module class as of modules that warn of old names."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)

@@ -167,7 +167,7 @@ def test_a_fault_of_ours_is_told_and_the_statement_is_on(
 
 
 class Alarm(Exception):
-    """Of the program's."""
+    """An exception of the program's."""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Alarm, TimeoutError])
@@ -188,7 +188,7 @@ def test_what_a_signal_handler_raises_is_the_programs(
 
 
 def test_a_closure_at_the_end_of_the_stack(packages: Packages, told: list[Any]) -> None:
-    """As deep as the program itself can go, closures are made, for known loggers and new ones."""
+    """Closures are made as deep as the program itself can go, for known loggers and new ones."""
     source = """
         import logging
         def make(log):

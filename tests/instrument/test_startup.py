@@ -56,7 +56,7 @@ def python(folder):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """What install() was called with, in place of doing it."""
+    """Record the arguments of install() in place of installing."""
     calls = []
     monkeypatch.setattr(startup, "install", lambda *patterns, **what: calls.append((patterns, what)))
     return calls

@@ -51,7 +51,7 @@ def test_a_task_of_curio(ours, others):
 
 
 def test_coroutines_that_the_program_runs_in_turns(ours, others):
-    """In one context, as in a library that knows none."""
+    """They run in one context, as in a library that knows none."""
 
     class Switch:
         def __await__(self):
@@ -80,7 +80,7 @@ def test_coroutines_that_the_program_runs_in_turns(ours, others):
 
 
 def test_generators_that_the_program_runs_in_turns_each_in_a_context(ours, others):
-    """As Twisted's inlineCallbacks does."""
+    """Twisted's inlineCallbacks does so."""
 
     def opener():
         with batch():
@@ -123,7 +123,7 @@ def test_a_greenlet(ours, others):
 
 
 def test_a_greenlet_within_a_task_of_asyncio_that_shares_its_context(ours):
-    """As SQLAlchemy's greenlet_spawn."""
+    """SQLAlchemy's greenlet_spawn does so."""
     greenlet = pytest.importorskip("greenlet").greenlet
 
     async def main():
@@ -185,7 +185,7 @@ def test_a_green_thread(library):
 
 
 def test_a_greenlet_within_a_task_of_asyncio_that_has_a_context_of_its_own(ours, others):
-    """As where a loop runs in one greenlet of gevent: to asyncio all of its thread are in the task."""
+    """A loop in one greenlet of gevent is such a case: to asyncio all greenlets of its thread are in the task."""
     greenlet = pytest.importorskip("greenlet").greenlet
 
     async def main():

@@ -12,7 +12,7 @@ from jumplabel import DecorationError
 
 @pytest.fixture
 def states(key):
-    """What the key was, at each look."""
+    """The states of the key at each look."""
     seen = []
     return types.SimpleNamespace(look=lambda: seen.append(key.enabled), seen=seen)
 

@@ -16,7 +16,7 @@ from jumplabel import StaticKeyError, batch, static_gate
 
 @pytest.fixture
 def states(key):
-    """What the key was, at each look."""
+    """The states of the key at each look."""
     seen = []
     return types.SimpleNamespace(look=lambda: seen.append(key.enabled), seen=seen)
 
@@ -27,7 +27,7 @@ def states(key):
 def test_a_function(key, states):
     @key.override(True)
     def run(a, *, b):
-        """What it does."""
+        """Run it, and return its result."""
         states.look()
         return a, b
 

@@ -64,7 +64,7 @@ class Machine(CheckedMachine):
     @precondition(lambda self: self.keys)
     @rule(i=INDEX)
     def drop_key(self, i):
-        """With all its sites, unless a batch or an override holds it."""
+        """Drop a key with all its sites, unless a batch or an override holds it."""
         model = self.key(i)
         if model.overrides or any(key is model for each in self.batches for key, _ in each.steps):
             return
@@ -92,7 +92,7 @@ class Machine(CheckedMachine):
     @precondition(lambda self: self.keys)
     @rule(i=INDEX, step=STEPS)
     def toggle_in_another_thread(self, i, step):
-        """Whatever batch is open here."""
+        """Batches that are open here do not count."""
         model = self.key(i)
         self.expect([(model, step)], lambda: in_thread(getattr(model.key, step)))
 
@@ -109,7 +109,7 @@ class Machine(CheckedMachine):
 
     @rule()
     def time_passes(self):
-        """Whatever lingers goes off, in one transaction."""
+        """All lingering keys go off, in one transaction."""
         models = [key for key in self.keys if key.lingers]
         before = [model.enabled for model in models]
         lingering._expire(time.monotonic_ns() + 7200 * 10**9)
@@ -136,7 +136,7 @@ class Machine(CheckedMachine):
     @precondition(lambda self: any(key.overrides for key in self.keys))
     @rule(i=INDEX, which=INDEX, fails=st.booleans())
     def end_override(self, i, which, fails):
-        """In any order."""
+        """Overrides end in any order."""
         models = [key for key in self.keys if key.overrides]
         model = models[i % len(models)]
         before = model.enabled
@@ -168,7 +168,7 @@ class Machine(CheckedMachine):
     @precondition(lambda self: self.keys)
     @rule(steps=st.lists(st.tuples(INDEX, STEPS), max_size=6), n=st.none() | st.integers(0, 120))
     def whole_batch(self, steps, n):
-        """In another thread, and interrupted there: all of it has taken place, or nothing."""
+        """Interrupt a batch in another thread: all of it has taken place, or nothing."""
         steps = [(self.key(i), step) for i, step in steps]
 
         def act():
@@ -208,7 +208,7 @@ class Machine(CheckedMachine):
     @precondition(lambda self: self.keys)
     @rule(i=INDEX, over=INDEX)
     def make_switch(self, i, over):
-        """At times over a gate."""
+        """Some switches are over a gate."""
         model = self.key(i)
         gates = [site for site in self.sites if site.kind == "gate"]
         below = gates[over % len(gates)].made if gates and over % 2 else abs

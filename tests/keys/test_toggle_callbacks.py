@@ -78,7 +78,7 @@ def test_what_is_no_exception_passes_on_at_once_and_the_toggle_has_taken_place(k
 
 @pytest.mark.parametrize("n", [1, 3])
 def test_callbacks_that_toggle_without_end_are_told_off_once(key, reported, n):
-    """By the outermost one; where each told it, and went on, three callbacks would take for ever."""
+    """The outermost toggle tells them off. If each did, and went on, three callbacks would take for ever."""
     functions = []
     for _ in range(n):
         functions.append(on_toggle(lambda toggle: key.disable() if key else key.enable()))

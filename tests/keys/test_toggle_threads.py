@@ -40,7 +40,7 @@ def overridden(key):
 
 @pytest.mark.parametrize("change", [toggled, applied, overridden])
 def test_a_toggle_is_told_where_a_signal_handler_raises_right_behind_it(key, told, change):
-    """At each point (interrupting.py) up to where the telling begins; raised there, it is as from a callback."""
+    """The handler raises at each point (interrupting.py) before callbacks are called; later, it is as if one raised."""
 
     def handler():
         frame = sys._getframe(2)
@@ -64,7 +64,7 @@ def test_a_toggle_is_told_where_a_signal_handler_raises_right_behind_it(key, tol
 
 
 def test_a_toggle_that_undoes_another_one_before_that_is_told(key, told):
-    """At each point, as a signal handler or another thread may: both are told, each as it was."""
+    """The second toggle comes at each point, as from a signal handler or thread: both are told, each as it was."""
     struck, n = True, 0
     while struck:
         struck = interrupted(n, key.enable, key.disable)
@@ -91,7 +91,7 @@ def test_a_toggle_in_a_signal_handler_within_a_toggle_is_told(key, other_key, to
 
 @pytest.mark.stress
 def test_each_transition_is_told_once_however_many_threads_make_them(key, other_key, told, stress_seconds):
-    """Of one site for each key: what was patched is what was told."""
+    """Each key has one site: the toggles that were told are as many as the patched sites."""
     gates = [static_gate(each)(abs) for each in (key, other_key)]
     end = time.monotonic() + stress_seconds / 3
     before = jumplabel.info().sites_patched
@@ -191,7 +191,7 @@ def test_it_is_told_by_whatever_way_sites_are_rewritten(settings):
 
 @pytest.mark.usefixtures("seccomp_filters")
 def test_a_toggle_that_could_not_be_patched_is_not_told():
-    """And an override that could not be lifted is told by the toggle that makes up for it."""
+    """The toggle that makes up for an override that could not be lifted tells of it."""
     run(
         """
         told = []
@@ -221,7 +221,7 @@ def test_a_toggle_that_could_not_be_patched_is_not_told():
 
 
 def test_a_callback_at_the_end_of_the_interpreter():
-    """What toggles then is told, or the interpreter has no callbacks any more; nothing is said on stderr."""
+    """A toggle then is told, or the interpreter has no callbacks any more; stderr stays empty."""
     run(
         """
         import atexit

@@ -313,7 +313,7 @@ def test_what_is_told_is_what_the_engine_did_and_not_what_is_now(key, other_key)
 
 
 def test_no_lock_of_ours_is_held(key, request, deferred):
-    """Else another thread would wait for it, and we for that thread."""
+    """With a lock held, another thread would wait for it, and the callback for that thread."""
 
     def everything():
         name = f"{request.node.nodeid} inner"

@@ -192,7 +192,7 @@ def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
 
 
 def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
-    """While it is named, another thread has the lock, and asks for the same."""
+    """Another thread has the lock while the key is named, and asks for the same key."""
     found = []
 
     def make(key, *arguments):

@@ -72,7 +72,7 @@ def test_functions_may_outlive_their_module(logger):
 
 
 def test_a_function_may_keep_its_key(logger):
-    """As code made for a module does."""
+    """Code made for a module does so."""
     shop = module("shop", logger=logger)
     shop.key = LogKey("logging.kept", shop, ("logger",), "debug")
     exec("def function():\n    return 1 if key else 0", vars(shop))
@@ -96,7 +96,7 @@ def test_a_patch_that_fails_is_raised_and_made_up_for():
 
 
 def test_the_lock_is_free_after_a_patch_that_fails_in_the_clearing_of_the_caches():
-    """And what failed is made up for by the next change."""
+    """The next change makes up for what failed."""
     run(
         LOGGERS,
         """

@@ -26,7 +26,7 @@ def out():
 
 
 def says(shop, out, method, level=None, name="log"):
-    """Whether a call in the module writes anything."""
+    """Return whether a call in the module writes anything."""
     out.seek(0)
     out.truncate()
     arguments = "'x'" if level is None else f"{level}, 'x'"

@@ -156,7 +156,7 @@ def clear_the_caches(logger):
 
 @pytest.mark.parametrize("change", list(enumerate([set_level, set_it_directly, clear_the_caches])))
 def test_a_signal_handler_may_set_a_level(logger, shop, change):
-    """Wherever it interrupts what sets another one, what it has set last holds."""
+    """The level that the handler sets last holds, wherever it interrupts the setting of another one."""
     keys = keys_of(shop, "logger")
     bind(keys)
     logger.setLevel(60)
@@ -200,7 +200,7 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
 
 
 def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypatch):
-    """Between the look whether a key follows it, and the change."""
+    """The key is bound after the look whether a key follows the logger, and before the change."""
     keys = keys_of(shop, "logger")
     concerns, looks = log_hooks.listeners.concerns, []
     logger.disabled = True
@@ -248,7 +248,7 @@ def test_all_is_on_in_the_middle_of_a_change_that_cannot_be_foreseen(logger, sho
 
 
 def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop):
-    """Also if a thread has worked it out in the middle, from before the change."""
+    """This holds also if a thread has worked the state out in the middle, from before the change."""
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)

@@ -21,7 +21,7 @@ from jumplabel import StaticCall, StaticKey, Tracepoint, native_branch, static_b
 
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library does not tell what is in use")
 def test_nothing_grows(stress_seconds):
-    """In a process of its own: other tests leave memory that is freed in the middle of it."""
+    """The load has a process of its own: other tests leave memory that would be freed in the middle of it."""
     found = in_a_process(["--seconds", str(max(min(stress_seconds, 20), 4)), "--strict"])
     assert "operations" in found
 

@@ -231,7 +231,7 @@ class _Plugin:
 
 
 def fetched(name: str, folder: Path) -> Path:
-    """Return the package's unpacked source, fetched once a folder. ``<name>-needs`` beside it has what its tests need."""
+    """Return the package's unpacked source, fetched once a folder. ``<name>-needs`` has what its tests need."""
     package = PACKAGES[name]
     source = folder / f"{name.replace('-', '_')}-{package.version}"
     if source.exists():

@@ -72,7 +72,7 @@ def test_a_main_thread_that_does_not_come_by(start, run):
 @reaches_in
 @pytest.mark.parametrize("lost", [1, 0])
 def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
-    """As it is where a process has just been forked. A process that came by late serves us once, and says nothing."""
+    """A question may be lost where a process has just been forked. A late process serves once, and says nothing."""
     asked, wait = [], remote_exec._Folder.wait
 
     def ask(pid, script):

@@ -96,7 +96,7 @@ def test_children_share_the_folder_and_the_last_one_removes_it(temporary, proces
 
 @pytest.mark.parametrize("options", ["os.WEXITED", "os.WEXITED | os.WNOWAIT"])
 def test_children_that_end_past_the_interpreter_leave_nothing(temporary, process, options):
-    """Also while they are zombies: their parent has not asked for them."""
+    """They leave nothing while they are zombies, either: their parent has not asked for them."""
     parent = f"os.waitid(os.P_PID, child, {options}); print(flush=True); input()"
     script = FORK.format(child="os._exit(0)", parent=parent)
     parent, _, path = process(script)
@@ -251,7 +251,7 @@ HIDDEN = "assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE\
 
 @root_only
 def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_does(temporary, process):
-    """As one is that Python was given capabilities for."""
+    """A process hides its files when Python was given capabilities."""
     for folder in (temporary, *temporary.parents[:3]):
         folder.chmod(0o755)
     temporary.chmod(0o1777)

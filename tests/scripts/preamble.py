@@ -28,7 +28,7 @@ thread.join()
 
 
 class Traces:
-    """What taking signals, mapping memory and opening files leaves behind."""
+    """The traces that taking signals, mapping memory and opening files leave behind."""
 
     def __init__(self):
         self.signals = re.search("SigCgt:\t(.*)", Path("/proc/self/status").read_text())[1]

@@ -26,7 +26,7 @@ COMMANDS = {
 
 @dataclass
 class Toggle:
-    """One that has returned with status 0.
+    """A toggle that has returned with status 0.
 
     begun, ended  of time.monotonic()
     reached       the processes that answered, and those that had answered requests before it began

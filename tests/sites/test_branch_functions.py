@@ -179,7 +179,7 @@ def test_a_cycle_of_wrapped_functions_ends(key):
 
 
 def test_a_function_with_many_names_and_constants(key):
-    """So many that arguments need an EXTENDED_ARG wherever they can."""
+    """There are so many that arguments need an EXTENDED_ARG wherever they can."""
     lines = [
         "def f(value):",
         *(f"    n{i} = {i + 1000}.5" for i in range(700)),

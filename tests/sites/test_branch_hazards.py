@@ -67,7 +67,7 @@ def test_other_tools_have_taken_every_place_on_code_objects():
 
 
 def test_another_tool_keeps_data_on_code_that_has_no_sites():
-    """When such code dies, every owner of a place on it is told, those that have nothing there too."""
+    """When such code dies, every owner of a place on it is told, also an owner that has nothing there."""
     program = """
         from jumplabel import static_branches
 

@@ -113,7 +113,7 @@ def test_an_off_call_runs_no_python_and_looks_at_no_argument(key, gate):
 
 
 def test_the_trampoline_goes_right_to_the_maker(key, gate):
-    """Not through anything that looks up how the maker is called."""
+    """Nothing on the way looks up how the maker is called."""
     native = [static_gate(key)(lambda: None), gate, static_gate(key)(coroutine)]
     words = [disassemble.read(each.__site__())[32:40] for each in native]
     assert words[1] == words[2] != words[0]

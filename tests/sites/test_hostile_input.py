@@ -70,7 +70,7 @@ MODULE = [name for name in MODULE if name not in ("likely", "unlikely", "Info", 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_of_other_tests():
-    """Which would be gone, some time later, and look like a change."""
+    """Collect what other tests left: if it went later, that would look like a change."""
     gc.collect()
 
 
@@ -99,7 +99,7 @@ WORDS = ["name", "default", "key", "to", "strict", "target", "enabled"]
 
 
 def attempt(function, *args, **kwargs):
-    """What it returns, or the clear exception that it raises; a strange argument may raise one of its own."""
+    """Return the result, or the clear exception that it raises; a strange argument may raise one of its own."""
     try:
         return function(*args, **kwargs)
     except CLEAR as error:
@@ -185,7 +185,7 @@ METHODS = [
 def test_methods_of_a_key(key, method):
     @given_arguments
     def check(args, kwargs):
-        """Without arguments too, which may be right."""
+        """Check the call, also without arguments, which may be right."""
         made = attempt(getattr(key, method), *args, **kwargs)
         if hasattr(made, "__enter__"):
             attempt(made.__enter__)

@@ -352,7 +352,7 @@ def test_values_that_are_not_kept():
 
 
 def test_an_audit_hook_may_refuse_it(key):
-    """What it raises, the caller gets; there is no other variant to go to."""
+    """The caller gets the hook's exception; there is no other variant to go to."""
 
     def function():
         return 1 if key else 0

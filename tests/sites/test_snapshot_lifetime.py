@@ -49,7 +49,7 @@ def test_never_more_variants_than_the_bound(keys):
 
 
 def test_the_variant_that_has_not_been_needed_for_longest_goes(keys):
-    """What is called again and again stays, though it was made first."""
+    """A variant that is called again and again stays, though it was made first."""
     function = make(keys)
     function()
     used, last = function.__target__(0), []
@@ -278,7 +278,7 @@ STATES = [0, 3, 12, 15, 31, 19, 16, 28]
 
 @pytest.mark.stress
 def test_calls_agree_with_themselves_while_keys_are_turned(keys, stress_seconds, monkeypatch):
-    """In batches of two, of more states than there are variants: they are made and dropped all the time."""
+    """Two keys are turned at a time, to more states than there are variants: these come and go all the time."""
     monkeypatch.setattr("jumplabel._sites.snapshots.MOST_VARIANTS", 3)
     function = make(keys)
     stop, seen = threading.Event(), set()

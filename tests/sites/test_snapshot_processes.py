@@ -93,7 +93,7 @@ def test_a_child_forked_while_another_thread_makes_a_variant():
 
 
 def test_a_call_is_right_where_its_patch_is_refused(keys, monkeypatch):
-    """And it costs no patch each time, which may take long to be refused."""
+    """It costs no patch each time, which may take long to be refused."""
     function = make(keys)
     real, tried = jumplabel._sites.snapshots.lead, []
 

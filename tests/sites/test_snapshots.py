@@ -238,7 +238,7 @@ def test_coroutines_and_async_generators_keep_theirs_while_they_wait(key):
 
 @pytest.mark.stress
 def test_a_call_sees_all_of_a_batch_or_nothing_of_it(key, other_key, stress_seconds):
-    """While another thread turns both keys, together and as fast as it can."""
+    """Another thread turns both keys meanwhile, together and as fast as it can."""
 
     @snapshot
     def look():

@@ -24,7 +24,7 @@ CALLS = [
 
 @StaticCall
 def at_module_level(x: int = 3) -> int:
-    """For pickle and inspect."""
+    """A function at module level, for pickle and inspect."""
     return x
 
 

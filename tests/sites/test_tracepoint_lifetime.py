@@ -217,7 +217,7 @@ def test_the_slower_thread_loses_nothing(point, probes, seen, elsewhere):
 
 @pytest.mark.usefixtures("reported")
 def test_a_signal_handler_that_raises_leaves_it_done_or_not(request, probes, seen):
-    """At each point of each operation where one may (interrupting.py). A weak reference's callback reports it."""
+    """It raises at each point of each operation (interrupting.py). A weak reference's callback reports it."""
     for n in range(1000):
         struck = interrupted(n, lambda: Tracepoint(request.node.nodeid))
         assert request.node.nodeid not in [entry.key for entry in jumplabel.jump_table()]
@@ -243,7 +243,7 @@ def test_a_signal_handler_that_raises_leaves_it_done_or_not(request, probes, see
 
 @pytest.mark.stress
 def test_calls_see_probes_that_there_were_while_they_ran(point, stress_seconds):
-    """From Python and from C, without pause, while another thread registers and unregisters without pause."""
+    """Calls come from Python and from C without pause while another thread registers and unregisters without pause."""
 
     def probe(n):
         return lambda seen: seen.append(n)

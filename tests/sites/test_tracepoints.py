@@ -33,7 +33,7 @@ def test_keyword_only_arguments(point):
 
 
 def test_none_one_and_several_in_every_transition(point, probes, seen):
-    """From each set of up to three probes to each that one more or one less makes, whichever it is."""
+    """The transitions are from each set of up to three probes to each set with one more or one less."""
     for n in range(4):
         for gone in range(n):
             for probe in probes[:n]:
