@@ -219,7 +219,7 @@ def traced(function):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("form", [form for form in FORMS if "long" not in form])
 def test_a_tracer_sees_the_lines_that_it_saw(form, when, key, other_key):
-    """The lines include those of a second test that no site leads through; from 3.12 on the first traced call decides."""
+    """The lines include those of a second test without a site; 3.12 and later decide at the first traced call."""
     f, twin, key, other = build(form, "global", key, other_key)
     static_branches(f)
     (key.enable if when == "after" else key.disable)()
