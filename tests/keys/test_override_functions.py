@@ -32,7 +32,11 @@ def test_a_function(key, states):
         return a, b
 
     assert run(1, b=2) == (1, 2) and states.seen == [True] and not key
-    assert (run.__name__, run.__doc__, str(inspect.signature(run))) == ("run", "What it does.", "(a, *, b)")
+    assert (run.__name__, run.__doc__, str(inspect.signature(run))) == (
+        "run",
+        "Run it, and return its result.",
+        "(a, *, b)",
+    )
     with pytest.raises(ZeroDivisionError):
         key.override(True)(lambda: 1 / 0)()
     assert not key

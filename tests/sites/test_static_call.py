@@ -186,7 +186,10 @@ def test_its_type_is_quick_as_it_cannot_be_changed():
 def test_it_stands_for_the_function():
     call = at_module_level
     assert (call.__name__, call.__qualname__, call.__module__) == ("at_module_level", "at_module_level", __name__)
-    assert call.__doc__ == "For pickle and inspect." and call.__wrapped__.__code__ is call.__code__
+    assert (
+        call.__doc__ == "A function at module level, for pickle and inspect."
+        and call.__wrapped__.__code__ is call.__code__
+    )
     assert str(inspect.signature(call)) == "(x: int = 3) -> int"
     assert weakref.ref(call)() is call
     call.note = "settable"
@@ -207,11 +210,11 @@ def test_the_jump_table_shows_it():
         return next(entry for entry in jumplabel.jump_table() if entry.address == address)
 
     assert (row().kind, row().native, row().state) == ("call", True, True)
-    assert row().key == "sites.echo" and row().owner == f"sites.echo:{echo.__code__.co_firstlineno}"
+    assert row().key == "site_checks.echo" and row().owner == f"site_checks.echo:{echo.__code__.co_firstlineno}"
     call.update(None)
     assert row().state is False
     assert jumplabel.info().native_sites == before + 1
-    assert not any(key.name == "sites.echo" for key in jumplabel.keys())
+    assert not any(key.name == "site_checks.echo" for key in jumplabel.keys())
 
 
 # ---- refusals ----
