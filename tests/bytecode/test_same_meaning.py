@@ -27,6 +27,7 @@ def test_what_is_planted_becomes_sites(request, template, hinted):
     assert n_tests > 0 or "_planted_local" in template
 
 
+@pytest.mark.slow
 def test_planted_functions_do_what_they_do_undecorated():
     total, found = Counts(), []
     for name, seed, counts, differences in sample(int(os.environ.get("JUMPLABEL_DIFFERENTIAL", "300")), SEED):

@@ -14,6 +14,7 @@ def faults(build_c):
     return build_c("faults", "-U_FORTIFY_SOURCE", *c_programs.options("faults"))  # which renames what is wrapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", c_programs.cases("faults"))
 def test_every_call_of_the_engine(faults, case, stress_seconds):
     c_programs.run_case(faults, case, "1" if stress_seconds >= 10 else "5")

@@ -10,6 +10,8 @@ import subprocess
 import c_programs
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SANITIZERS = {"address,undefined": ["-fno-sanitize-recover=all"], "thread": [c_programs.C / "alone.c"]}
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": ""}
 

@@ -19,6 +19,7 @@ import jumplabel
 from jumplabel import StaticCall, StaticKey, Tracepoint, native_branch, static_branches, static_gate, static_switch
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(not hasattr(ctypes.CDLL(None), "mallinfo2"), reason="the C library does not tell what is in use")
 def test_nothing_grows(stress_seconds):
     """The load has a process of its own: other tests leave memory that would be freed in the middle of it."""

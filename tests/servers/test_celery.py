@@ -9,6 +9,8 @@ import pytest
 from servers.operating import toggled_under_load, toggled_while_workers_are_replaced
 from servers.running import python, running, skip_without
 
+pytestmark = pytest.mark.slow
+
 skip_without("celery", "uvicorn", "django")
 
 

@@ -6,6 +6,8 @@ import subprocess
 import package_tests
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):

@@ -3,6 +3,8 @@
 import pytest
 import tracing_tests
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize("test", tracing_tests.TESTS)
 def test_its_functions_are_traced_as_with_bools(test):
