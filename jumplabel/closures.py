@@ -152,8 +152,9 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if (key := keys.get(mark)) is not None
     ]
     others = {address(key): key for key in kept(code)}
+    named = branch_names.of(code)
     branches += [
-        (number, printable(f"{seen.module}.{code.co_qualname}"), *site)
+        (number, printable(f"{seen.module}.{code.co_qualname}"), *site, *named.get(site[0], ()))
         for number, *site in branches_of(code)
         if number in others
     ]

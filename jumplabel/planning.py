@@ -5,7 +5,7 @@ from itertools import pairwise
 from types import CodeType
 from typing import Any, NamedTuple
 
-from jumplabel import code_objects
+from jumplabel import branch_names, code_objects
 from jumplabel.errors import DecorationError
 from jumplabel.hints import HINTS
 from jumplabel.kept_values import Pushed, lead_of
@@ -123,6 +123,9 @@ class _Planner:
         if not rewriting.sites and not within and not (snapshot and live):
             return None
         rewriting.sites += live
+        if live:
+            rewriting.carries = True
+            rewriting.ordinary.update(branch_names.of(code))
         try:
             return rewriting.plan(within, snapshot)
         except ValueError as error:

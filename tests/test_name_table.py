@@ -1,0 +1,384 @@
+"""Who follows which names, as csrc/cpython/named_sites.h keeps it: it comes, goes, and is not mixed up."""
+
+import builtins
+import gc
+import itertools
+import sys
+import threading
+import types
+import weakref
+from pathlib import Path
+
+import pytest
+from places import run
+
+import jumplabel
+from jumplabel import StaticKey, code_objects, name_watch, static_branches
+from jumplabel.keys import address
+
+pytestmark = pytest.mark.skipif(not name_watch.HEARS_ALL, reason="no watchers of dicts before CPython 3.12")
+
+_numbers = itertools.count()
+
+
+def new_key():
+    return StaticKey(f"name_table.{next(_numbers)}")
+
+
+def space_of(test="tracing", **variables):
+    """The variables of a module with a function that tests a name."""
+    return run(f"@static_branches\ndef state(): return 'on' if {test} else 'off'", space=variables)
+
+
+def moment():
+    """For what is done soon after a change."""
+    for _ in range(50):
+        (lambda: 0)()
+
+
+def added_since(before):
+    gc.collect()
+    moment()
+    now = name_watch.followers()
+    return now[0] - before[0], now[1] - before[1]
+
+
+@pytest.fixture
+def before():
+    gc.collect()
+    moment()
+    return name_watch.followers()
+
+
+# ---- paths ----
+
+
+def test_a_path_is_kept_once_and_until_its_last_site_is_gone(before):
+    name = f"name{next(_numbers)}"
+    first, second, other = (space_of(each, **{each: new_key()}) for each in (name, name, f"{name}x"))
+    assert added_since(before) == (3, 2)
+    del first
+    assert added_since(before) == (2, 2)
+    third = space_of(f"{name}y", **{f"{name}y": new_key()})
+    del second
+    assert added_since(before) == (2, 2)
+    fourth = space_of(f"{name}z", **{f"{name}z": new_key()})  # in their place
+    assert added_since(before) == (3, 3)
+    for space, its in ((other, f"{name}x"), (third, f"{name}y"), (fourth, f"{name}z")):
+        assert space["state"]() == "off"
+        space[its] = True
+        assert space["state"]() == "on"
+    del other, third, fourth, space
+    assert added_since(before) == (0, 0)
+
+
+def test_several_sites_of_a_name_in_a_function_are_followed_together(before):
+    space = {"tracing": new_key(), "other": new_key()}
+    run(
+        """@static_branches
+def state():
+    return ["on" if tracing else "off", "on" if other else "off", "on" if tracing else "off"]
+""",
+        space=space,
+    )
+    space["tracing"] = True
+    assert space["state"]() == ["on", "off", "on"]
+    space["other"] = True
+    assert space["state"]() == ["on", "on", "on"]
+
+
+@pytest.mark.parametrize("path", [["global", "tracing"], ("global",), ("global", 1), (), "global"])
+def test_what_is_no_path_is_refused_and_nothing_is_kept(path, before):
+    key = new_key()
+    code = (lambda: 0).__code__.replace()
+    branch = (address(key), "owner", 0, 0, 0, False, 1)
+    with pytest.raises(TypeError, match="a site's path is a tuple of strings, not"):
+        code_objects.make_branches(code, [(*branch, ("global", "name_table")), (*branch, path)])
+    assert added_since(before) == (0, 0) and not key.entries
+
+
+# ---- the table ----
+
+
+def test_very_many_are_found_and_forgotten(before):
+    key, named = new_key(), f"name{next(_numbers)}"
+    spaces = [space_of(named, **{named: key}) for _ in range(300)]
+    assert added_since(before) == (300, 1)
+    for i in range(0, 300, 3):
+        spaces[i][named] = True
+    assert [space["state"]() for space in spaces] == ["off" if i % 3 else "on" for i in range(300)]
+    del spaces[::2]
+    assert added_since(before) == (150, 1)
+    for space in spaces:
+        space[named] = True
+    assert {space["state"]() for space in spaces} == {"on"}
+    for space in spaces:
+        space[named] = key
+    moment()
+    assert {space["state"]() for space in spaces} == {"off"}
+    key.enable()
+    assert {space["state"]() for space in spaces} == {"on"}
+    key.disable()
+    del spaces, space
+    assert added_since(before) == (0, 0)
+
+
+def test_many_functions_in_one_module(before):
+    source = "\n".join(f"@static_branches\ndef f{i}(): return 'on' if tracing else 'off'" for i in range(100))
+    space = run(source, space={"tracing": new_key()})
+    functions = [space.pop(f"f{i}") for i in range(100)]
+    assert added_since(before)[0] == 100
+    del functions[::3]
+    assert added_since(before)[0] == len(functions)
+    space["tracing"] = True
+    assert {function() for function in functions} == {"on"}
+
+
+def test_code_that_is_decorated_again_is_known(before):
+    space = space_of(tracing=new_key())
+    for _ in range(3):
+        static_branches(types.FunctionType(space["state"].__code__, space))
+        exec("def outer():\n def inner(): return 'on' if tracing else 'off'\n return inner", space)
+    first = static_branches(space["outer"]())
+    added = added_since(before)
+    second = static_branches(space["outer"]())
+    assert first.__code__ is second.__code__ and added_since(before) == added == (2, 1)
+
+
+def test_one_of_two_modules_with_the_same_code_goes():
+    key = new_key()
+    here, gone = {"tracing": key}, {"tracing": key}
+    exec("def state(): return 'on' if tracing else 'off'", here)
+    code = here["state"].__code__
+    functions = [static_branches(types.FunctionType(code, space)) for space in (here, gone)]
+    assert functions[0].__code__ is functions[1].__code__
+    assert [space for space in name_watch.followed(id(functions[0].__code__))[1] if space is here or space is gone]
+    gone["tracing"] = True
+    assert [function() for function in functions] == ["off", "on"]
+    del functions[1], gone
+    gc.collect()
+    moment()
+    (function,) = functions
+    _, roots, sites = name_watch.followed(id(function.__code__))
+    assert roots[0] is here and len(roots) == 2
+    assert function() == "off"
+    key.enable()
+    assert function() == "on"
+    units = dict.fromkeys(unit for _, _, unit, *_ in sites)
+    assert [unit for _, unit, *_ in code_objects.branches_of(function.__code__)] == list(units)
+    here["tracing"] = False
+    assert function() == "off"
+
+
+# ---- dicts ----
+
+
+def test_builtins_of_its_own_are_watched_and_go_before_the_globals(before):
+    key = new_key()
+    own = {**vars(builtins), "tracing": key}
+    space = {"__builtins__": own}
+    exec("def state(): return 'on' if tracing else 'off'", space)
+    function = static_branches(space["state"])
+    code = function.__code__
+    assert len(key.entries) == 1 and function() == "off"
+    own["tracing"] = True
+    assert function() == "on"
+    own["tracing"] = key
+    moment()
+    assert function() == "off"
+    key.enable()
+    assert function() == "on"
+    assert name_watch.followed(id(code))[1][1] is own
+    del function, space["state"], space["__builtins__"], own
+    gc.collect()
+    moment()
+    _, roots, _ = name_watch.followed(id(code))
+    assert roots[0] is space and roots[1] is space  # whose values are still there
+    space["tracing"] = True
+    moment()
+    del code
+    assert added_since(before) == (0, 0)
+
+
+def test_a_module_that_is_emptied_and_filled_again():
+    key = new_key()
+    space = space_of(tracing=key)
+    state = space["state"]
+    space.clear()
+    with pytest.raises(NameError):
+        state()
+    moment()
+    with pytest.raises(NameError):
+        state()
+    space["tracing"] = key
+    moment()
+    assert state() == "off"
+    key.enable()
+    assert state() == "on"
+    space["tracing"] = False
+    assert state() == "off"
+
+
+def test_a_name_is_known_by_its_letters():
+    space = space_of(tracing=new_key())
+    name = "".join(["tra", "cing"])
+    assert name is not sys.intern(name)
+    space[name] = True
+    assert space["state"]() == "on"
+
+
+def test_a_name_that_is_no_exact_string():
+    class Name(str):
+        __slots__ = ()
+
+    key = new_key()
+    space = space_of(tracing=key)
+    del space["tracing"]
+    space[Name("tracing")] = True
+    assert space["state"]() == "on"
+    del space["tracing"]
+    space["tracing"] = key
+    moment()
+    assert space["state"]() == "off"
+
+
+def test_update_of_an_empty_dict_is_heard_of():
+    key = new_key()
+    space = space_of(tracing=key)
+    state, other = space["state"], {**space, "tracing": True}
+    space.clear()
+    space.update(other)
+    assert state() == "on"
+
+
+class Meta(type):
+    pass
+
+
+class Module(types.ModuleType):
+    pass
+
+
+def holders(key):
+    class Plain:
+        tracing = key
+
+    class Inherits(Plain):
+        pass
+
+    class OfList(list, Plain):
+        pass
+
+    class OfMeta(metaclass=Meta):
+        tracing = key
+
+    outer = types.ModuleType("outer")
+    outer.Plain = Plain
+    module, special = types.ModuleType("flags"), Module("flags")
+    module.tracing = special.tracing = key
+    return {
+        "Plain.tracing": (Plain, Plain),
+        "Inherits.tracing": (Inherits, Plain),
+        "OfList.tracing": (OfList, Plain),
+        "OfMeta.tracing": (OfMeta, OfMeta),
+        "outer.Plain.tracing": (outer, Plain),
+        "module.tracing": (module, module),
+        "special.tracing": (special, special),
+    }
+
+
+@pytest.mark.parametrize("path", holders(None))
+def test_attributes_are_followed_to_where_they_are(path, before):
+    key = new_key()
+    first, holder = holders(key)[path]
+    space = space_of(path, **{path.partition(".")[0]: first})
+    state = space["state"]
+    assert len(key.entries) == 1
+    for value, expected in ((True, "on"), (key, "off"), (False, "off"), (new_key(), "off"), ([1], "on"), (key, "off")):
+        holder.tracing = value
+        assert state() == expected
+        moment()
+        assert state() == expected
+    key.enable()
+    assert state() == "on"
+    if holder is not first and isinstance(first, type):
+        first.tracing = False
+        assert state() == "off"
+        del first.tracing
+        moment()
+        assert state() == "on"
+    gone = weakref.ref(holder)
+    del space, state, first, holder, value
+    assert added_since(before) == (0, 0) and gone() is None
+
+
+def test_decorated_again_when_the_name_stands_for_another_key():
+    """One test of the name is on two lines, so it stays an ordinary one, which is read again."""
+    first, second, other = new_key(), new_key(), new_key()
+    flags = types.ModuleType("flags")
+    flags.tracing = first
+    space = run(
+        """
+@static_branches
+def state():
+    one = "on" if flags.tracing else "off"
+    two = "on" if (flags
+        .tracing) else "off"
+    return one, two, "on" if other else "off"
+""",
+        space={"flags": flags},
+    )
+    flags.tracing, space["other"] = second, other
+    again = static_branches(space["state"])
+    assert (len(first.entries), len(other.entries)) == (1, 1)
+    second.enable()
+    assert again() == ("on", "on", "off")
+    flags.tracing = first
+    moment()
+    assert again() == ("off", "off", "off")
+    first.enable()
+    assert again() == ("on", "on", "off")
+
+
+# ---- races ----
+
+OURS = str(Path(jumplabel.__file__).parent)
+
+
+def test_another_thread_stops_watching_the_dict_as_a_function_is_decorated():
+    """At each line of ours a key of logging, whose name is in the same module, comes and goes in another thread."""
+    key = new_key()
+    module = types.ModuleType("shop")
+    module.tracing, module.Flags = key, type("Flags", (), {"tracing": key})
+    exec("def state():\n if tracing: return 'on'\n return 'on' if Flags.tracing else 'off'", vars(module))
+    lines = []
+
+    def come_and_go():
+        for holder in (module, module.Flags):
+            name_watch.unwatch(name_watch.watch(holder, "logger", 1, None), 1)
+
+    def trace(frame, event, argument):
+        if not frame.f_code.co_filename.startswith(OURS):
+            return None
+        if event == "line":
+            lines.append(frame.f_lineno)
+            thread = threading.Thread(target=come_and_go)
+            thread.start()
+            thread.join()
+        return trace
+
+    sys.settrace(trace)
+    try:
+        state = static_branches(module.state)
+    finally:
+        sys.settrace(None)
+    assert len(lines) > 100 and len(key.entries) == 2
+    for holder in (module, module.Flags):
+        holder.tracing = True
+        assert state() == "on"
+        holder.tracing = key
+        moment()
+        assert state() == "off"
+    come_and_go()
+    module.tracing = True
+    assert state() == "on"
