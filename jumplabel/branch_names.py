@@ -12,7 +12,7 @@ change, to where a plain value leads, such as True or None. It follows its key w
 object.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import CodeType, FunctionType
 from typing import Any, NamedTuple
 
@@ -121,22 +121,20 @@ def _watch(variables: _Space, builtins: _Space, code: CodeType, plan: Plan, foun
     if plan.snapshot or not plan.ordinary:
         return
     # A site that was there before may be of the same path, and another key.
-    _follow(code, variables, builtins, {} if plan.carries else found)
+    known = {} if plan.carries else found
+    if others := name_watch.follow(code, variables, builtins, known):
+        _look(code, variables, builtins, others, known)
 
 
-def copy(old: CodeType, new: CodeType) -> None:
-    """Watch the names of a copy with the same sites. No thread runs the copy yet."""
-    before = _Follower.of(id(old)) if name_watch.HEARS_ALL else None
-    for variables, builtins in before.roots if before is not None else ():
-        _follow(new, variables, builtins, {})
-
-
-def _follow(code: CodeType, variables: _Space, builtins: _Space, found: Mapping[Path, StaticKey]) -> None:
-    paths = name_watch.follow(code, variables, builtins, found)
-    if paths and any([_find(code, variables, builtins, path) is not found.get(path) for path in paths]):
-        follower = _Follower.of(id(code))
-        if follower is not None:
-            follower.lead()  # the others follow their keys, or are settled
+def _look(
+    code: CodeType, variables: _Space, builtins: _Space, paths: Iterable[Path], known: Mapping[Path, StaticKey]
+) -> None:
+    """Have sites be what their names stand for, unless the paths lead to what is known."""
+    if all([_find(code, variables, builtins, path) is known.get(path) for path in paths]):
+        return
+    follower = _Follower.of(id(code))
+    if follower is not None:
+        follower.lead()  # the others follow their keys, or are settled
 
 
 def of(code: CodeType) -> dict[int, Ordinary]:

@@ -6,7 +6,6 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import ref
 
-from jumplabel import branch_names
 from jumplabel._engine import lib
 from jumplabel.code_objects import CodeRef, OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel.keys import address
@@ -152,14 +151,12 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if (key := keys.get(mark)) is not None
     ]
     others = {address(key): key for key in kept(code)}
-    named = branch_names.of(code)
     branches += [
-        (number, printable(f"{seen.module}.{code.co_qualname}"), *site, *named.get(site[0], ()))
+        (number, printable(f"{seen.module}.{code.co_qualname}"), *site)
         for number, *site in branches_of(code)
         if number in others
     ]
     make_branches(new, branches)
-    branch_names.copy(code, new)
     keep(new, [*others.values(), *keys.values()])
     bind(keys.values(), wait=False)
     of = origin(code)

@@ -7,13 +7,14 @@ import sys
 import threading
 import types
 import weakref
+from functools import partial
 from pathlib import Path
 
 import pytest
 from places import run
 
 import jumplabel
-from jumplabel import StaticKey, code_objects, name_watch, static_branches
+from jumplabel import StaticKey, branch_names, code_objects, name_watch, static_branches
 from jumplabel.keys import address
 
 pytestmark = pytest.mark.skipif(not name_watch.HEARS_ALL, reason="no watchers of dicts before CPython 3.12")
@@ -39,8 +40,8 @@ def moment():
 def added_since(before):
     gc.collect()
     moment()
-    now = name_watch.followers()
-    return now[0] - before[0], now[1] - before[1]
+    pairs, paths, _ = name_watch.followers()
+    return pairs - before[0], paths - before[1]
 
 
 @pytest.fixture
@@ -70,6 +71,21 @@ def test_a_path_is_kept_once_and_until_its_last_site_is_gone(before):
         assert space["state"]() == "on"
     del other, third, fourth, space
     assert added_since(before) == (0, 0)
+
+
+def test_a_path_takes_the_place_of_one_that_is_gone(before):
+    first = [space_of(name, **{name: new_key()}) for name in (f"first{i}" for i in range(200))]
+    _, _, most = name_watch.followers()
+    assert added_since(before) == (200, 200)
+    del first[::2]
+    assert added_since(before) == (100, 100)
+    second = [space_of(name, **{name: new_key()}) for name in (f"second{i}" for i in range(100))]
+    assert added_since(before) == (200, 200)
+    assert name_watch.followers()[2] == most
+    for i, space in enumerate(second):
+        space[f"second{i}"] = True
+        assert space["state"]() == "on"
+    assert {space["state"]() for space in first} == {"off"}
 
 
 def test_several_sites_of_a_name_in_a_function_are_followed_together(before):
@@ -145,58 +161,109 @@ def test_code_that_is_decorated_again_is_known(before):
     assert first.__code__ is second.__code__ and added_since(before) == added == (2, 1)
 
 
-def test_one_of_two_modules_with_the_same_code_goes():
+def test_one_of_two_modules_with_the_same_code_goes(before):
     key = new_key()
     here, gone = {"tracing": key}, {"tracing": key}
     exec("def state(): return 'on' if tracing else 'off'", here)
-    code = here["state"].__code__
-    functions = [static_branches(types.FunctionType(code, space)) for space in (here, gone)]
+    functions = [static_branches(types.FunctionType(here["state"].__code__, space)) for space in (here, gone)]
     assert functions[0].__code__ is functions[1].__code__
-    assert [space for space in name_watch.followed(id(functions[0].__code__))[1] if space is here or space is gone]
     gone["tracing"] = True
     assert [function() for function in functions] == ["off", "on"]
+    assert added_since(before) == (2, 1)
     del functions[1], gone
-    gc.collect()
-    moment()
+    assert added_since(before) == (1, 1)
     (function,) = functions
-    _, roots, sites = name_watch.followed(id(function.__code__))
-    assert roots[0] is here and len(roots) == 2
     assert function() == "off"
     key.enable()
     assert function() == "on"
-    units = dict.fromkeys(unit for _, _, unit, *_ in sites)
-    assert [unit for _, unit, *_ in code_objects.branches_of(function.__code__)] == list(units)
     here["tracing"] = False
     assert function() == "off"
+
+
+def test_functions_of_a_module_with_other_builtins():
+    """Where the module does not have the name each finds it among its own."""
+    first, second = new_key(), new_key()
+    space = {"tracing": first}
+    code = run("def state(): return 'on' if tracing else 'off'")["state"].__code__
+    functions = []
+    for key in (first, second):
+        space["__builtins__"] = {**vars(builtins), "tracing": key}
+        functions.append(static_branches(types.FunctionType(code, space)))
+    assert functions[0].__code__ is functions[1].__code__
+    del space["tracing"]
+    moment()
+    second.enable()
+    assert [function() for function in functions] == ["off", "on"]
+    space["tracing"] = first
+    moment()
+    assert [function() for function in functions] == ["off", "off"]
+
+
+def test_code_of_which_no_function_is_left_is_ordinary():
+    """A tool may make functions of it that no decorator sees."""
+    key = new_key()
+    space = space_of(tracing=key)
+    code = space["state"].__code__
+    del space
+    gc.collect()
+    moment()
+    assert types.FunctionType(code, {"tracing": True})() == "on"
+
+
+def test_sites_without_names_beside_one_with():
+    of_closure, of_global = new_key(), new_key()
+    space = {"tracing": of_global, "other": 1}
+    exec(
+        """
+def make(local):
+    def state():
+        return "on" if local else "off", "on" if tracing else "off", "on" if local else "off"
+    return state
+""",
+        space,
+    )
+    state = static_branches(space["make"](of_closure))
+    assert (len(of_closure.entries), len(of_global.entries)) == (2, 1)
+    space["tracing"] = True
+    assert state() == ("off", "on", "off")
+    of_closure.enable()
+    assert state() == ("on", "on", "on")
+    space["tracing"] = of_global
+    moment()
+    assert state() == ("on", "off", "on")
+    _, _, sites = name_watch.followed(id(state.__code__))
+    assert [path for path, *_ in sites] == [("global", "tracing")]
 
 
 # ---- dicts ----
 
 
-def test_builtins_of_its_own_are_watched_and_go_before_the_globals(before):
+@pytest.mark.parametrize("among_builtins", [True, False])
+def test_builtins_of_its_own_are_watched_and_go_before_the_globals(before, among_builtins):
     key = new_key()
-    own = {**vars(builtins), "tracing": key}
-    space = {"__builtins__": own}
+    own, space = dict(vars(builtins)), {}
+    (own if among_builtins else space)["tracing"] = key
+    space["__builtins__"] = own
     exec("def state(): return 'on' if tracing else 'off'", space)
     function = static_branches(space["state"])
     code = function.__code__
     assert len(key.entries) == 1 and function() == "off"
-    own["tracing"] = True
-    assert function() == "on"
-    own["tracing"] = key
-    moment()
+    if among_builtins:
+        own["tracing"] = True
+        assert function() == "on"
+        own["tracing"] = key
+        moment()
     assert function() == "off"
     key.enable()
     assert function() == "on"
     assert name_watch.followed(id(code))[1][1] is own
     del function, space["state"], space["__builtins__"], own
     gc.collect()
+    others = [{"other": i} for i in range(100)]  # one of them is where it was
     moment()
     _, roots, _ = name_watch.followed(id(code))
-    assert roots[0] is space and roots[1] is space  # whose values are still there
-    space["tracing"] = True
-    moment()
-    del code
+    assert roots[0] is space and roots[1] is space
+    del code, others
     assert added_since(before) == (0, 0)
 
 
@@ -217,6 +284,7 @@ def test_a_module_that_is_emptied_and_filled_again():
     assert state() == "on"
     space["tracing"] = False
     assert state() == "off"
+    assert name_watch.followed(id(state.__code__))[1][0] is space
 
 
 def test_a_name_is_known_by_its_letters():
@@ -228,18 +296,27 @@ def test_a_name_is_known_by_its_letters():
 
 
 def test_a_name_that_is_no_exact_string():
+    """It stands for any that it says it equals."""
+
     class Name(str):
         __slots__ = ()
+        __hash__ = str.__hash__
+
+        def __eq__(self, other):
+            return other == "tracing"
+
+    class Other(Name):
+        def __hash__(self):
+            return hash("tracing")
 
     key = new_key()
-    space = space_of(tracing=key)
-    del space["tracing"]
-    space[Name("tracing")] = True
-    assert space["state"]() == "on"
-    del space["tracing"]
-    space["tracing"] = key
-    moment()
-    assert space["state"]() == "off"
+    for name in (Name("tracing"), Other("other")):
+        space = space_of(tracing=key)
+        space[name] = True
+        assert space["tracing"] is True and space["state"]() == "on"
+        space["tracing"] = key
+        moment()
+        assert space["state"]() == "off"
 
 
 def test_update_of_an_empty_dict_is_heard_of():
@@ -277,23 +354,34 @@ def holders(key):
     module, special = types.ModuleType("flags"), Module("flags")
     module.tracing = special.tracing = key
     return {
-        "Plain.tracing": (Plain, Plain),
-        "Inherits.tracing": (Inherits, Plain),
-        "OfList.tracing": (OfList, Plain),
-        "OfMeta.tracing": (OfMeta, OfMeta),
-        "outer.Plain.tracing": (outer, Plain),
-        "module.tracing": (module, module),
-        "special.tracing": (special, special),
+        "Plain.tracing": (Plain, Plain, 2),
+        "Inherits.tracing": (Inherits, Plain, 3),
+        "OfList.tracing": (OfList, Plain, 3),
+        "OfMeta.tracing": (OfMeta, OfMeta, 3),
+        "outer.Plain.tracing": (outer, Plain, 3),
+        "module.tracing": (module, module, 2),
+        "special.tracing": (special, special, 3),
     }
 
 
 @pytest.mark.parametrize("path", holders(None))
-def test_attributes_are_followed_to_where_they_are(path, before):
+def test_attributes_are_followed_to_where_they_are(path, before, monkeypatch):
     key = new_key()
-    first, holder = holders(key)[path]
+    first, holder, dicts = holders(key)[path]
+    looked, look = [], branch_names._look
+    monkeypatch.setattr(branch_names, "_look", lambda *arguments: looked.append(look(*arguments)))
     space = space_of(path, **{path.partition(".")[0]: first})
     state = space["state"]
     assert len(key.entries) == 1
+    assert added_since(before) == (dicts, 1)
+    kind = type(holder)
+    assert bool(looked) == (kind in (Meta, Module))  # where more than C knows decides
+    if looked:
+        kind.tracing = property(lambda self: True)
+        assert state() == "on"
+        del kind.tracing
+        moment()
+        assert state() == "off"
     for value, expected in ((True, "on"), (key, "off"), (False, "off"), (new_key(), "off"), ([1], "on"), (key, "off")):
         holder.tracing = value
         assert state() == expected
@@ -338,6 +426,28 @@ def state():
     assert again() == ("off", "off", "off")
     first.enable()
     assert again() == ("on", "on", "off")
+
+
+# ---- the middle of a change ----
+
+
+def test_what_a_change_does_itself(monkeypatch):
+    """A site with an ordinary test leads there. One without room for it follows its key, until Python has looked."""
+    key = new_key()
+    long = "    if tracing:\n" + "        x = [x, 1, (x, 2)]\n" * 100 + "        return 'on'\n    return 'off'\n"
+    space = run(f"def long(x):\n{long}\ndef short(): return 'on' if tracing else 'off'", space={"tracing": key})
+    functions = [partial(static_branches(space["long"]), 0), static_branches(space["short"])]
+    assert len(key.entries) == 2
+    with monkeypatch.context() as patch:
+        patch.setattr(name_watch.listeners, "settle_branches", lambda: None)
+        for value, expected in ((True, "on"), (key, "off"), (True, "on")):
+            space["tracing"] = value
+            moment()
+            assert [function() for function in functions] == ["off", expected]
+            assert name_watch.away
+    space["tracing"] = 1
+    moment()
+    assert [function() for function in functions] == ["on", "on"] and not name_watch.away
 
 
 # ---- races ----

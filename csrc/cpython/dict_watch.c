@@ -160,14 +160,14 @@ static void go_on(PyObject *keys)
 }
 
 /* Sites for which there is no memory are led away by settle. */
-static void lead_away(PyObject *codes, PyObject *name)
+static void lead_away(PyObject *codes)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(codes); i++) {
         PyObject *number = PyLong_FromVoidPtr(PyList_GET_ITEM(codes, i));
         if (number)
             PySet_Add(away, number);
         Py_XDECREF(number);
-        named_sites_lead_away(PyList_GET_ITEM(codes, i), name);
+        named_sites_lead_away(PyList_GET_ITEM(codes, i));
     }
     PyErr_Clear();
 }
@@ -194,7 +194,7 @@ static int on_change(PyDict_WatchEvent event, PyObject *dict, PyObject *name, Py
             for (PyObject *each; PyDict_Next(in_dict, &i, NULL, &each);)
                 go_on(each);
         if (codes)
-            lead_away(codes, one ? name : NULL);
+            lead_away(codes);
         DONE();
         settle_soon();
     }

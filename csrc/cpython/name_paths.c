@@ -113,10 +113,10 @@ bool name_path_asks(uint32_t number, PyObject *name)
     return asks;
 }
 
-size_t name_paths_count(void)
+void name_paths_count(size_t *now, size_t *most)
 {
     LOCK();
-    size_t n = numbers ? PyDict_GET_SIZE(numbers) : 0;
+    *now = numbers ? PyDict_GET_SIZE(numbers) : 0;
+    *most = last;
     UNLOCK();
-    return n;
 }

@@ -30,7 +30,7 @@ PyObject *name_path(uint32_t number);
 /* Whether a dict is asked for this name on the way; any name is, for NULL. */
 bool name_path_asks(uint32_t number, PyObject *name);
 
-/* How many there are. */
-size_t name_paths_count(void);
+/* How many there are; and were, at most, since it began. */
+void name_paths_count(size_t *now, size_t *most);
 
 #endif

@@ -15,7 +15,7 @@ void name_table_lock(void) {}
 void name_table_unlock(void) {}
 #endif
 
-#define A_BUCKET 2 /* records, as many on average at most: a bucket takes 8 bytes, and there are two tables of them */
+#define A_BUCKET 4 /* records, as many on average at most: a bucket takes 8 bytes, and there are two tables of them */
 
 static struct name_user **by_dict, **by_code;
 static size_t n_buckets, n; /* n_buckets: a power of two, or 0 */

@@ -45,19 +45,14 @@ static void add(struct led *led, struct jump_entry *entry, int argument)
     led->arguments[led->n++] = argument;
 }
 
-static bool asks(const struct jump_entry *entry, PyObject *name)
-{
-    return entry->code.path && name_path_asks(entry->code.path, name);
-}
-
-int named_sites_lead_away(PyObject *code, PyObject *name)
+int named_sites_lead_away(PyObject *code)
 {
     size_t n;
     struct jump_entry *const *entries = code_object_entries(code, &n);
     struct led led;
     bool memory = has_room(&led, n);
     for (size_t i = 0; memory && i < n; i++)
-        if (entries[i]->code.ordinary && asks(entries[i], name))
+        if (entries[i]->code.ordinary)
             add(&led, entries[i], entries[i]->code.ordinary);
     return done(&led, memory);
 }
@@ -108,7 +103,7 @@ static bool any_asks(PyObject *code, PyObject *name)
     size_t n;
     struct jump_entry *const *entries = code_object_entries(code, &n);
     for (size_t i = 0; i < n; i++)
-        if (asks(entries[i], name))
+        if (entries[i]->code.path && name_path_asks(entries[i]->code.path, name))
             return true;
     return false;
 }
@@ -192,8 +187,6 @@ static PyObject *get(PyObject *dict, PyObject *name)
 static PyObject *get_from(PyObject *holder, PyObject *name, PyObject *code)
 {
     PyObject *dict = holder_dict(holder);
-    if (!dict)
-        PyErr_Clear();
     bool can_change = !PyType_Check(holder) || !PyType_HasFeature((PyTypeObject *)holder, Py_TPFLAGS_IMMUTABLETYPE);
     PyObject *found = dict && (!can_change || watch_for(code, dict, NULL) >= 0) ? get(dict, name) : NULL;
     Py_XDECREF(dict);
@@ -328,7 +321,9 @@ static PyObject *followers(PyObject *self, PyObject *unused)
     name_table_lock();
     size_t n = name_table_count();
     name_table_unlock();
-    return Py_BuildValue("(nn)", (Py_ssize_t)n, (Py_ssize_t)name_paths_count());
+    size_t paths, most;
+    name_paths_count(&paths, &most);
+    return Py_BuildValue("(nnn)", (Py_ssize_t)n, (Py_ssize_t)paths, (Py_ssize_t)most);
 }
 
 static PyMethodDef functions[] = {

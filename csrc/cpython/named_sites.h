@@ -29,7 +29,8 @@
  *                      address, unit, ordinary, off, on), ...]), see make_branches(). None: its sites follow no names
  *     lead_branches(code, [(unit, argument), ...])
  *                      have these sites lead where the argument says, whatever their keys' state
- *     followers()      how many pairs of a code object and a dict there are, and how many paths: for tests
+ *     followers()      for tests: how many pairs of a code object and a dict there are, how many paths, and how many of
+ *                      those there were at most
  *
  * They raise MemoryError. Returns as publish_functions().
  */
@@ -42,10 +43,10 @@ int named_sites_start(uintptr_t list, int watcher);
 PyObject *named_sites_of(PyObject *dict, PyObject *name, bool is_gone);
 
 /*
- * Have the code's sites that ask for the name, NULL: all, be ordinary tests, but those without the room for that.
- * Returns 0; -1 for no memory, with no error set, and as they were.
+ * Have the code's sites be ordinary tests, but those without the room for that. Returns 0; -1 for no memory, with no
+ * error set, and as they were.
  */
-int named_sites_lead_away(PyObject *code, PyObject *name);
+int named_sites_lead_away(PyObject *code);
 
 /* As lead_branches(); back: have these sites follow their keys again. Returns 0; -1 for no memory, with no error set.
  */
