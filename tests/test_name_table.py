@@ -1,6 +1,7 @@
 """Who follows which names, as csrc/cpython/named_sites.h keeps it: it comes, goes, and is not mixed up."""
 
 import builtins
+import ctypes
 import gc
 import itertools
 import sys
@@ -20,6 +21,11 @@ from jumplabel.keys import address
 pytestmark = pytest.mark.skipif(not name_watch.HEARS_ALL, reason="no watchers of dicts before CPython 3.12")
 
 _numbers = itertools.count()
+
+
+def new_name():
+    """A path that no other test has."""
+    return f"name{next(_numbers)}"
 
 
 def new_key():
@@ -55,7 +61,7 @@ def before():
 
 
 def test_a_path_is_kept_once_and_until_its_last_site_is_gone(before):
-    name = f"name{next(_numbers)}"
+    name = new_name()
     first, second, other = (space_of(each, **{each: new_key()}) for each in (name, name, f"{name}x"))
     assert added_since(before) == (3, 2)
     del first
@@ -74,16 +80,17 @@ def test_a_path_is_kept_once_and_until_its_last_site_is_gone(before):
 
 
 def test_a_path_takes_the_place_of_one_that_is_gone(before):
-    first = [space_of(name, **{name: new_key()}) for name in (f"first{i}" for i in range(200))]
+    first = [space_of(name, **{name: new_key()}) for name in (new_name() for _ in range(200))]
     _, _, most = name_watch.followers()
     assert added_since(before) == (200, 200)
     del first[::2]
     assert added_since(before) == (100, 100)
-    second = [space_of(name, **{name: new_key()}) for name in (f"second{i}" for i in range(100))]
+    names = [new_name() for _ in range(100)]
+    second = [space_of(name, **{name: new_key()}) for name in names]
     assert added_since(before) == (200, 200)
     assert name_watch.followers()[2] == most
-    for i, space in enumerate(second):
-        space[f"second{i}"] = True
+    for name, space in zip(names, second, strict=True):
+        space[name] = True
         assert space["state"]() == "on"
     assert {space["state"]() for space in first} == {"off"}
 
@@ -103,13 +110,13 @@ def state():
     assert space["state"]() == ["on", "on", "on"]
 
 
-@pytest.mark.parametrize("path", [["global", "tracing"], ("global",), ("global", 1), (), "global"])
+@pytest.mark.parametrize("path", [["global", "name"], ("global",), ("global", 1), (), "global"])
 def test_what_is_no_path_is_refused_and_nothing_is_kept(path, before):
     key = new_key()
     code = (lambda: 0).__code__.replace()
     branch = (address(key), "owner", 0, 0, 0, False, 1)
     with pytest.raises(TypeError, match="a site's path is a tuple of strings, not"):
-        code_objects.make_branches(code, [(*branch, ("global", "name_table")), (*branch, path)])
+        code_objects.make_branches(code, [(*branch, ("global", new_name())), (*branch, path)])
     assert added_since(before) == (0, 0) and not key.entries
 
 
@@ -117,7 +124,7 @@ def test_what_is_no_path_is_refused_and_nothing_is_kept(path, before):
 
 
 def test_very_many_are_found_and_forgotten(before):
-    key, named = new_key(), f"name{next(_numbers)}"
+    key, named = new_key(), new_name()
     spaces = [space_of(named, **{named: key}) for _ in range(300)]
     assert added_since(before) == (300, 1)
     for i in range(0, 300, 3):
@@ -151,10 +158,11 @@ def test_many_functions_in_one_module(before):
 
 
 def test_code_that_is_decorated_again_is_known(before):
-    space = space_of(tracing=new_key())
+    name = new_name()
+    space = space_of(name, **{name: new_key()})
     for _ in range(3):
         static_branches(types.FunctionType(space["state"].__code__, space))
-        exec("def outer():\n def inner(): return 'on' if tracing else 'off'\n return inner", space)
+    exec(f"def outer():\n def inner(): return 'on' if {name} else 'off'\n return inner", space)
     first = static_branches(space["outer"]())
     added = added_since(before)
     second = static_branches(space["outer"]())
@@ -162,12 +170,12 @@ def test_code_that_is_decorated_again_is_known(before):
 
 
 def test_one_of_two_modules_with_the_same_code_goes(before):
-    key = new_key()
-    here, gone = {"tracing": key}, {"tracing": key}
-    exec("def state(): return 'on' if tracing else 'off'", here)
+    key, name = new_key(), new_name()
+    here, gone = {name: key}, {name: key}
+    exec(f"def state(): return 'on' if {name} else 'off'", here)
     functions = [static_branches(types.FunctionType(here["state"].__code__, space)) for space in (here, gone)]
     assert functions[0].__code__ is functions[1].__code__
-    gone["tracing"] = True
+    gone[name] = True
     assert [function() for function in functions] == ["off", "on"]
     assert added_since(before) == (2, 1)
     del functions[1], gone
@@ -176,7 +184,7 @@ def test_one_of_two_modules_with_the_same_code_goes(before):
     assert function() == "off"
     key.enable()
     assert function() == "on"
-    here["tracing"] = False
+    here[name] = False
     assert function() == "off"
 
 
@@ -240,18 +248,18 @@ def make(local):
 
 @pytest.mark.parametrize("among_builtins", [True, False])
 def test_builtins_of_its_own_are_watched_and_go_before_the_globals(before, among_builtins):
-    key = new_key()
+    key, name = new_key(), new_name()
     own, space = dict(vars(builtins)), {}
-    (own if among_builtins else space)["tracing"] = key
+    (own if among_builtins else space)[name] = key
     space["__builtins__"] = own
-    exec("def state(): return 'on' if tracing else 'off'", space)
+    exec(f"def state(): return 'on' if {name} else 'off'", space)
     function = static_branches(space["state"])
     code = function.__code__
     assert len(key.entries) == 1 and function() == "off"
     if among_builtins:
-        own["tracing"] = True
+        own[name] = True
         assert function() == "on"
-        own["tracing"] = key
+        own[name] = key
         moment()
     assert function() == "off"
     key.enable()
@@ -328,6 +336,36 @@ def test_update_of_an_empty_dict_is_heard_of():
     assert state() == "on"
 
 
+def watchers(space):
+    """One bit for each: CPython's Include/internal/pycore_dict.h, DICT_WATCHER_MASK."""
+    return ctypes.c_uint64.from_address(id(space) + object.__basicsize__ + 8).value & 255
+
+
+def test_a_dict_is_watched_as_long_as_a_site_or_a_key_of_logging_needs_it():
+    module = types.ModuleType("shop")
+    module.tracing = new_key()
+    others = watchers(vars(module))
+
+    def is_watched():
+        return watchers(vars(module)) != others
+
+    def come_and_go():
+        watch = name_watch.watch(module, "logger", 1, None)
+        assert is_watched()
+        name_watch.unwatch(watch, 1)
+
+    come_and_go()
+    assert not is_watched()
+    exec("def state(): return 'on' if tracing else 'off'", vars(module))
+    static_branches(module.state)
+    assert is_watched()
+    come_and_go()
+    assert is_watched()
+    del module.state
+    come_and_go()
+    assert not is_watched()
+
+
 class Meta(type):
     pass
 
@@ -366,11 +404,12 @@ def holders(key):
 
 @pytest.mark.parametrize("path", holders(None))
 def test_attributes_are_followed_to_where_they_are(path, before, monkeypatch):
-    key = new_key()
+    key, name = new_key(), new_name()
     first, holder, dicts = holders(key)[path]
+    path = f"{name}.{path.partition('.')[2]}"
     looked, look = [], branch_names._look
     monkeypatch.setattr(branch_names, "_look", lambda *arguments: looked.append(look(*arguments)))
-    space = space_of(path, **{path.partition(".")[0]: first})
+    space = space_of(path, **{name: first})
     state = space["state"]
     assert len(key.entries) == 1
     assert added_since(before) == (dicts, 1)
