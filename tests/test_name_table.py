@@ -207,15 +207,18 @@ def test_functions_of_a_module_with_other_builtins():
     assert [function() for function in functions] == ["off", "off"]
 
 
-def test_code_of_which_no_function_is_left_is_ordinary():
-    """A tool may make functions of it that no decorator sees."""
-    key = new_key()
-    space = space_of(tracing=key)
+@pytest.mark.parametrize("test", ["tracing", "flags.tracing"])
+def test_code_of_which_no_function_is_left_is_ordinary(test):
+    """A tool may make functions of it that no decorator sees. The holder is still there."""
+    flags = types.ModuleType("flags")
+    flags.tracing = key = new_key()
+    space = space_of(test, tracing=key, flags=flags)
     code = space["state"].__code__
     del space
     gc.collect()
     moment()
-    assert types.FunctionType(code, {"tracing": True})() == "on"
+    others = {"tracing": True, "flags": types.SimpleNamespace(tracing=True)}
+    assert types.FunctionType(code, others)() == "on"
 
 
 def test_sites_without_names_beside_one_with():
