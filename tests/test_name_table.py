@@ -14,7 +14,6 @@ from pathlib import Path
 import pytest
 from places import run
 
-import jumplabel
 from jumplabel import StaticKey, branch_names, code_objects, name_watch, static_branches
 from jumplabel.keys import address
 
@@ -494,43 +493,51 @@ def test_what_a_change_does_itself(monkeypatch):
 
 # ---- races ----
 
-OURS = str(Path(jumplabel.__file__).parent)
+WATCHING = ("new_code.py", "branch_names.py", "name_watch.py")
 
 
-def test_another_thread_stops_watching_the_dict_as_a_function_is_decorated():
-    """At each line of ours a key of logging, whose name is in the same module, comes and goes in another thread."""
+def decorated_with(come_and_go, line):
+    """A module with a function, which is decorated. In the middle another thread does this; whether it came to that."""
     key = new_key()
     module = types.ModuleType("shop")
     module.tracing, module.Flags = key, type("Flags", (), {"tracing": key})
     exec("def state():\n if tracing: return 'on'\n return 'on' if Flags.tracing else 'off'", vars(module))
-    lines = []
-
-    def come_and_go():
-        for holder in (module, module.Flags):
-            name_watch.unwatch(name_watch.watch(holder, "logger", 1, None), 1)
+    lines = itertools.count()
 
     def trace(frame, event, argument):
-        if not frame.f_code.co_filename.startswith(OURS):
+        if Path(frame.f_code.co_filename).name not in WATCHING:
             return None
-        if event == "line":
-            lines.append(frame.f_lineno)
-            thread = threading.Thread(target=come_and_go)
+        if event == "line" and next(lines) == line:
+            thread = threading.Thread(target=come_and_go, args=[module])
             thread.start()
             thread.join()
         return trace
 
     sys.settrace(trace)
     try:
-        state = static_branches(module.state)
+        static_branches(module.state)
     finally:
         sys.settrace(None)
-    assert len(lines) > 100 and len(key.entries) == 2
-    for holder in (module, module.Flags):
-        holder.tracing = True
-        assert state() == "on"
-        holder.tracing = key
-        moment()
-        assert state() == "off"
-    come_and_go()
-    module.tracing = True
-    assert state() == "on"
+    assert len(key.entries) == 2
+    return module, next(lines) > line
+
+
+def test_another_thread_stops_watching_the_dict_as_a_function_is_decorated():
+    """At one line of ours after the other a key of logging comes and goes, of the same module or class."""
+
+    def come_and_go(module):
+        for holder in (module, module.Flags):
+            name_watch.unwatch(name_watch.watch(holder, "logger", 1, None), 1)
+
+    n, came = 0, True
+    while came:
+        module, came = decorated_with(come_and_go, n)
+        key = module.tracing
+        for holder in (module, module.Flags):
+            holder.tracing = True
+            assert module.state() == "on", f"{holder} is not watched: it came to that at line {n}"
+            holder.tracing = key
+            moment()
+            assert module.state() == "off"
+        n += 1
+    assert n > 30
