@@ -30,7 +30,6 @@ except ImportError as error:
     ) from error
 
 from jumplabel.batches import batch
-from jumplabel.branches import static_branches
 from jumplabel.decorators import static_gate, static_switch
 from jumplabel.errors import (
     CallbackError,
@@ -61,14 +60,16 @@ from jumplabel.toggles import Toggle, off_toggle, on_toggle
 from jumplabel.tracepoint import Tracepoint
 
 if _TYPE_CHECKING:
+    from jumplabel.branches import static_branches
     from jumplabel.serving import Server, serve
     from jumplabel.table import Info, JumpEntry, info, jump_table
 else:
     _LATER = {
         **{"Server": "serving", "serve": "serving"},
+        "static_branches": "branches",
         **{"Info": "table", "JumpEntry": "table", "info": "table", "jump_table": "table"},
     }
-    """Names that are imported when they are used first. They need sockets, selectors, JSON and dataclasses."""
+    """Names that are imported when they are used first. They need sockets, selectors, JSON, dataclasses, bytecode."""
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
@@ -77,6 +78,8 @@ else:
             return import_module(f"{__name__}.{name}")
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "static_branches":  # what it reads code by comes now: files may have run out when it is called
+            import_module(f"{__name__}.reading").prepare()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
 

@@ -20,11 +20,13 @@ from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from typing import NamedTuple
 
 from jumplabel import private_cache
-from jumplabel.marked_code import Marked, compile_or_leave
+from jumplabel.errors import DecorationError
+from jumplabel.marked_code import Marked, compile_or_leave, left_whole
 from jumplabel.name_watch import HEARS_ALL
 from jumplabel.options import Options
+from jumplabel.reading import prepare
 
-FORMAT = 4
+FORMAT = 5
 """Of the files, and of marks: one more whenever marked code is made in another way."""
 
 _HEAD = 24
@@ -60,6 +62,10 @@ def load(path: str, options: Options, source: Source) -> Marked | None:
         if kept is not None:
             return kept.marked
     content = source()
+    try:
+        prepare()
+    except DecorationError as error:
+        return left_whole(content, path, error)  # not kept: at the next start it may be another matter
     marked = _marked(content, path, options)
     if stamp is not None and not sys.dont_write_bytecode:
         _keep(path, options, marked, flags, stamp, content)
@@ -77,6 +83,7 @@ def store(path: str, options: Options, flags: int, force: bool = False) -> str |
     stamp = _four(0) * 2 if flags else _stamp(path)  # before it is read: a source that changes later is newer then
     with open(path, "rb") as file:
         content = file.read()
+    prepare()
     if stamp is None:
         raise FileNotFoundError(f"{path!r} has just been made")
     if not force:

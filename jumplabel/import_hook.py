@@ -6,6 +6,7 @@ keeps it; instrumented.py knows which keys are for whom, and what was the origin
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
@@ -13,16 +14,27 @@ from typing import Any
 from jumplabel.asserts_off import take_off
 from jumplabel.closures import follow
 from jumplabel.definitions import FOLLOW, READY
+from jumplabel.errors import DecorationError
 from jumplabel.instrumented import Owner, Record, add, functions_of, records, restore
 from jumplabel.loader import Loader
 from jumplabel.marked_code import Marked, compile_or_leave, with_objects
 from jumplabel.options import Asserts, Options, checked
-from jumplabel.patterns import OURS, Patterns
+from jumplabel.patterns import Patterns
 from jumplabel.planning import KNOWN
+from jumplabel.reading import prepare
 from jumplabel.unseen import Unseen
 
-OF_MARKING = frozenset(("ast", "symtable"))
-"""What marking.py imports when it is needed first, within another import: marking would wait for itself."""
+OF_MARKING = frozenset(
+    "__future__ annotationlib ast bytecode copy dataclasses dis inspect symtable token tokenize".split()
+)
+"""What marking.py and bytecode import when they are needed first, within another import: marking would wait for itself.
+"""
+
+
+def is_left_alone(name: str) -> bool:
+    """Return whether no hook may have the module: it is one of ours, or one of OF_MARKING, or within one."""
+    top = name.partition(".")[0]
+    return top == "jumplabel" or top in OF_MARKING
 
 
 class Hook(Owner):
@@ -58,7 +70,7 @@ class Hook(Owner):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
-        if name not in self.patterns or name in OURS or name in OF_MARKING:
+        if name not in self.patterns or is_left_alone(name):
             return None
         for finder in self._others():
             if not hasattr(finder, "find_spec"):  # up to 3.11 it may have find_module(): the interpreter asks that
@@ -123,6 +135,8 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
     hook = next((hook for hook in hooks if name in hook.patterns), None)
     if hook is None or not KNOWN:
         return compile(source, filename, "exec", dont_inherit=True)
+    with suppress(DecorationError):  # what becomes a site later, in the midst of the program, says so then
+        prepare()
     marked = compile_or_leave(source, filename, hook.options, main=True)
     marked = with_objects(marked, {FOLLOW: follow, READY: _Ready()})
     global _main

@@ -12,16 +12,16 @@ from weakref import WeakSet, ref
 from jumplabel import asserts_off, closures, looks, registry
 from jumplabel._engine import lib
 from jumplabel.branches import static_branches
-from jumplabel.code_objects import set_code
+from jumplabel.code_objects import enter, make_branches_of_module, set_code
 from jumplabel.errors import DecorationError
 from jumplabel.function_search import functions_in
 from jumplabel.key_names import addressable
-from jumplabel.keys import StaticKey
+from jumplabel.keys import StaticKey, address
 from jumplabel.log_keys import LogKey, bind, unbind
-from jumplabel.marked_code import Marked, Way, attach, codes
+from jumplabel.marked_code import Marked, Site, Way, codes
 from jumplabel.marks import ASSERTS, Statement, is_of_a_closure
 from jumplabel.options import Options
-from jumplabel.origins import origin, remember, remember_copy
+from jumplabel.origins import origin, remember_copy
 from jumplabel.printing import printable
 from jumplabel.registry import living, n_living
 from jumplabel.scope import Scope
@@ -76,7 +76,7 @@ class Record:
         self.digest = marked.digest if marked else b""
         self.options = options
         self.left = list(marked.left) if marked else []
-        self.sites = sum(len(sites) for sites in marked.sites.values()) if marked else 0
+        self.sites = sum(map(len, marked.sites.values())) if marked else 0
         self.log_keys: WeakSet[LogKey] = WeakSet()
         self.assertions: ref[StaticKey] | None = None
 
@@ -103,18 +103,24 @@ class Record:
             for mark in marked.marks
             if not is_of_a_closure(mark)
         }
-        for way, code in marked.changed:
-            sites = marked.sites.get(way, [])
-            free = [site for site in sites if site[4] not in keys] if len(keys) < len(marked.marks) else []
-            if free:
-                closures.register(code, free, self.name)
-                sites = [site for site in sites if site not in free]
-            if sites:
-                try:
-                    attach(code, sites, keys, self.name)
-                except RuntimeError as error:
-                    self.left.append((code.co_firstlineno, str(error)))
-            remember(code, self, way)
+        sites = marked.sites
+        if len(keys) < len(marked.marks):
+            sites = {way: [site for site in some if site[4] in keys] for way, some in sites.items()}
+        with_sites = [(code, sites[way]) for way, code in marked.changed if sites.get(way)]
+        addresses = {mark: address(key) for mark, key in keys.items()}
+        every = tuple(keys.values())
+        kept = {way: every if len(every) == 1 else _keys_of(some, keys) for way, some in sites.items() if some}
+        try:
+            make_branches_of_module(printable(self.name), addresses, with_sites)
+        except RuntimeError as error:
+            kept = {}
+            self.left += [(code.co_firstlineno, str(error)) for code, _ in with_sites]
+        enter(self, marked.changed, kept)
+        if sites is not marked.sites:
+            for way, code in marked.changed:
+                free = [site for site in marked.sites.get(way, ()) if site[4] not in keys]
+                if free:
+                    closures.register(code, free, self.name)
 
     def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
         level = statement.level
@@ -165,6 +171,11 @@ class Record:
                 self.left.append((old.co_firstlineno, str(error)))
             if function.__code__ is not old:
                 remember_copy(function.__code__, old, self)
+
+
+def _keys_of(sites: list[Site], keys: dict[str, StaticKey]) -> tuple[StaticKey, ...]:
+    """The keys of these sites, each once."""
+    return tuple({id(key): key for key in [keys[site[4]] for site in sites]}.values())
 
 
 _made: WeakSet[StaticKey] = WeakSet()

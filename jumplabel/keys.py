@@ -143,7 +143,7 @@ class StaticKey:
                 return False
         return type(self) is cls
 
-    def _become(self, name: str, default: bool, deferred: float, doc: str | None) -> None:
+    def _become(self, name: str, default: bool, deferred: float = 0, doc: str | None = None) -> None:
         """Become a key. The caller holds the registry's lock."""
         encoded = key_names.check(name)
         _check_default(name, default)

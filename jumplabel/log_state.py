@@ -121,19 +121,27 @@ class Look:
             return self._instead
         return looks.attributes(thing)
 
+    def _own(self, thing: object) -> dict[str, Any]:
+        """Return ``attributes`` of a logger or manager whose class is plain; in fewer steps."""
+        self._concerned.add(id(thing))
+        if self._instead is not None and thing is self._changed:
+            return self._instead
+        own: dict[str, Any] = (_own_of_manager if type(thing) is logging.Manager else _own_of_logger)(thing)
+        return own
+
     def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
         if known is not None:
             return known[:2]
         effective, line = self._effective(logger)
         manager = None if effective is None else self._manager_of(logger)
-        depends = line if manager is None else (*line, id(manager), id(self.attributes(manager)["root"]))
+        depends = line if manager is None else (*line, id(manager), id(self._own(manager)["root"]))
         may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
 
     def _enabled(self, logger: Any, manager: Any, effective: int, level: int) -> bool:
-        own = self.attributes(logger)
+        own = self._own(logger)
         disabled, cache = own.get("disabled"), own.get("_cache")
         if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, log_hooks.Cache):
             return True
@@ -141,11 +149,11 @@ class Look:
             return False
         # What the cache says against the level, which was set past setLevel(), holds until somebody clears the cache.
         stale = cache.get(level, False)
-        return stale is not False or (level > self.attributes(manager)["_disable"] and level >= effective)
+        return stale is not False or (level > self._own(manager)["_disable"] and level >= effective)
 
     def _manager_of(self, logger: Any) -> Any:
         """None for one that we do not know."""
-        manager = self.attributes(logger).get("manager", vars(logging.Logger).get("manager"))
+        manager = self._own(logger).get("manager", vars(logging.Logger).get("manager"))
         if id(manager) not in self._managers:
             self._managers[id(manager)] = manager if self._is_known(manager) else None
         return self._managers[id(manager)]
@@ -156,7 +164,7 @@ class Look:
             return False
         self.note_kinds(logging.Manager)
         hooked = log_hooks.hook(logging.Manager)
-        own = self.attributes(manager)
+        own = self._own(manager)
         root = own.get("root")
         return (
             hooked
@@ -180,7 +188,7 @@ class Look:
             if not self._is_plain(type(one), logging.Logger, _LOGGER, _DATA):
                 effective = None
                 break
-            own = self.attributes(one)
+            own = self._own(one)
             effective = own.get("level")
             if not _CALLED.isdisjoint(own) or "parent" not in own or len(line) > _GENERATIONS:
                 effective = None
@@ -215,7 +223,7 @@ class Look:
             return False
         known = self._kinds.get((id(kind), base))
         if known is None:
-            kinds = [one for one in mro(kind) if one is not object]
+            kinds = mro(kind)[:-1]
             self.note_kinds(*kinds)
             version = _version(kind)
             known = _plain.get((version, base))
@@ -238,8 +246,11 @@ class Look:
         return known
 
     def note_kinds(self, *kinds: type) -> None:
-        self.kinds.update((id(kind), kind) for kind in kinds)
+        for kind in kinds:
+            self.kinds[id(kind)] = kind
 
+
+_own_of_logger, _own_of_manager = (looks.first(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager))
 
 _plain: dict[tuple[int, type], bool] = {}
 """By the version of a class, which stands for all that it has, and the base: whether it is plain."""
