@@ -195,3 +195,18 @@ def test_each_of_it_is_imported_first_under_a_hook_for_everything(run, name):
         "-S",
         PYTHONDONTWRITEBYTECODE="1",
     )
+
+
+def test_syntax_trees_and_symbol_tables_are_gone_when_a_module_is_marked(run):
+    run(
+        """
+        import gc
+        import jumplabel
+        jumplabel.install("shop_late", asserts=True)
+        import shop_late
+        import ast, symtable
+        gc.collect()
+        left = [one for one in gc.get_objects() if issubclass(type(one), (ast.stmt, ast.mod, symtable.SymbolTable))]
+        assert jumplabel.instrumented()[0].sites == 2 and not left, left
+        """
+    )
