@@ -77,7 +77,7 @@ class Record:
         self.options = options
         self.left = list(marked.left) if marked else []
         self.sites = sum(map(len, marked.sites.values())) if marked else 0
-        self.log_keys: WeakSet[LogKey] = WeakSet()
+        self._log_keys: list[ref[LogKey]] = []
         self.assertions: ref[StaticKey] | None = None
 
     def originals(self) -> dict[Way, CodeType]:
@@ -105,11 +105,13 @@ class Record:
         }
         sites = marked.sites
         if len(keys) < len(marked.marks):
-            sites = {way: [site for site in some if site[4] in keys] for way, some in sites.items()}
-        with_sites = [(code, sites[way]) for way, code in marked.changed if sites.get(way)]
+            sites = {way: own for way, some in sites.items() if (own := [site for site in some if site[4] in keys])}
+        with_sites = [(code, sites[way]) for way, code in marked.changed if way in sites]
         addresses = {mark: address(key) for mark, key in keys.items()}
-        every = tuple(keys.values())
-        kept = {way: every if len(every) == 1 else _keys_of(some, keys) for way, some in sites.items() if some}
+        if len(keys) == 1:
+            kept = dict.fromkeys(sites, tuple(keys.values()))
+        else:
+            kept = {way: _keys_of(some, keys) for way, some in sites.items()}
         try:
             make_branches_of_module(printable(self.name), addresses, with_sites)
         except RuntimeError as error:
@@ -127,7 +129,7 @@ class Record:
         shown = "" if level is None else f":{level if isinstance(level, int) else '.'.join(level)}"
         name = printable(f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}")
         made = LogKey(name, module, statement.logger, statement.method, level)
-        self.log_keys.add(made)
+        self._log_keys.append(ref(made))
         _made.add(made)
         return made
 
@@ -157,8 +159,12 @@ class Record:
     def _log_keys_of_module(self) -> list[LogKey]:
         module = self.module()
         with _records_lock:
-            found = list(_by_module.get(id(module), ()))
-        return [key for one in found if one.module() is module for key in one.log_keys]
+            found = [one for reference in _by_module.get(id(module), ()) if (one := reference()) is not None]
+        return [key for one in found if one.module() is module for key in one.log_keys()]
+
+    def log_keys(self) -> list[LogKey]:
+        """Those that live."""
+        return [key for reference in self._log_keys if (key := reference()) is not None]
 
     def ready(self, functions: Iterable[FunctionType]) -> None:
         """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
@@ -241,7 +247,7 @@ def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
 
 
 _records: WeakSet[Record] = WeakSet()
-_by_module: dict[int, WeakSet[Record]] = {}
+_by_module: dict[int, list[ref[Record]]] = {}
 """By id: an import looks at the records of its module, not at all there are."""
 _held: dict[int, Record] = {}
 """By the id of a module: the record of its last run, also where its code has no sites."""
@@ -265,9 +271,9 @@ def add(record: Record) -> bool:
         _records.add(record)
         others = _by_module.get(number)
         if others is None:
-            _by_module[number] = WeakSet((record,))
+            _by_module[number] = [ref(record)]
             return False
-        others.add(record)
+        others[:] = [*(other for other in others if other() is not None), ref(record)]
         return True
 
 
@@ -310,8 +316,9 @@ def restore(gone: Iterable[Record]) -> None:
         module = record.module()
         if _held.get(id(module)) is record:
             del _held[id(module)]
-        if record.log_keys:
-            unbind(record.log_keys)
+        log_keys = record.log_keys()
+        if log_keys:
+            unbind(log_keys)
         assertions = record.assertions() if record.assertions is not None else None
         if assertions is not None and not any(assertions is one for one in still):
             apply([(assertions, lib.KEY_ENABLE)])

@@ -13,6 +13,7 @@ from typing import Any
 from jumplabel import log_hooks, looks
 from jumplabel._engine import ffi, lib
 from jumplabel.looks import mro
+from jumplabel.name_watch import HEARS_ALL
 from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
@@ -88,7 +89,7 @@ class Look:
         self._concerned = concerned
         self._changed = changed
         self._instead = attributes
-        self._managers: dict[int, Any] = {}
+        self._managers: dict[int, dict[str, Any] | None] = {}
         self._kinds: dict[tuple[int, type], bool] = {}
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
@@ -134,14 +135,15 @@ class Look:
         if known is not None:
             return known[:2]
         effective, line = self._effective(logger)
-        manager = None if effective is None else self._manager_of(logger)
-        depends = line if manager is None else (*line, id(manager), id(self._own(manager)["root"]))
-        may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
+        own = {} if effective is None else self._own(logger)
+        manager = None if effective is None else own.get("manager", vars(logging.Logger).get("manager"))
+        of_manager = self._of_manager(manager)
+        depends = line if of_manager is None else (*line, id(manager), id(of_manager["root"]))
+        may_act = effective is None or of_manager is None or self._enabled(own, of_manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
 
-    def _enabled(self, logger: Any, manager: Any, effective: int, level: int) -> bool:
-        own = self._own(logger)
+    def _enabled(self, own: dict[str, Any], of_manager: dict[str, Any], effective: int, level: int) -> bool:
         disabled, cache = own.get("disabled"), own.get("_cache")
         if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, log_hooks.Cache):
             return True
@@ -149,13 +151,12 @@ class Look:
             return False
         # What the cache says against the level, which was set past setLevel(), holds until somebody clears the cache.
         stale = cache.get(level, False)
-        return stale is not False or (level > self._own(manager)["_disable"] and level >= effective)
+        return stale is not False or (level > of_manager["_disable"] and level >= effective)
 
-    def _manager_of(self, logger: Any) -> Any:
-        """None for one that we do not know."""
-        manager = self._own(logger).get("manager", vars(logging.Logger).get("manager"))
+    def _of_manager(self, manager: Any) -> dict[str, Any] | None:
+        """Its attributes; None for one that we do not know."""
         if id(manager) not in self._managers:
-            self._managers[id(manager)] = manager if self._is_known(manager) else None
+            self._managers[id(manager)] = self._own(manager) if self._is_known(manager) else None
         return self._managers[id(manager)]
 
     def _is_known(self, manager: Any) -> bool:
@@ -246,6 +247,8 @@ class Look:
         return known
 
     def note_kinds(self, *kinds: type) -> None:
+        if not HEARS_ALL:  # then nothing that is set in them is heard of
+            return
         for kind in kinds:
             self.kinds[id(kind)] = kind
 
