@@ -160,6 +160,8 @@ _caches: list[ref[Any]] = []
 def hook_cache(root: Any) -> bool:
     """Under the lock of ``logging``, as whoever fills a cache is."""
     cache = attributes(root).get("_cache")
+    if type(cache) is Cache:
+        return True
     if type(cache) is dict:
         object.__setattr__(root, "_cache", Cache(cache))
         _caches.append(ref(root))
