@@ -103,6 +103,7 @@ ffi.cdef("""
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
     int process_lock_type(uintptr_t list);
+    void process_lock_notice(void);
     int current_context_function(uintptr_t list);
 
     int fork_notice_start(uintptr_t function);
