@@ -18,7 +18,7 @@ from jumplabel.errors import JumpLabelError, RemoteError
 from jumplabel.patterns import Patterns
 from jumplabel.requests import Answer, line
 from jumplabel.socket_folder import peer
-from jumplabel.toggles import Toggle, off_toggle, on_toggle
+from jumplabel.toggles import Toggle, off_toggle, register
 from jumplabel.unpatched import ProcessLock, monotonic, wall_clock
 from jumplabel.unpatched_sockets import MSG_NOSIGNAL, READ, WRITE, Poll, Socket, identity, let_go, socketpair
 
@@ -265,7 +265,7 @@ class Connections:
             raise RemoteError(f"{CLIENTS // 2} others are watching already")
         with lock:
             if not self._watching:
-                on_toggle(self._on_toggle)
+                register(self._on_toggle)
                 self._watching = True
         client.watches = patterns
         client.deadline = float("inf")

@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 from jumplabel.errors import JumpLabelError, RemoteError, StaticKeyError
 from jumplabel.keys import StaticKey, key, keys
 from jumplabel.patterns import Patterns
+from jumplabel.table import read_entries
 from jumplabel.toggled import Outcome, toggle_all
 
 LONGEST = 4096
@@ -122,7 +123,7 @@ def _follows_a_logger(key: StaticKey | None) -> bool:
 
 def _state(key: StaticKey) -> Answer:
     """With the first line of its ``doc``, if it has one."""
-    answer: Answer = {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(key.entries)}
+    answer: Answer = {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(read_entries(key._key))}
     if key.doc:
         answer["doc"] = key.doc.partition("\n")[0][:_LONGEST_DOC]
     return answer
