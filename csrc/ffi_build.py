@@ -120,10 +120,13 @@ ffi.cdef("""
     #define POLLIN ...
     #define POLLOUT ...
     #define POLLNVAL ...
-    void own_thread_begins(void);
+    int own_thread_start_function(uintptr_t list);
     void own_thread_enters(void);
-    void own_thread_ends(void);
+    void own_thread_joins(void);
     int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
+    void own_thread_listen(void);
+    void own_thread_sleep(int64_t until);
+    void own_thread_ring(void);
 
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);
