@@ -124,9 +124,9 @@ ffi.cdef("""
     void own_thread_enters(void);
     void own_thread_joins(void);
     int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
-    void own_thread_listen(void);
-    void own_thread_sleep(int64_t until);
+    unsigned long own_thread_rings(void);
     void own_thread_ring(void);
+    void own_thread_sleep(int64_t until, unsigned long heard);
 
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);

@@ -47,14 +47,14 @@ def _run(_: int) -> None:
         return
     failed = True
     try:
-        while True:
+        while ours is _only_one:
             # Before each look: a toggle that the look does not see rings.
-            lib.own_thread_listen()
+            heard = lib.own_thread_rings()
             wake = lib.own_thread_ring
             due = _look()
-            if not due or ours is not _only_one:  # a callback has forked, and the child has a thread of its own
+            if not due or ours is not _only_one:  # a callback has forked, and the child has another thread for this
                 break
-            lib.own_thread_sleep(due)
+            lib.own_thread_sleep(due, heard)
         failed = False
     finally:
         # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the

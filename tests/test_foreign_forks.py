@@ -168,6 +168,29 @@ def test_deferred_keys_go_off_in_a_child(fork):
     )
 
 
+def test_a_key_that_was_made_again_with_a_delay_goes_off_in_a_child():
+    """Without a toggle in it."""
+    run(
+        FOREIGN,
+        """
+        def make(**options):
+            return StaticKey("again", **options)
+
+        first = make()
+        jumplabel._lib.fork_notice_urgent = 0  # as where there are no other keys with a delay
+        assert make(deferred=0.5) is first
+        use(first)
+
+        def child():
+            assert first.enabled
+            wait_for(lambda: not first.enabled)
+
+        past_python(child)
+        wait_for(lambda: not first.enabled)
+        """,
+    )
+
+
 def test_a_toggle_notices_a_fork_in_another_thread():
     """Only in the main thread does the interpreter do what it is asked for."""
     run(

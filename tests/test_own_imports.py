@@ -108,3 +108,37 @@ def test_what_the_other_threads_do():
         assert found == []
         """
     )
+
+
+def test_the_making_of_a_key():
+    """It holds the lock of all keys. An import may wait for another thread, which may make a key."""
+    run(
+        """
+        from jumplabel import StaticKeyArray, Tracepoint, key
+
+        found = []
+
+        class Recorder:
+            def find_spec(self, name, path=None, target=None):
+                found.append(name)
+
+        def make(doc):
+            return StaticKey("key", doc=doc)
+
+        sys.meta_path.insert(0, Recorder())
+        before = set(sys.modules)
+        doc = "one line\\n\\tand others\\n\\n\\t\\tdeeper\\n"
+        made = [make(doc), make(doc + "again"), StaticKey.get("other", doc=doc, default=True, deferred=1.5)]
+        made += [StaticKeyArray("array", ["one", "two"]), Tracepoint("point", doc=doc)]
+        for refused in (7, "", "a\\0b", "*", "key"):
+            try:
+                StaticKey(refused, doc=doc)
+            except StaticKeyError:
+                continue
+            raise AssertionError(refused)
+        assert key("key") is made[0] is made[1]
+        assert (set(sys.modules) - before, found) == (set(), [])
+        import inspect
+        assert made[2].doc == inspect.cleandoc(doc)
+        """
+    )

@@ -189,6 +189,7 @@ def test_a_callback_that_forks_in_a_thread_of_ours(fork, told_by):
         told_by,
         f"""
         told, children, forking = [], [], []
+        waits, has_forked = threading.Event(), threading.Event()
         late, soon = StaticKey("late", deferred=3600), StaticKey("soon", deferred=0.005)
         late.inc()
         late.dec()
@@ -198,10 +199,12 @@ def test_a_callback_that_forks_in_a_thread_of_ours(fork, told_by):
             told.append(toggle.key.name)
             if len(told) > 1:
                 return
+            waits.wait()
             forking.append(threading.get_ident())
             pid = forks["{fork}"]()
             if pid:
                 children.append(pid)
+                has_forked.set()
             else:
                 signal.alarm(20)
                 threading.Thread(target=checks, daemon=True).start()
@@ -234,6 +237,8 @@ def test_a_callback_that_forks_in_a_thread_of_ours(fork, told_by):
                 os._exit(status)
 
         change()
+        waits.set()
+        has_forked.wait()  # this thread lets go of the GIL, and wants it no more
         each_is_told_once()
         assert ended(children[0]) == 0
         """,

@@ -18,7 +18,7 @@ static pthread_cond_t changed;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int awake;
 static int forks;
-static bool rung;
+static unsigned long rings;
 static pid_t process;
 
 /* Its destructor runs when Python is through with the thread. */
@@ -139,19 +139,20 @@ int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds)
     return result;
 }
 
-void own_thread_listen(void)
+unsigned long own_thread_rings(void)
 {
     lock();
-    rung = false;
+    unsigned long now = rings;
     pthread_mutex_unlock(&mutex);
+    return now;
 }
 
-void own_thread_sleep(int64_t until)
+void own_thread_sleep(int64_t until, unsigned long heard)
 {
     struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
     lock();
     falls_asleep();
-    while (!rung && !pthread_cond_timedwait(&changed, &mutex, &end))
+    while (rings == heard && !pthread_cond_timedwait(&changed, &mutex, &end))
         ;
     wakes_up();
     pthread_mutex_unlock(&mutex);
@@ -160,7 +161,7 @@ void own_thread_sleep(int64_t until)
 void own_thread_ring(void)
 {
     lock();
-    rung = true;
+    rings++;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
 }
@@ -228,6 +229,6 @@ void own_thread_in_child(void)
     mutex = unlocked;
     once = not_yet;
     awake = forks = 0;
-    own = rung = false;
+    own = false;
     process = getpid();
 }

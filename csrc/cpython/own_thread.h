@@ -34,10 +34,12 @@ void own_thread_joins(void);
 /* poll(2). */
 int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
 
-/* Sleep until that time of clock_monotonic(), in ns, or until a ring since own_thread_listen(). For one thread. */
-void own_thread_listen(void);
-void own_thread_sleep(int64_t until);
+/* How often own_thread_ring() has been called. */
+unsigned long own_thread_rings(void);
 void own_thread_ring(void);
+
+/* Sleep until that time of clock_monotonic(), in ns, or until there are more rings than those that were heard. */
+void own_thread_sleep(int64_t until, unsigned long heard);
 
 /* Around a fork, in the thread that forks. `foreign`: Python is not told of it. */
 void own_thread_before_fork(int foreign);
