@@ -18,6 +18,7 @@ from jumplabel.own_builtins import BUILTINS as __builtins__  # type: ignore[no-r
 from jumplabel.printing import printable
 from jumplabel.published import published
 from jumplabel.reading import CLOSURE, GLOBAL
+from jumplabel.registry import living
 from jumplabel.scope import Scope
 from jumplabel.unseen import Unseen, is_ours
 
@@ -88,6 +89,13 @@ def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
     seen.gone.number = id(code)
 
 
+def register_copy(new: CodeType, old: CodeType) -> None:
+    """The same for code that has been made of such code, with the same sites."""
+    seen = _seen.get(old)
+    if seen is not None:
+        register(new, seen.sites, seen.module)
+
+
 def _follow(function: FunctionType) -> None:
     """Give a function that has just been made the code whose sites follow the loggers in its closure.
 
@@ -151,11 +159,12 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         for *site, mark, line in seen.sites
         if (key := keys.get(mark)) is not None
     ]
-    others = {address(key): key for key in kept(code)}
+    # The code around it may be what keeps the key of a site.
+    has = branches_of(code)
+    numbers = {number for number, *_ in has}
+    others = {address(key): key for key in [*kept(code), *living()] if address(key) in numbers}
     branches += [
-        (number, printable(f"{seen.module}.{code.co_qualname}"), *site)
-        for number, *site in branches_of(code)
-        if number in others
+        (number, printable(f"{seen.module}.{code.co_qualname}"), *site) for number, *site in has if number in others
     ]
     make_branches(new, branches)
     branch_names.copy(code, new)

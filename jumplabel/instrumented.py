@@ -166,6 +166,9 @@ class Record:
                 self.left.append((old.co_firstlineno, str(error)))
             if function.__code__ is not old:
                 remember_copy(function.__code__, old, self)
+                for (_, copy), (_, was) in zip(codes(function.__code__), codes(old), strict=True):
+                    if copy is not was:
+                        closures.register_copy(copy, was)
 
 
 _made: WeakSet[StaticKey] = WeakSet()
