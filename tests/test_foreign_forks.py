@@ -212,7 +212,7 @@ def test_a_toggle_notices_a_fork_in_another_thread():
             def batches():
                 with batch():
                     key.enable()
-                assert own_socket()
+                assert own_socket() and not jumplabel._lib.fork_notice_due
 
             past_python(batches)
 
@@ -349,6 +349,23 @@ def test_a_child_is_tidied_up_once_and_its_children_too():
 
         past_python(child)
         assert seen == []
+        """,
+    )
+
+
+def test_a_child_of_python_notices_its_own_children():
+    run(
+        FOREIGN,
+        """
+        use(StaticKey("lingers", deferred=3600))
+        seen = []
+        forks.in_child(lambda: seen.append(os.getpid()))
+
+        def child():
+            wait_for(lambda: seen == [os.getpid()])
+            past_python(lambda: seen[1:] == [os.getpid()] or 1 / 0)
+
+        forked(child)
         """,
     )
 

@@ -172,7 +172,9 @@ def test_calls_behind_one_that_has_begun(fork, told_by):
             wait_for(lambda: threads() == 1)
             assert sorted(told) == ["first", "second"] and waits.calls == told
 
-        child("{fork}", each_is_told_once)
+        for _ in range(3):
+            child("{fork}", each_is_told_once)
+        assert min(waited) < 0.5 or "{fork}" != "os", waited  # Python makes its lock anew
         assert told == []
         waits.go_on.set()
         each_is_told_once()
