@@ -185,7 +185,7 @@ METHODS = [
 def test_methods_of_a_key(key, method):
     @given_arguments
     def check(args, kwargs):
-        """Check the call, also without arguments, which may be right."""
+        """Without arguments too, which may be right."""
         made = attempt(getattr(key, method), *args, **kwargs)
         if hasattr(made, "__enter__"):
             attempt(made.__enter__)
