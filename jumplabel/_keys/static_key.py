@@ -6,20 +6,17 @@ Documentation/staging/static-keys.rst.
 """
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import finalize
 
 from jumplabel._engine import ffi, lib
-from jumplabel._keys import key_names, key_places, lingering, registry
+from jumplabel._keys import key_names, key_places, registry
 from jumplabel._keys.batches import collecting, current_batch
 from jumplabel._keys.key_places import Place
 from jumplabel._keys.overrides import Override
 from jumplabel._keys.registry import key, keys
-from jumplabel._keys.toggles import callbacks
-from jumplabel._keys.transactions import apply, fail
+from jumplabel._keys.transactions import fail, transact
 from jumplabel._program import looks
-from jumplabel._program.engine_objects import published
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.errors import StaticKeyError
 
@@ -30,9 +27,6 @@ __all__ = ["FollowingKey", "StaticKey", "address", "key", "keys"]
 
 # Each look into ``lib`` is a call.
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
-
-_toggle: Callable[[int, int], int]
-(_toggle,) = published(lib.key_toggle_function)
 
 
 class StaticKey:
@@ -361,19 +355,9 @@ def _step(key: StaticKey, operation: int) -> None:
         if current is not None:
             current.steps.append((key, operation))
             return
-    if callbacks:
-        apply([(key, operation)])
-        return
-    try:
-        error = _toggle(key._address, operation)
-    finally:  # a signal handler may raise right behind the call
-        if key._deferred and lib.static_keys_wake:
-            try:
-                lingering.wake()
-            except Exception as trouble:
-                lingering.without_a_thread(trouble)
-    if error:
-        fail(error, key)
+    failure = transact((key,), (key._address, operation))
+    if failure:
+        fail(failure[0], key)
 
 
 def _n_sites(engine_key: Any) -> int:

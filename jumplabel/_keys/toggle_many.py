@@ -4,7 +4,7 @@ from typing import NamedTuple
 
 from jumplabel._engine import lib
 from jumplabel._keys.static_key import StaticKey
-from jumplabel._keys.transactions import error_of, transact
+from jumplabel._keys.transactions import attempt, error_of
 from jumplabel.errors import JumpLabelError
 
 _ENABLE, _DISABLE = StaticKey.enable, StaticKey.disable
@@ -31,10 +31,11 @@ def toggle_all(keys: list[StaticKey], on: bool) -> list[Outcome]:
     while together:
         before = [_users(keys[i]) for i in together]
         try:
-            error, at = transact([(keys[i], lib.KEY_ENABLE if on else lib.KEY_DISABLE) for i in together])
+            failure = attempt([(keys[i], lib.KEY_ENABLE if on else lib.KEY_DISABLE) for i in together])
         except Exception as trouble:  # no memory, say
             outcomes.update((i, Outcome("refused", repr(trouble))) for i in together)
             break
+        error, at = failure or (0, 0)
         if error > 0:
             refused = together.pop(at)
             outcomes[refused] = Outcome("refused", str(error_of(error, keys[refused])))

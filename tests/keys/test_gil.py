@@ -51,20 +51,33 @@ def run(script, *arguments, first="", **environment):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_other_thread_runs_python_meanwhile():
-    """It would have the GIL for its whole switch interval. Here that is long, so it runs when we let go, or never."""
+@pytest.mark.parametrize("how", ["a toggle", "a toggle with a callback", "a batch"])
+def test_no_other_thread_runs_python_during(how):
+    """The other thread would keep the GIL for its whole switch interval. That is long here, so it runs only if the
+    toggling thread lets go of the GIL.
+    """
     run(
         """
-sys.setswitchinterval(100)  # before anybody begins to wait
+import contextlib, jumplabel
+block = jumplabel.batch if sys.argv[1] == "a batch" else contextlib.nullcontext
+if sys.argv[1] == "a toggle with a callback":
+    jumplabel.on_toggle(lambda toggle: None)
+others = [StaticKey(f"key.{i}") for i in range(10)]
+sys.setswitchinterval(100)  # before the other thread begins to wait
 threading.Thread(target=tick, daemon=True).start()
 before = ticks
 for _ in range(300):
-    key.enable()
-    key.disable()
+    with block():
+        key.enable()
+        for other in others:
+            other.inc()
+    with block():
+        key.disable()
 assert ticks == before
 ended = True
 assert gate() is None
-"""
+""",
+        how,
     )
 
 

@@ -31,7 +31,6 @@ from jumplabel._engine import lib
 from jumplabel._keys import lingering, overrides, toggles, transactions
 
 HOUR = 3600
-keys_module = sys.modules[StaticKey.__module__]  # jumplabel.keys is the function
 
 
 @pytest.fixture(autouse=True)
@@ -612,7 +611,7 @@ def toggled(key):
 
 
 def applied(key):
-    keys_module.apply([(key, lib.KEY_DISABLE if key else lib.KEY_ENABLE)])
+    transactions.apply([(key, lib.KEY_DISABLE if key else lib.KEY_ENABLE)])
 
 
 def overridden(key):
