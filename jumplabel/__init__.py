@@ -40,6 +40,7 @@ from jumplabel._keys.static_key import StaticKey, key, keys
 from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
 from jumplabel._process.settings import asks_to_serve as _asks_to_serve
 from jumplabel._process.settings import configure_if_asked as _configure_if_asked
+from jumplabel._program.exported import exported as _exported
 from jumplabel._sites.branches import static_branches
 from jumplabel._sites.gates import static_gate, static_switch
 from jumplabel._sites.native_branches import NativeBranch, native_branch
@@ -136,3 +137,10 @@ __all__ = [
     "uninstall",
     "unlikely",
 ]
+
+# What is imported later does the same for itself. So do StaticCall and Tracepoint, which nothing can change now.
+for _name in __all__:
+    _thing = globals().get(_name)
+    if _thing is not None and _thing.__module__ != __name__:
+        _exported(_thing)
+del _name, _thing

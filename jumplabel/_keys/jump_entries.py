@@ -6,8 +6,10 @@ from typing import Any
 
 from jumplabel._engine import ffi, lib
 from jumplabel._keys import replaced_sites
+from jumplabel._program.exported import exported
 
 
+@exported
 @dataclass(frozen=True, slots=True, order=True)
 class JumpEntry:
     """One site of a key, as it was when the table was read."""
@@ -64,6 +66,7 @@ def _entry(row: Any, left: Collection[int]) -> JumpEntry:
     )
 
 
+@exported
 def jump_table() -> list[JumpEntry]:
     """Every living site of every key, as of one moment, sorted by key and address."""
     return list(read_entries(ffi.NULL))

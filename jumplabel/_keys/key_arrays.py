@@ -101,20 +101,21 @@ class StaticKeyArray:
         return f"<StaticKeyArray {self._prefix!r}: {', '.join(self._keys)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _array, (self._prefix, tuple(self._keys))
+        return StaticKeyArray._find, (self._prefix, tuple(self._keys))
+
+    @classmethod
+    def _find(cls, prefix: str, names: tuple[str, ...]) -> "StaticKeyArray":
+        """Return the living array of these keys. A pickle names this method, so it needs no private module."""
+        found = _arrays.get((prefix, names))
+        if found is None:
+            raise StaticKeyError(
+                f"there is no StaticKeyArray {prefix!r} of {', '.join(names)}: it is made by the module that defines "
+                "it, which may not be imported yet"
+            )
+        return found
 
 
 _arrays: WeakValueDictionary[tuple[str, tuple[str, ...]], StaticKeyArray] = WeakValueDictionary()
-
-
-def _array(prefix: str, names: tuple[str, ...]) -> StaticKeyArray:
-    found = _arrays.get((prefix, names))
-    if found is None:
-        raise StaticKeyError(
-            f"there is no StaticKeyArray {prefix!r} of {', '.join(names)}: it is made by the module that defines it, "
-            "which may not be imported yet"
-        )
-    return found
 
 
 def _checked(kind: type, prefix: str, names: Iterable[str]) -> list[str]:
