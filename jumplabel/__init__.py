@@ -1,13 +1,13 @@
-"""Static keys: code that costs nothing until someone switches it on, in a running process.
+"""Static keys: code that costs nothing until it is switched on, in a running process.
 
-What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
-StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
+Toggling a key rewrites the code that depends on it, as the Linux kernel's jump labels do for C. Start with StaticKey,
+static_branches, static_gate and static_switch. ``info()`` and ``jump_table()`` tell what there is.
 
 Importing the package changes nothing in the process, unless JUMPLABEL_INSTRUMENT says so. The first gate, switch or
 other native site maps executable memory and takes SIGTRAP.
 
-(PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
-assertions, and warn where it finds the package imported before it begins.)
+(PYTEST_DONT_REWRITE: the distribution has a plugin for pytest. So pytest would rewrite the package's assertions, and
+warn where the package was imported before.)
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -71,7 +71,7 @@ else:
         **dict.fromkeys(("JumpEntry", "jump_table"), "_keys.jump_entries"),
         **dict.fromkeys(("Info", "info"), "_diagnostics.process_info"),
     }
-    """Names that are imported when they are used first. They need sockets, selectors, JSON and dataclasses."""
+    """Names that are imported at their first use, and their modules, which need sockets, JSON and dataclasses."""
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
@@ -85,7 +85,7 @@ else:
         return sorted({*globals(), *_LATER})
 
 
-# A wrong value in the environment is told by a SettingWarning, and left out: the import goes on.
+# A SettingWarning reports a wrong value in the environment. The import goes on without the value.
 _configure_if_asked()
 _start()
 if _asks_to_serve():
