@@ -62,16 +62,16 @@ static bool read_step(PyObject *address, PyObject *operation, struct key_step *s
 static PyObject *transact(PyObject *self, PyObject *const *args, Py_ssize_t n_args)
 {
     (void)self;
-    if (n_args != 2 || !PyTuple_CheckExact(args[0]) || PyTuple_GET_SIZE(args[0]) % 2)
-        return PyErr_Format(PyExc_TypeError, "transact() takes a tuple of addresses and operations, and a report");
-    struct key_report *report = PyLong_AsVoidPtr(args[1]);
-    size_t n = PyTuple_GET_SIZE(args[0]) / 2, failed = n;
+    if (n_args % 2 == 0)
+        return PyErr_Format(PyExc_TypeError, "transact() takes a report, and a key's address and an operation a step");
+    struct key_report *report = PyLong_AsVoidPtr(args[0]);
+    size_t n = n_args / 2, failed = n;
     struct key_step few[FEW], *steps = n <= FEW ? few : PyMem_New(struct key_step, n);
     if (!steps)
         return PyErr_NoMemory();
     bool read = report || !PyErr_Occurred();
     for (size_t i = 0; read && i < n; i++)
-        read = read_step(PyTuple_GET_ITEM(args[0], 2 * i), PyTuple_GET_ITEM(args[0], 2 * i + 1), &steps[i]);
+        read = read_step(args[1 + 2 * i], args[2 + 2 * i], &steps[i]);
     if (read && fork_notice_due)
         fork_notice_run();
     int error = read ? apply(steps, n, &failed, report) : 0;

@@ -12,11 +12,11 @@
 /*
  * Publish a function (publish.h):
  *
- *     transact(steps, report) -> outcome
+ *     transact(report, key, operation, ...) -> outcome
  *
- *     steps    a tuple: the address of a key, a key_operation, the address of the next key, and so on. The caller keeps
- *              the keys alive.
- *     report   the address of a key_report, 0: none
+ *     report      the address of a key_report, 0: none
+ *     key         the address of a key, which the caller keeps alive
+ *     operation   a key_operation; a key and an operation for each further step follow
  *
  * Returns None for a success, and (0, n) for one that leaves static_keys_wake set. Otherwise returns the error of
  * static_key_apply(), and *failed.

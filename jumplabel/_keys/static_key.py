@@ -14,7 +14,7 @@ from jumplabel._keys.batches import collecting, current_batch
 from jumplabel._keys.key_places import Place
 from jumplabel._keys.overrides import Override
 from jumplabel._keys.registry import key, keys
-from jumplabel._keys.transactions import fail, transact
+from jumplabel._keys.transactions import take
 from jumplabel._program import looks
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.errors import StaticKeyError
@@ -24,7 +24,8 @@ if TYPE_CHECKING:
 
 __all__ = ["FollowingKey", "StaticKey", "address", "key", "keys"]
 
-# Each look into ``lib`` is a call.
+# Found once: a toggle looks for them each time, and each look into ``lib`` is a call.
+_collecting = collecting.get
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
 
 
@@ -359,14 +360,12 @@ def _starts_on(key: StaticKey, name: str) -> bool:
 
 def _step(key: StaticKey, operation: int) -> None:
     """Take a step now, or leave it to the batch in whose block this runs."""
-    if collecting.get() is not None:
+    if _collecting() is not None:
         current = current_batch()
         if current is not None:
             current.steps.append((key, operation))
             return
-    failure = transact((key,), (key._address, operation))
-    if failure:
-        fail(failure[0], key)
+    take(key, operation)
 
 
 def _n_sites(engine_key: Any) -> int:

@@ -1,12 +1,15 @@
 """The one way from Python into a transaction of the engine, for a single toggle as for a batch.
 
-``transact`` crosses over to C (csrc/cpython/key_toggle.h). Behind each transaction it wakes the thread that switches
-off lingering keys, and calls the callbacks of toggles. The engine's errors become exceptions here.
+``take`` and ``attempt`` cross over to C (csrc/cpython/key_toggle.h). Both wake the thread that switches off lingering
+keys, and call the callbacks of toggles. The engine's errors become exceptions here.
+
+A signal handler may raise right behind any call, that of the engine, too. So what must follow stands in a ``finally``,
+with no call before it. Until the engine's outcome is known, it counts as one that sets ``static_keys_wake``.
 """
 
 import os
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from jumplabel._engine import ffi, lib
 from jumplabel._keys import lingering
@@ -21,25 +24,44 @@ if TYPE_CHECKING:
     Steps = Sequence[tuple[StaticKey, int]]
     """Keys and what to do with them: KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC, KEY_FLUSH."""
 
-_transact: Callable[[tuple[int, ...], int], tuple[int, int] | None]
+_transact: Callable[..., tuple[int, int] | None]
 (_transact,) = published(lib.key_toggle_function)
 
-_INTERRUPTED = 0, 0
+_NOT_KNOWN = 0, 0
 
 
-def transact(keys: "Sequence[StaticKey]", steps: tuple[int, ...]) -> tuple[int, int] | None:
-    """Take steps in one transaction, now; return the engine's error and the step that failed, or None.
+def take(key: "StaticKey", operation: int) -> None:
+    """Take one step, now: not when a ``batch()`` ends. Raises what ``apply`` raises."""
+    report = new_report(1) if callbacks else None
+    outcome: tuple[int, int] | None = _NOT_KNOWN
+    try:
+        try:
+            outcome = _transact(0 if report is None else _address(report), key._address, operation)
+        finally:
+            if outcome is not None and lib.static_keys_wake:
+                try:
+                    lingering.wake()
+                except Exception as trouble:
+                    lingering.without_a_thread(trouble)
+    finally:
+        if report is not None:
+            tell(report, [key])
+    if outcome is not None and outcome[0]:
+        fail(outcome[0], key)
 
-    keys   the keys of all steps
-    steps  the address of a key, what to do with it, the address of the next key, and so on
+
+def attempt(steps: "Steps") -> tuple[int, int] | None:
+    """Take steps in one transaction, now; return None, or the engine's error and the step that failed.
 
     A positive error is a key's refusal of that step. A negative one is the patch's, and the step is how many there are.
     """
+    keys = [key for key, _ in steps]
+    numbers = [number for key, operation in steps for number in (key._address, operation)]
     report = new_report(len(keys)) if callbacks else None
-    outcome: tuple[int, int] | None = _INTERRUPTED  # stays so where a signal handler raises right behind the call
+    outcome: tuple[int, int] | None = _NOT_KNOWN
     try:
         try:
-            outcome = _transact(steps, 0 if report is None else int(ffi.cast("uintptr_t", report)))
+            outcome = _transact(0 if report is None else _address(report), *numbers)
         finally:
             if outcome is not None and lib.static_keys_wake:
                 try:
@@ -52,10 +74,8 @@ def transact(keys: "Sequence[StaticKey]", steps: tuple[int, ...]) -> tuple[int, 
     return outcome if outcome is not None and outcome[0] else None
 
 
-def attempt(steps: "Steps") -> tuple[int, int] | None:
-    """Take steps in one transaction, now. Returns what ``transact`` does."""
-    numbers = [number for key, operation in steps for number in (key._address, operation)]
-    return transact([key for key, _ in steps], tuple(numbers))
+def _address(report: Any) -> int:
+    return int(ffi.cast("uintptr_t", report))
 
 
 def apply(steps: "Steps") -> None:
