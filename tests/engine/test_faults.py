@@ -26,6 +26,7 @@ SITES = """
     from jumplabel import JumpLabelError, static_branches
 
     key = StaticKey("key")
+    assert not key.entries  # which imports a module, while files can still be opened
 
     def make():
         gate = static_gate(key, default="off")(lambda: "on")
