@@ -3,8 +3,11 @@
 
 #include "code_object.h"
 #include "code_watch.h"
+#include "hold.h"
 #include "jit_traces.h"
 #include "jump_label.h"
+#include "name_paths.h"
+#include "name_table.h"
 #include "os.h"
 #include "publish.h"
 #include "traced_frames.h"
@@ -32,6 +35,11 @@ static void code_dies(void *extra)
     struct code_record *record = extra;
     if (!record)
         return;
+    name_table_lock();
+    name_table_forget_code(record->code);
+    name_table_unlock();
+    for (size_t i = 0; i < record->n; i++)
+        name_path_drop(record->entries[i]->code.path);
     jump_entries_remove(record->entries, record->n, &record->poked);
     free(record);
 }
@@ -84,7 +92,11 @@ static bool parse_branch(PyObject *tuple, struct code_record *record, struct bra
     Py_ssize_t unit;
     uint8_t *target = branch->site.target;
     int twin;
-    if (!PyArg_ParseTuple(tuple, "Ksnbbp", &key, &branch->owner, &unit, &target[0], &target[1], &twin))
+    PyObject *path = Py_None;
+    if (!PyArg_ParseTuple(tuple, "Ksnbbp|bO", &key, &branch->owner, &unit, &target[0], &target[1], &twin,
+                          &branch->site.ordinary, &path))
+        return false;
+    if (path != Py_None && !(branch->site.path = name_path_take(path)))
         return false;
     branch->key = (struct static_key *)(uintptr_t)key;
     branch->site.unit = (uint8_t *)record->code->co_code_adaptive + unit * CODE_UNIT;
@@ -136,12 +148,16 @@ static PyObject *make_branches(PyObject *self, PyObject *args)
         free(record);
     } else {
         record->code = (PyCodeObject *)code;
+        hold_later(code);
         bool parsed = true;
         for (size_t i = 0; i < n && parsed; i++)
             parsed = parse_branch(PyList_GET_ITEM(list, i), record, &branches[i]);
         made = parsed && enter(record, branches, n);
-        if (!made)
+        if (!made) {
+            for (size_t i = record->n; i < n; i++) /* the others are their entries' */
+                name_path_drop(branches[i].site.path);
             code_dies(record);
+        }
     }
     free(branches);
     if (made)
@@ -193,8 +209,6 @@ static void store_in_copies(const struct code_record *record)
     Py_END_CRITICAL_SECTION();
 }
 
-static bool hold(PyCodeObject *code) { return PyUnstable_TryIncRef((PyObject *)code); }
-
 #else
 
 /* Where the interpreter keeps what it once answered for co_code, which code.replace(), dis and debuggers read. */
@@ -222,18 +236,12 @@ static void forget_copy(PyCodeObject *code)
         Py_CLEAR(*copy);
 }
 
-/* It may be on its way out: others' free functions are called before code_dies(), and may let go of the GIL. */
-static bool hold(PyCodeObject *code)
-{
-    if (Py_REFCNT(code) == 0)
-        return false;
-    Py_INCREF(code);
-    return true;
-}
-
 #endif
 
-/* The next code object to settle, held; NULL: none. */
+/*
+ * The next code object to settle, held; NULL: none. It may be on its way out: others' free functions are called before
+ * code_dies(), and may let go of the GIL.
+ */
 static struct code_record *next_unsettled(void)
 {
     struct poked_code *poked;
@@ -329,61 +337,18 @@ static PyObject *branches_of(PyObject *self, PyObject *code)
     return list;
 }
 
-/* ---- sites that do not follow their keys ---- */
-
-static struct jump_entry *entry_at(const struct code_record *record, Py_ssize_t unit)
+struct jump_entry *const *code_object_entries(PyObject *code, size_t *n)
 {
-    const uint8_t *first = (const uint8_t *)record->code->co_code_adaptive;
-    for (size_t i = 0; i < record->n; i++)
-        if (record->entries[i]->code.unit == first + unit * CODE_UNIT)
-            return record->entries[i];
-    return NULL;
-}
-
-/* The list's tuples are ours: (unit, argument), small ints. */
-int code_object_lead(void *code, void *list, bool back)
-{
-    const struct code_record *record = record_of(code);
+    const struct code_record *record = record_of((PyCodeObject *)code);
     PyErr_Clear();
-    size_t n = PyList_GET_SIZE((PyObject *)list), found = 0;
-    struct jump_entry **entries = record ? calloc(n + 1, sizeof(*entries)) : NULL;
-    int *arguments = record ? calloc(n + 1, sizeof(*arguments)) : NULL;
-    bool memory = !record || (entries && arguments);
-    for (size_t i = 0; record && memory && i < n; i++) {
-        PyObject *tuple = PyList_GET_ITEM((PyObject *)list, i);
-        struct jump_entry *entry = entry_at(record, PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, 0)));
-        if (!entry)
-            continue;
-        entries[found] = entry;
-        arguments[found++] = back ? -1 : (int)PyLong_AsLong(PyTuple_GET_ITEM(tuple, 1));
-    }
-    if (found)
-        jump_entries_lead(entries, arguments, found);
-    free(entries);
-    free(arguments);
-    return memory ? 0 : -1;
-}
-
-static PyObject *lead_branches(PyObject *self, PyObject *args)
-{
-    (void)self;
-    PyObject *code, *list;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyCode_Type, &code, &PyList_Type, &list))
-        return NULL;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        Py_ssize_t unit;
-        unsigned char argument;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "nb", &unit, &argument))
-            return NULL;
-    }
-    return code_object_lead(code, list, false) ? PyErr_NoMemory() : Py_NewRef(Py_None);
+    *n = record ? record->n : 0;
+    return record ? record->entries : NULL;
 }
 
 static PyMethodDef functions[] = {
     {"make_branches", make_branches, METH_VARARGS, NULL},
     {"branches_of", branches_of, METH_O, NULL},
     {"set_code", set_code, METH_VARARGS, NULL},
-    {"lead_branches", lead_branches, METH_VARARGS, NULL},
 };
 
 int code_object_start(uintptr_t list, bool jit)

@@ -23,7 +23,7 @@ def _start() -> tuple[list[Any], bool]:
     return functions, not result
 
 
-(make_branches, branches_of, set_code, lead_branches), TOLD = _start()
+(make_branches, branches_of, set_code), TOLD = _start()
 """TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
 
 

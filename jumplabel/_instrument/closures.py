@@ -6,7 +6,6 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import ref
 
-from jumplabel._bytecode import branch_names
 from jumplabel._bytecode.code_objects import CodeRef, OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel._bytecode.find_tests import CLOSURE, GLOBAL
 from jumplabel._bytecode.scope import Scope
@@ -158,7 +157,6 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if number in others
     ]
     make_branches(new, branches)
-    branch_names.copy(code, new)
     keep(new, [*others.values(), *keys.values()])
     bind(keys.values(), wait=False)
     of = origin(code)
