@@ -99,20 +99,26 @@ _NOT_POSSIBLE = {
 
 
 def fail(error: int, key: "StaticKey | None") -> NoReturn:
+    """Raise the engine's error. None: it is not that of one key, but of a batch."""
     raise error_of(error, key)
 
 
 def error_of(error: int, key: "StaticKey | None") -> StaticKeyError | PatchError:
+    """Return the exception for the engine's error: positive for what the key refuses, negative for the patch."""
     if error > 0:
         return StaticKeyError(f"{key!r}: {_NOT_POSSIBLE[error]}")
     return patch_error(error, f"{key!r}" if key is not None else "a batch")
 
 
 def patch_error(error: int, what: str) -> PatchError:
-    """Of an error of the engine's, which is negative."""
+    """Return the exception for a negative error of the engine.
+
+    what  the key or the batch, for the message
+    """
     return PatchError(-error, f"{what} could not be patched and is as it was: {os.strerror(-error)}")
 
 
 def check(error: int, key: "StaticKey | None") -> None:
+    """Raise the engine's error, if it is one. 0 is none."""
     if error:
         fail(error, key)

@@ -1,4 +1,4 @@
-"""Whose a batch is: of the task that opened it, whatever library runs that, and not of what inherits its context."""
+"""A batch belongs to the task that opened it, whatever library runs the task, and not to what inherits its context."""
 
 import asyncio
 import contextlib
@@ -201,7 +201,7 @@ def test_a_task_of_curio(ours, others):
     curio.run(main)
 
 
-def test_coroutines_that_anybody_runs_in_turns(ours, others):
+def test_coroutines_that_any_code_runs_in_turns(ours, others):
     """In one context, as in a library that knows none."""
 
     class Switch:
@@ -230,7 +230,7 @@ def test_coroutines_that_anybody_runs_in_turns(ours, others):
     assert ours.enabled
 
 
-def test_generators_that_anybody_runs_in_turns_each_in_a_context(ours, others):
+def test_generators_that_any_code_runs_in_turns_each_in_a_context(ours, others):
     """As Twisted's inlineCallbacks does."""
 
     def opener():

@@ -88,7 +88,7 @@ def no_thread():
 # ---- what a key does ----
 
 
-def test_the_last_dec_leaves_the_sites_on_until_nobody_has_used_the_key_for_that_long(deferred, gate):
+def test_the_last_dec_leaves_the_sites_on_until_the_key_had_no_user_for_that_long(deferred, gate):
     function = branch(deferred)
     deferred.inc()
     deferred.inc()
@@ -442,11 +442,11 @@ def test_keys_go_off_where_there_can_be_no_thread(deferred, gate, monkeypatch):
 @pytest.mark.parametrize("kind", [RuntimeError, PermissionError, KeyboardInterrupt])
 def test_what_a_signal_handler_or_audit_hook_raises_there_goes_on(deferred, monkeypatch, kind):
     def raises():
-        raise kind("of somebody else")
+        raise kind("of another handler")
 
     monkeypatch.setattr(lingering, "wake", raises)
     deferred.inc()
-    with pytest.raises(kind, match="of somebody else"):
+    with pytest.raises(kind, match="of another handler"):
         deferred.dec()
     assert deferred.count == 0 and deferred.enabled is (kind is KeyboardInterrupt)
 

@@ -1,4 +1,4 @@
-"""A toggle keeps the GIL, for as long as nobody has to be waited for (csrc/cpython/key_toggle.c)."""
+"""A toggle keeps the GIL while it has to wait for no other thread (csrc/cpython/key_toggle.c)."""
 
 import os
 import subprocess
@@ -81,7 +81,7 @@ assert gate() is None
     )
 
 
-def test_others_run_while_somebody_else_patches():
+def test_others_run_while_another_thread_patches():
     run(
         """
 began = time.monotonic()
@@ -104,7 +104,9 @@ assert gate() is None
 
 
 def test_a_fork_that_waits_for_the_gil_is_not_waited_for_with_it():
-    """It has the mutex: the engine's handler, which was registered later, came first. Somebody else's wants the GIL."""
+    """The fork holds the mutex: the engine's handler was registered later, so it runs first. Another handler wants the
+    GIL.
+    """
     run(
         """
 forking = threading.Thread(target=libc.fork)
@@ -155,7 +157,7 @@ assert gate() == 1
 
 
 def test_others_run_while_threads_must_answer():
-    """One that blocks the signal, and needs the GIL to go on: it is not waited for in vain, which takes a second."""
+    """A thread blocks the signal, and needs the GIL to go on. Waiting for it in vain would take a second."""
     run(
         """
 times = []

@@ -110,7 +110,7 @@ def ask(command, *patterns):
 
 @pytest.fixture
 def others():
-    """Whose names patterns that look like the others would find."""
+    """Keys with names that patterns like the other names would find."""
     return [StaticKey(name) for name in ("shop0", "shopb", "shop1 (2)", "b", "shopcart")]
 
 

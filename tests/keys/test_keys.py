@@ -214,7 +214,7 @@ def test_pickling_gives_the_key_of_that_name(key, protocol):
     assert pickle.loads(pickle.dumps(key, protocol)) is key
 
 
-def test_unpickling_a_key_that_nobody_made_says_so():
+def test_unpickling_a_key_that_is_not_made_yet_says_so():
     key = StaticKey("pickled and gone")
     data = pickle.dumps(key)
     del key

@@ -1,4 +1,4 @@
-"""on_toggle: what is told, to whom, when, in which thread; what callbacks may do, and what is refused."""
+"""on_toggle: which toggles callbacks get, when, in which thread; what callbacks may do, and what is refused."""
 
 import functools
 import gc
@@ -73,7 +73,7 @@ def branch(key):
     return function
 
 
-# ---- what is told ----
+# ---- which toggles callbacks get ----
 
 
 def test_every_way_to_set_a_key_is_told(key, told):
@@ -407,7 +407,7 @@ def raiser(error):
     return on_toggle(raiser)
 
 
-def test_an_exception_is_reported_and_hurts_nobody(key, reported):
+def test_an_exception_is_reported_and_hurts_no_other_callback(key, reported):
     seen = []
     on_toggle(lambda toggle: seen.append(1))
     raises = raiser(Oops("here"))
@@ -422,7 +422,7 @@ def test_an_exception_is_reported_and_hurts_nobody(key, reported):
     assert reported[0][1].__traceback__.tb_next.tb_frame.f_code is raises.__code__
 
 
-def test_a_hook_that_raises_hurts_nobody(key, told, monkeypatch, capsys):
+def test_a_hook_that_raises_hurts_no_callback(key, told, monkeypatch, capsys):
     def hook(unraisable):
         raise ValueError("the hook's own")
 
@@ -585,9 +585,9 @@ def test_twice_is_refused_and_so_is_to_take_away_what_is_not_there(key, told):
     assert len(told) == 1
 
 
-def test_nobody_asks_for_a_report_where_there_is_no_callback(key, point, deferred, monkeypatch):
+def test_no_report_is_asked_for_where_there_is_no_callback(key, point, deferred, monkeypatch):
     def fail(*args):
-        raise AssertionError("somebody asked")
+        raise AssertionError("a report was asked for")
 
     for module in (overrides, transactions, lingering, sys.modules["jumplabel._sites.call_sites"]):
         for name in ("new_report", "tell"):
