@@ -41,7 +41,6 @@ from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
 from jumplabel._process.settings import asks_to_serve as _asks_to_serve
 from jumplabel._process.settings import configure_if_asked as _configure_if_asked
 from jumplabel._program.exported import exported as _exported
-from jumplabel._sites.branches import static_branches
 from jumplabel._sites.gates import static_gate, static_switch
 from jumplabel._sites.native_branches import NativeBranch, native_branch
 from jumplabel._sites.static_call import StaticCall
@@ -65,19 +64,23 @@ if _TYPE_CHECKING:
     from jumplabel._diagnostics.process_info import Info, info
     from jumplabel._keys.jump_entries import JumpEntry, jump_table
     from jumplabel._remote.serving import Server, serve
+    from jumplabel._sites.branches import static_branches
 else:
     _LATER = {
         **dict.fromkeys(("Server", "serve"), "_remote.serving"),
+        "static_branches": "_sites.branches",
         **dict.fromkeys(("JumpEntry", "jump_table"), "_keys.jump_entries"),
         **dict.fromkeys(("Info", "info"), "_diagnostics.process_info"),
     }
-    """Names that are imported at their first use, and their modules, which need sockets, JSON and dataclasses."""
+    """Names that are imported at their first use, and their modules: they need sockets, JSON, dataclasses, bytecode."""
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "static_branches":  # its call needs more modules, and may come when no file can be opened any more
+            import_module(f"{__name__}._bytecode.find_tests").prepare()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
 

@@ -25,6 +25,11 @@ struct jump_entry;
  * which the key was found, None: it has no name that may change (name_paths.h). Raises MemoryError; RuntimeError where
  * other tools leave no room for a record on code objects. Nothing was made then.
  *
+ *     make_branches_of_module(module, {mark: key_address}, [(code, [(unit, target_off, target_on, twin, mark, line)])])
+ *
+ * The same for many code objects in one step. Owners are named by the module, the function and the line. Where memory
+ * runs out, some code objects may have their sites; of RuntimeError none has.
+ *
  *     branches_of(code)
  *
  * The sites of a code object: [(key_address, unit, target_off, target_on, twin), ...].

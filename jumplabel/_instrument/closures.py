@@ -75,7 +75,7 @@ class _Seen:
         self.made[:] = [(code, *references), *self.made[: KEPT - 1]]
 
 
-_seen: OfCode[_Seen] = OfCode()
+_seen: OfCode[_Seen] = OfCode("seen")
 _gone = Unseen(lambda gone: _codes.pop(gone.number, None))
 
 

@@ -89,10 +89,18 @@ def _unquoted(part: str) -> str | None:
     return None
 
 
+_SIMPLE = re.compile(r"[\w.]*\*?")
+"""Finds parts such as ``shop`` and ``shop.*``."""
+
+
 def matches(name: str, part: str) -> bool:
     """Return whether a part of a pattern, without ``!``, finds the name."""
+    if name == part:
+        return True
+    if _SIMPLE.fullmatch(part):  # most parts are simple; fnmatch makes a regular expression of a part, which takes long
+        return part.endswith("*") and name.startswith(part[:-1])
     quoted = _unquoted(part)
-    return name == part or (fnmatchcase(name, part) if quoted is None else name == quoted)
+    return fnmatchcase(name, part) if quoted is None else name == quoted
 
 
 OURS = Patterns(["jumplabel", "jumplabel.*"])
