@@ -146,7 +146,7 @@ class StaticKey:
     def _become(self, name: str, default: bool, deferred: float, doc: str | None, place: Place | None) -> None:
         """Become a key. The caller holds the registry's lock.
 
-        place  that makes it; None for a key of our own
+        place  the place that makes it; None for a key of our own
         """
         encoded = key_names.check(name)
         _check_default(name, default)
