@@ -4,8 +4,8 @@ A key that is on is always right: the statement behind it runs, and asks its log
 promise that the statement would have done nothing but evaluate its arguments. So keys are turned on before a change,
 and off when it has been made.
 
-What is here: which key follows what, and the one way to turn them. What a logger would do is log_state.py's, how we
-hear of changes log_hooks.py's and name_watch.py's.
+What is here: which key follows what, and the one way to turn them. What a logger would do is logging_state.py's, how we
+hear of changes change_hooks.py's and name_watch.py's.
 
 All of it is under the lock of ``logging``, which is taken before the engine's mutex, and survives a fork. Signal
 handlers, and what the interpreter does between two instructions, may come back here in the middle of it, so states are
@@ -29,8 +29,8 @@ from jumplabel._keys import registry
 from jumplabel._keys.static_key import FollowingKey, address
 from jumplabel._keys.toggles import Toggle, callbacks, changes_of, new_report, tell_all, tell_elsewhere
 from jumplabel._keys.transactions import patch_error
-from jumplabel._loggers import log_hooks, log_others  # noqa: F401
-from jumplabel._loggers.log_state import DECISIVE, LEVELS, METHODS, Look
+from jumplabel._loggers import change_hooks, structlog_state  # noqa: F401
+from jumplabel._loggers.logging_state import DECISIVE, LEVELS, METHODS, Look
 from jumplabel._program import looks, name_watch
 from jumplabel._program.looks import NOT_FOUND
 from jumplabel._program.name_watch import Watch
@@ -323,7 +323,7 @@ def _forget_those_left() -> None:
         _forget(one if isinstance(one, int) else one.address)
     if not _bound:
         name_watch.forget_classes()
-        log_hooks.unhook()
+        change_hooks.unhook()
         _concerned.clear()
 
 
@@ -561,9 +561,9 @@ def _settle() -> None:
     _exclusively(_bring_up_to_date, [], wait=False, tell=False)
 
 
-log_hooks.listeners.concerns = lambda thing: id(thing) in _concerned
-log_hooks.listeners.through = _through
-log_hooks.listeners.past_lock = _past_lock
-log_hooks.listeners.cleared = _clear
+change_hooks.listeners.concerns = lambda thing: id(thing) in _concerned
+change_hooks.listeners.through = _through
+change_hooks.listeners.past_lock = _past_lock
+change_hooks.listeners.cleared = _clear
 name_watch.listeners.settle = _settle
 name_watch.listeners.through = _rebind

@@ -14,7 +14,7 @@ from site_checks import in_thread
 import jumplabel
 from jumplabel import StaticKey, errors
 from jumplabel._keys import toggles
-from jumplabel._loggers import log_hooks, log_keys
+from jumplabel._loggers import change_hooks, log_keys
 from jumplabel._loggers.log_keys import LogKey, bind
 from jumplabel._program import name_watch
 
@@ -133,7 +133,7 @@ def test_a_value_that_is_set_again_while_another_thread_sets_another(logger, sho
 
     logger.disabled = False
     at_each_line(
-        log_hooks,
+        change_hooks,
         ["__setattr__", "_make"],
         lambda: setattr(logger, "disabled", False),
         lambda: in_thread(setattr, logger, "disabled", True),

@@ -16,7 +16,7 @@ from site_checks import in_thread
 import jumplabel
 from jumplabel import static_branches
 from jumplabel._keys.static_key import address
-from jumplabel._loggers import log_hooks
+from jumplabel._loggers import change_hooks
 from jumplabel._loggers.log_keys import LogKey, _bound, bind, unbind
 from jumplabel._program import name_watch
 
@@ -284,7 +284,7 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
 def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypatch):
     """Between the look whether it concerns anybody, and the change."""
     keys = keys_of(shop, "logger")
-    concerns, looks = log_hooks.listeners.concerns, []
+    concerns, looks = change_hooks.listeners.concerns, []
     logger.disabled = True
     shop.root = logging.root
     keep = keys_of(shop, "root")
@@ -298,7 +298,7 @@ def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypa
             return False
         return concerns(thing)
 
-    monkeypatch.setattr(log_hooks.listeners, "concerns", bound_behind_its_back)
+    monkeypatch.setattr(change_hooks.listeners, "concerns", bound_behind_its_back)
     logger.disabled = False
     assert looks and states(keys) == answers(logger) and any(states(keys))
 
@@ -315,12 +315,12 @@ def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, sho
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
-    through, seen = log_hooks.listeners.through, []
+    through, seen = change_hooks.listeners.through, []
 
     def spy(changed, attributes, change, wait):
         through(changed, attributes, lambda: (seen.append(states(keys)), change()), wait)
 
-    monkeypatch.setattr(log_hooks.listeners, "through", spy)
+    monkeypatch.setattr(change_hooks.listeners, "through", spy)
     logger.__class__ = type("Quiet", (logging.Logger,), {})
     logger.level = 10
     logger.level = 50
@@ -352,7 +352,7 @@ def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop
         vars(logger)["level"] = 10
 
     try:
-        log_hooks.listeners.past_lock(logger, change)
+        change_hooks.listeners.past_lock(logger, change)
         assert all(states(keys))
     finally:
         let_go.set()

@@ -11,7 +11,7 @@ from itertools import takewhile
 from typing import Any
 
 from jumplabel._engine import ffi, lib
-from jumplabel._loggers import log_hooks
+from jumplabel._loggers import change_hooks
 from jumplabel._program import looks
 from jumplabel._program.looks import mro
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
@@ -26,7 +26,7 @@ METHODS = (*LEVELS, "log", "isEnabledFor")
 _CALLED = frozenset((*METHODS, "getEffectiveLevel"))
 _DATA = ("disabled", "_cache", "level", "parent", "__class__")
 _SPECIAL = ("__getattribute__", "__setattr__", "__delattr__", "__bool__", "__len__", "__dict__", "__getattr__")
-_ELSEWHERE = ("_log", "bind", "__init__", "__new__")  # log_others.py
+_ELSEWHERE = ("_log", "bind", "__init__", "__new__")  # structlog_state.py
 DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, *_ELSEWHERE, "manager", "logger", "disable", "_clear_cache")
 """The names in the classes of loggers that decide."""
 
@@ -136,7 +136,7 @@ class Look:
     def _enabled(self, logger: Any, manager: Any, effective: int, level: int) -> bool:
         own = self.attributes(logger)
         disabled, cache = own.get("disabled"), own.get("_cache")
-        if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, log_hooks.Cache):
+        if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, change_hooks.Cache):
             return True
         if disabled:
             return False
@@ -156,7 +156,7 @@ class Look:
         if type(manager) is not logging.Manager or kind.get("disable") is not _DISABLE or not _CLEAR_CACHE:
             return False
         self.note_kinds(logging.Manager)
-        hooked = log_hooks.hook(logging.Manager)
+        hooked = change_hooks.hook(logging.Manager)
         own = self.attributes(manager)
         root = own.get("root")
         return (
@@ -165,7 +165,7 @@ class Look:
             and type(own.get("_disable")) is int
             and "_clear_cache" not in own
             and self._is_plain(type(root), logging.Logger, _LOGGER, _DATA)
-            and log_hooks.hook_cache(root)
+            and change_hooks.hook_cache(root)
         )
 
     def _effective(self, logger: Any) -> tuple[int | None, tuple[int, ...]]:
@@ -229,7 +229,7 @@ class Look:
                 and all(none_has.isdisjoint(looks.space(one)) for one in kinds)
                 and all(none_below_has.isdisjoint(looks.space(one)) for one in below)
                 and _usual_dict(kind)
-                and log_hooks.hook(base)
+                and change_hooks.hook(base)
             )
             if version and _version(kind) == version:  # hooking it changes it
                 if len(_plain) > _MOST:

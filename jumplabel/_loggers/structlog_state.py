@@ -1,4 +1,4 @@
-"""Would a call of a method of loguru's or structlog's loggers do nothing? As log_state.py, and for it.
+"""Would a call of a method of loguru's or structlog's loggers do nothing? As logging_state.py, and for it.
 
 loguru
     exact, with the versions named below: whether there are sinks, the lowest of their levels, and ``enable()`` and
@@ -18,8 +18,8 @@ import sys
 from types import FunctionType, ModuleType
 from typing import Any
 
-from jumplabel._loggers import log_hooks
-from jumplabel._loggers.log_state import LEVELS, METHODS, Answer, Look, others
+from jumplabel._loggers import change_hooks
+from jumplabel._loggers.logging_state import LEVELS, METHODS, Answer, Look, others
 from jumplabel._program import looks
 from jumplabel._program.looks import NOT_FOUND, first_is, mro
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
@@ -60,7 +60,7 @@ def _loguru(look: Look, found: Any, method: str, level: int | None, module_name:
     own_methods = all(_defined_in(module, space.get(name), name) for name in (method, "_log"))
     if not own_methods or "__getattribute__" in space or "__getattribute__" in core_space:
         return True, ()
-    if not log_hooks.hook(kind, past_lock=True) or not log_hooks.hook(core_kind, past_lock=True):
+    if not change_hooks.hook(kind, past_lock=True) or not change_hooks.hook(core_kind, past_lock=True):
         return True, ()
     own = look.attributes(found)
     core, options = own.get("_core"), own.get("_options")
@@ -120,7 +120,7 @@ def _structlog(look: Look, found: Any, method: str, level: int | None, module_na
     depends: tuple[int, ...] = (id(found),)
     look.note_kinds(kind)
     space = looks.space(kind)
-    if not log_hooks.hook(kind, past_lock=True) or not _OWN.isdisjoint((*own, *space)):
+    if not change_hooks.hook(kind, past_lock=True) or not _OWN.isdisjoint((*own, *space)):
         return True, depends
     bind, get = (_defined_in(config, space.get(name), name) for name in ("bind", "__getattr__"))
     if not bind or not get or "__getattribute__" in space:
@@ -134,7 +134,7 @@ def _structlog(look: Look, found: Any, method: str, level: int | None, module_na
         answer, more = _structlog_bound(look, own["bind"].__closure__[0].cell_contents, base, method, level)
         return answer, depends + more
     configuration = config.get("_CONFIG")
-    if not log_hooks.hook(type(configuration), past_lock=True):
+    if not change_hooks.hook(type(configuration), past_lock=True):
         return True, depends
     default = {**looks.space(type(configuration)), **look.attributes(configuration)}
     depends += (id(configuration),)
@@ -179,7 +179,7 @@ def _structlog_bound(look: Look, found: Any, base: type, method: str, level: int
     if not issubclass(kind, base):
         return True, ()
     look.note_kinds(*mro(kind)[:-1])
-    hooked = log_hooks.hook(base, past_lock=True)
+    hooked = change_hooks.hook(base, past_lock=True)
     if not hooked or not all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__")):
         return True, ()
     if not _OWN.isdisjoint(look.attributes(found)):
