@@ -1,8 +1,10 @@
-"""Would a call of a logger's method do nothing? Looks, and runs no code of anybody's; in doubt: no.
+"""Decide whether a call of a logger's method would do nothing. Reads objects, and runs no code of the program's.
 
-Knows how ``logging.Logger`` and ``logging.LoggerAdapter`` answer, from CPython 3.11 to 3.15: a logger of which
-something is replaced that answers before the level is compared, in the object, its class, or ``logging`` itself, may
-do something.
+In doubt, a call may do something. This module knows how ``logging.Logger`` and ``logging.LoggerAdapter`` decide, from
+CPython 3.11 to 3.15. Some code runs before a logger compares its level. Where the program has replaced any of that, in
+the object, in its class or in ``logging`` itself, a call may do something.
+
+``loguru_state.py`` and ``structlog_state.py`` decide for other libraries' loggers.
 """
 
 import logging
@@ -21,16 +23,17 @@ LEVELS = {
     **{"critical": "CRITICAL", "exception": "ERROR"},
 }
 METHODS = (*LEVELS, "log", "isEnabledFor")
-"""What a LogKey may stand for."""
+"""The methods that a LogKey may follow."""
 
 _CALLED = frozenset((*METHODS, "getEffectiveLevel"))
 _DATA = ("disabled", "_cache", "level", "parent", "__class__")
 _SPECIAL = ("__getattribute__", "__setattr__", "__delattr__", "__bool__", "__len__", "__dict__", "__getattr__")
-_ELSEWHERE = ("_log", "bind", "__init__", "__new__")  # structlog_state.py
-DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, *_ELSEWHERE, "manager", "logger", "disable", "_clear_cache")
-"""The names in the classes of loggers that decide."""
+_OF_OTHER_LIBRARIES = ("_log", "bind", "__init__", "__new__")
+DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, *_OF_OTHER_LIBRARIES, "manager", "logger", "disable", "_clear_cache")
+"""The names in classes of loggers on which a logger's answer depends."""
 
-# What the functions name that decide, in all versions that we know. With another name they are not those.
+# The names in the code of the deciding functions, in all versions that this module knows. A function with another name
+# in its code is the program's.
 _NAMES = {
     **{method: {"isEnabledFor", level, "_log"} for method, level in LEVELS.items()},
     "exception": {"error"},
@@ -53,7 +56,7 @@ _ADAPTER_NAMES = {
 
 
 def _own(kind: type, names: dict[str, set[str]]) -> dict[str, Any]:
-    """The class's own functions, as far as they are those that we know; nothing is None, so None is for the others."""
+    """Return a class's own functions by name; None for a function whose code is not the known one."""
     found: dict[str, Any] = {}
     for name, known in names.items():
         code = getattr(vars(kind).get(name), "__code__", None)
@@ -67,22 +70,22 @@ _LOGGER = _own(logging.Logger, {name: names for name, names in _NAMES.items() if
 _ADAPTER = _own(logging.LoggerAdapter, _ADAPTER_NAMES)
 _CLEAR_CACHE = _own(logging.Manager, {"_clear_cache": _NAMES["_clear_cache"]})["_clear_cache"]
 _DISABLE = vars(logging.Manager).get("disable")
-_GENERATIONS = 1000
-"""More ancestors than any logger has, if they are not its descendants, too."""
+_MOST_ANCESTORS = 1000
+"""A logger with more ancestors than this is among its own ancestors."""
 
 
 Answer = tuple[bool, tuple[int, ...]]
-"""Whether a call may do something, and the id() of the objects on whose attributes that depends."""
+"""Whether a call may do something, and the id() of the objects on whose attributes the answer depends."""
 
 
-class Look:
-    """What loggers would do now; or if one object had other attributes than it has.
+class LoggerStates:
+    """What loggers would do now, or would do if one object had other attributes.
 
-    concerned              the id() of objects is added here before anything is read from them
-    changed, attributes    the object, and what it would have
+    concerned            gets the id() of each object before an attribute of the object is read
+    changed, attributes  the object with other attributes, and these attributes
 
-    Hooks what it meets, so that changes of it are heard of from then on. To be used under the lock of ``logging``, for
-    an instant.
+    Puts change hooks into the classes that it meets, so later changes are heard. Answers are kept for the lifetime of
+    this object: use it at once, under the lock of ``logging``, and drop it.
     """
 
     def __init__(self, concerned: set[int], changed: object = None, attributes: dict[str, Any] | None = None) -> None:
@@ -94,29 +97,31 @@ class Look:
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
         self.kinds: dict[int, type] = {}
-        """The classes that had a say, by id()."""
+        """The classes on which answers depend, by id()."""
 
-    def may_act(self, found: object, method: str, level: int | None, module_name: str | None) -> Answer:
-        """Whether a method of an object may, with a level where that is an argument; and whose attributes decide that.
+    def may_act(self, logger: object, method: str, level: int | None, module_name: str | None) -> Answer:
+        """Return whether a call of a method may do something, and on which objects' attributes that depends.
 
-        module_name    the ``__name__`` of the module that calls it, if that is known
+        logger       any object: one that is no known logger may do something
+        level        the first argument of ``log`` and ``isEnabledFor``
+        module_name  the ``__name__`` of the calling module; None if it is not known before the call
         """
-        kind = type(found)
+        kind = type(logger)
         number = vars(logging).get(LEVELS[method]) if method in LEVELS else level
         if type(number) is not int:
             return True, ()
         if issubclass(kind, logging.Logger):
-            return self._logger(found, number)
+            return self._logger(logger, number)
         if issubclass(kind, logging.LoggerAdapter):
-            return self._adapter(found, number, 0)
-        for look in others:
-            answer = look(self, found, method, level, module_name)
+            return self._adapter(logger, number, 0)
+        for library_may_act in other_libraries:
+            answer = library_may_act(self, logger, method, level, module_name)
             if answer is not None:
                 return answer
         return True, ()
 
     def attributes(self, thing: object) -> dict[str, Any]:
-        """The object's own, not its class's."""
+        """Return the object's own attributes, without those of its class."""
         self._concerned.add(id(thing))
         if self._instead is not None and thing is self._changed:
             return self._instead
@@ -126,9 +131,9 @@ class Look:
         known = self._answers.get((id(logger), level))
         if known is not None:
             return known[:2]
-        effective, line = self._effective(logger)
-        manager = None if effective is None else self._manager_of(logger)
-        depends = line if manager is None else (*line, id(manager), id(self.attributes(manager)["root"]))
+        effective, ancestry = self._effective_level(logger)
+        manager = None if effective is None else self._known_manager(logger)
+        depends = ancestry if manager is None else (*ancestry, id(manager), id(self.attributes(manager)["root"]))
         may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
@@ -140,18 +145,18 @@ class Look:
             return True
         if disabled:
             return False
-        # What the cache says against the level, which was set past setLevel(), holds until somebody clears the cache.
-        stale = cache.get(level, False)
-        return stale is not False or (level > self.attributes(manager)["_disable"] and level >= effective)
+        # A level that is set past setLevel() leaves old answers in the cache. These hold until the cache is cleared.
+        cached = cache.get(level, False)
+        return cached is not False or (level > self.attributes(manager)["_disable"] and level >= effective)
 
-    def _manager_of(self, logger: Any) -> Any:
-        """None for one that we do not know."""
+    def _known_manager(self, logger: Any) -> Any:
+        """Return the logger's manager; None for a manager with other code than that of ``logging``."""
         manager = self.attributes(logger).get("manager", vars(logging.Logger).get("manager"))
         if id(manager) not in self._managers:
-            self._managers[id(manager)] = manager if self._is_known(manager) else None
+            self._managers[id(manager)] = manager if self._is_known_manager(manager) else None
         return self._managers[id(manager)]
 
-    def _is_known(self, manager: Any) -> bool:
+    def _is_known_manager(self, manager: Any) -> bool:
         kind = vars(logging.Manager)
         if type(manager) is not logging.Manager or kind.get("disable") is not _DISABLE or not _CLEAR_CACHE:
             return False
@@ -168,31 +173,37 @@ class Look:
             and change_hooks.hook_cache(root)
         )
 
-    def _effective(self, logger: Any) -> tuple[int | None, tuple[int, ...]]:
-        """Its effective level, None for one that asks others; and the loggers which say so."""
+    def _effective_level(self, logger: Any) -> tuple[int | None, tuple[int, ...]]:
+        """Return a logger's effective level, and the id() of the loggers from it up to the one with that level.
+
+        The level is None where code of the program's would decide it.
+        """
         known = self._levels.get(id(logger))
         if known is not None:
             return known
-        line: list[int] = []
+        ancestry: list[int] = []
         effective: int | None = 0
         one = logger
         while one is not None:
-            line.append(id(one))
-            if not self._is_plain(type(one), logging.Logger, _LOGGER, _DATA):
-                effective = None
-                break
-            own = self.attributes(one)
-            effective = own.get("level")
-            if not _CALLED.isdisjoint(own) or "parent" not in own or len(line) > _GENERATIONS:
-                effective = None
-            if type(effective) is not int:
+            ancestry.append(id(one))
+            effective = self._own_level(one)
+            if effective is None or len(ancestry) > _MOST_ANCESTORS:
                 effective = None
                 break
             if effective:
                 break
-            one = own["parent"]
-        self._levels[id(logger)] = effective, tuple(line)
-        return effective, tuple(line)
+            one = self.attributes(one)["parent"]
+        self._levels[id(logger)] = effective, tuple(ancestry)
+        return effective, tuple(ancestry)
+
+    def _own_level(self, logger: Any) -> int | None:
+        """Return the level of the logger itself, 0 for NOTSET; None where code of the program's would decide it."""
+        if not self._is_plain(type(logger), logging.Logger, _LOGGER, _DATA):
+            return None
+        own = self.attributes(logger)
+        level = own.get("level")
+        is_plain = _CALLED.isdisjoint(own) and "parent" in own and type(level) is int
+        return level if is_plain else None
 
     def _adapter(self, adapter: Any, level: int, depth: int) -> Answer:
         depends = (id(adapter),)
@@ -211,7 +222,11 @@ class Look:
         return answer, depends + more
 
     def _is_plain(self, kind: type, base: type, own: dict[str, Any], attributes: tuple[str, ...]) -> bool:
-        """Whether the class leaves to the base what decides, with nothing between us and its objects' attributes."""
+        """Return whether a class decides as its base does, and its objects' attributes can be read without its code.
+
+        own         the deciding functions of the base, by name; None for a function that is not the known one
+        attributes  the deciding attributes of objects, which no class may have
+        """
         if not issubclass(kind, base):
             return False
         known = self._kinds.get((id(kind), base))
@@ -231,36 +246,40 @@ class Look:
                 and _usual_dict(kind)
                 and change_hooks.hook(base)
             )
-            if version and _version(kind) == version:  # hooking it changes it
-                if len(_plain) > _MOST:
+            if version and _version(kind) == version:  # putting hooks into the class changes its version
+                if len(_plain) > _MOST_VERSIONS:
                     _plain.clear()
                 _plain[version, base] = known
             self._kinds[id(kind), base] = known
         return known
 
     def note_kinds(self, *kinds: type) -> None:
+        """Note that answers depend on these classes."""
         self.kinds.update((id(kind), kind) for kind in kinds)
 
 
 _plain: dict[tuple[int, type], bool] = {}
-"""By the version of a class, which stands for all that it has, and the base: whether it is plain."""
-_MOST = 1000
+"""Whether a class is plain, by its version and the base. A version stands for all attributes of a class."""
+_MOST_VERSIONS = 1000
 _UNSIGNED = ffi.typeof("unsigned int *")
 _OFFSET = int(lib.TYPE_VERSION)
 
 
 def _version(kind: type) -> int:
-    """csrc/cpython/type_version.h"""
+    """Return a class's version; 0 for a class without one. See csrc/cpython/type_version.h."""
     return int(ffi.cast(_UNSIGNED, id(kind) + _OFFSET)[0])
 
 
 def _usual_dict(kind: type) -> bool:
-    """Every class in which it is not a property of its own has it from the interpreter."""
+    """Return whether every ``__dict__`` in the class and its bases is the interpreter's, and none is a property."""
     found = [space["__dict__"] for space in map(looks.space, mro(kind)) if "__dict__" in space]
     return all(type(one) is _GETSET for one in found)
 
 
 _GETSET = type(vars(logging.Filterer)["__dict__"])
 
-others: list[Callable[[Look, object, str, int | None, str | None], Answer | None]] = []
-"""What knows other libraries' loggers, asked as ``Look.may_act``. None: it is none of them."""
+other_libraries: list[Callable[[LoggerStates, object, str, int | None, str | None], Answer | None]] = []
+"""One function for each other library, with the parameters of ``LoggerStates.may_act``.
+
+Each returns None for an object that is no logger of its library.
+"""

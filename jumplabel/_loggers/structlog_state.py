@@ -1,209 +1,166 @@
-"""Would a call of a method of loguru's or structlog's loggers do nothing? As logging_state.py, and for it.
+"""Decide whether a call of a structlog logger's method would do nothing.
 
-loguru
-    exact, with the versions named below: whether there are sinks, the lowest of their levels, and ``enable()`` and
-    ``disable()`` of the module. A logger with ``opt(depth=...)`` has a module that only the call knows; there, and for
-    a logger that a function holds, only the level decides.
+The answer is exact for the classes of ``make_filtering_bound_logger``, whose methods below their level are empty. That
+covers two kinds of logger:
 
-structlog
-    exact for the classes of ``make_filtering_bound_logger``, whose methods are empty below their level: on a bound
-    logger, and on what ``get_logger()`` returns while the first use would do nothing but make one. So those stay on
-    that are kept from their first use on (``cache_logger_on_first_use``), until they were used; those with a factory or
-    context class that is not structlog's own, as for ``logging``; and all other bound loggers, whose processors decide.
+- A bound logger of such a class.
+- The proxy that ``get_logger()`` returns, while its first use would do nothing but make such a bound logger.
 
-What else may do something. Nothing is imported here: an object whose library is not there is not its logger.
+A proxy that keeps the bound logger of its first use (``cache_logger_on_first_use``) therefore may do something until
+that use. A proxy with a factory or a context class of the program's may do something, too: its first use runs their
+code. So may every other bound logger, because its processors decide, as do the proxies for ``logging``.
 """
 
-import sys
-from types import FunctionType, ModuleType
 from typing import Any
 
 from jumplabel._loggers import change_hooks
-from jumplabel._loggers.logging_state import LEVELS, METHODS, Answer, Look, others
+from jumplabel._loggers.loaded_libraries import DECISIVE, code_defined_in, variables
+from jumplabel._loggers.logging_state import LEVELS, Answer, LoggerStates, other_libraries
 from jumplabel._program import looks
 from jumplabel._program.looks import NOT_FOUND, first_is, mro
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
-LOGURU = ("0.7.2", "0.7.3")
-"""The versions that we know."""
-
-_NAMED = {method: "ERROR" if method == "exception" else method.upper() for method in LEVELS}
-_OWN = frozenset((*METHODS, "_log"))
-
-
-def _variables(module: str) -> dict[str, Any]:
-    """Of a module that may not be there."""
-    found = sys.modules.get(module)
-    return looks.variables(found) if issubclass(type(found), ModuleType) else {}  # type: ignore[arg-type]
-
-
-def _defined_in(module: dict[str, Any], function: object, name: str) -> Any:
-    """The function's code, if it is the module's own."""
-    if type(function) is FunctionType and function.__globals__ is module and function.__code__.co_name == name:
-        return function.__code__
-    return None
-
-
-# ---- loguru ----
-
-
-def _loguru(look: Look, found: Any, method: str, level: int | None, module_name: str | None) -> Answer | None:
-    module = _variables("loguru._logger")
-    kind, core_kind = module.get("Logger"), module.get("Core")
-    if kind is None or type(found) is not kind:
-        return None
-    version = _variables("loguru").get("__version__")
-    if version not in LOGURU or method == "isEnabledFor" or type(core_kind) is not type:
-        return True, ()
-    look.note_kinds(kind, core_kind)
-    space, core_space = looks.space(kind), looks.space(core_kind)
-    own_methods = all(_defined_in(module, space.get(name), name) for name in (method, "_log"))
-    if not own_methods or "__getattribute__" in space or "__getattribute__" in core_space:
-        return True, ()
-    if not change_hooks.hook(kind, past_lock=True) or not change_hooks.hook(core_kind, past_lock=True):
-        return True, ()
-    own = look.attributes(found)
-    core, options = own.get("_core"), own.get("_options")
-    if type(core) is not core_kind or type(options) is not tuple or not _OWN.isdisjoint(own):
-        return True, (id(found),)
-    state = look.attributes(core)
-    depends = id(found), id(core)
-    try:
-        return _loguru_may_act(state, method, level, options, module_name), depends
-    except (KeyError, IndexError, TypeError, ValueError):  # not what we know
-        return True, depends
-
-
-def _loguru_may_act(
-    state: dict[str, Any], method: str, level: int | None, options: tuple[Any, ...], module_name: str | None
-) -> bool:
-    """As ``Logger._log`` asks."""
-    if type(state["handlers"]) is not dict or type(state["min_level"]) not in (int, float):
-        return True
-    number = state["levels_lookup"][_NAMED[method]][2] if method in _NAMED else level
-    if type(number) is not int or number < 0:
-        return True
-    if not state["handlers"] or number < state["min_level"]:
-        return False
-    if module_name is None or options[1] != 0 or type(state["enabled"]) is not dict:
-        return True
-    known = state["enabled"].get(module_name)
-    if known is not None:
-        return bool(known)
-    dotted = f"{module_name}."
-    return next((bool(status) for prefix, status in state["activation_list"] if dotted.startswith(prefix)), True)
-
-
-# ---- structlog ----
-
-_PROXY_NAMES = {
+# The names in the code of structlog's own functions, in all versions that this module knows. A function with another
+# name in its code does something else.
+_BIND_NAMES = {
     *("_context_class", "_initial_values", "_CONFIG", "default_context_class", "_logger", "logger_factory"),
     *("_logger_factory_args", "_processors", "default_processors", "_wrapper_class", "default_wrapper_class"),
     *("_cache_logger_on_first_use", "cache_logger_on_first_use", "bind"),
 }
+_GETATTR_NAMES = {"AttributeError", "bind", "getattr"}
 _LOG_NAMES = {"LEVEL_TO_NAME", "_proxy_to_logger", "_maybe_interpolate"}
+
 _FACTORIES = ("PrintLoggerFactory", "WriteLoggerFactory", "BytesLoggerFactory")
 
 
-def _structlog(look: Look, found: Any, method: str, level: int | None, module_name: str | None) -> Answer | None:
-    config = _variables("structlog._config")
-    base = _variables("structlog._base").get("BoundLoggerBase")
-    kind = type(found)
+def _may_act(states: LoggerStates, logger: Any, method: str, level: int | None, _: str | None) -> Answer | None:
+    """Answer as ``LoggerStates.may_act``; None for an object that is no logger of structlog."""
+    base = variables("structlog._base").get("BoundLoggerBase")
     if not issubclass(type(base), type):
         return None
     assert base is not None
-    if issubclass(kind, base):
-        return _structlog_bound(look, found, base, method, level)
-    if kind is not config.get("BoundLoggerLazyProxy"):
-        return None
-    own = look.attributes(found)
-    depends: tuple[int, ...] = (id(found),)
-    look.note_kinds(kind)
-    space = looks.space(kind)
-    if not change_hooks.hook(kind, past_lock=True) or not _OWN.isdisjoint((*own, *space)):
+    if issubclass(type(logger), base):
+        return _bound_may_act(states, logger, base, method, level)
+    if type(logger) is variables("structlog._config").get("BoundLoggerLazyProxy"):
+        return _proxy_may_act(states, logger, base, method, level)
+    return None
+
+
+# ---- what get_logger() returns ----
+
+
+def _proxy_may_act(states: LoggerStates, proxy: Any, base: type, method: str, level: int | None) -> Answer:
+    own = states.attributes(proxy)
+    depends: tuple[int, ...] = (id(proxy),)
+    states.note_kinds(type(proxy))
+    if not change_hooks.hook(type(proxy), past_lock=True) or not _is_unchanged_proxy(type(proxy), own):
         return True, depends
-    bind, get = (_defined_in(config, space.get(name), name) for name in ("bind", "__getattr__"))
-    if not bind or not get or "__getattribute__" in space:
-        return True, depends
-    if not _PROXY_NAMES.issuperset(bind.co_names) or not {"AttributeError", "bind", "getattr"} >= {*get.co_names}:
-        return True, depends
-    if "bind" in own:  # it was used and kept
-        kept = _defined_in(config, own["bind"], "finalized_bind")
-        if not kept or kept.co_freevars != ("logger",):
-            return True, depends
-        answer, more = _structlog_bound(look, own["bind"].__closure__[0].cell_contents, base, method, level)
+    if "bind" in own:
+        kept, is_known = _kept_logger(own["bind"])
+        answer, more = _bound_may_act(states, kept, base, method, level) if is_known else (True, ())
         return answer, depends + more
-    configuration = config.get("_CONFIG")
+
+    configuration = variables("structlog._config").get("_CONFIG")
     if not change_hooks.hook(type(configuration), past_lock=True):
         return True, depends
-    default = {**looks.space(type(configuration)), **look.attributes(configuration)}
+    defaults = {**looks.space(type(configuration)), **states.attributes(configuration)}
     depends += (id(configuration),)
-    look.note_kinds(type(configuration))
-    wrapper = own.get("_wrapper_class", None)
-    if wrapper is None:
-        wrapper = default.get("default_wrapper_class")
-    if not _makes_nothing_else(own, default) or not issubclass(type(wrapper), type):
-        return True, depends
-    assert wrapper is not None
-    if base not in mro(wrapper):
-        return True, depends
-    look.note_kinds(*mro(wrapper)[:-1])
-    if not first_is(wrapper, "__init__", base) or not first_is(wrapper, "__new__", object):
+    states.note_kinds(type(configuration))
+    wrapper = _own_or_default(own, "_wrapper_class", defaults)
+    if not _first_use_only_binds(own, defaults) or not _is_made_by_base(states, wrapper, base):
         return True, depends
     return not _is_empty(wrapper, method, level), depends
 
 
-def _makes_nothing_else(own: dict[str, Any], default: dict[str, Any]) -> bool:
-    """Whether the first use of what get_logger() returned makes a bound logger, and does nothing that anybody sees."""
-    keeps = own.get("_cache_logger_on_first_use")
-    if keeps not in (None, False) or (keeps is None and default.get("cache_logger_on_first_use") is not False):
+def _is_unchanged_proxy(kind: type, own: dict[str, Any]) -> bool:
+    """Return whether structlog's own ``bind`` and ``__getattr__`` answer for the object's logging methods."""
+    space = looks.space(kind)
+    if "__getattribute__" in space or not DECISIVE.isdisjoint((*own, *space)):
         return False
-    context = own.get("_context_class")
-    if context is None:
-        context = default.get("default_context_class")
-    factory = type(default.get("logger_factory"))
-    output = _variables("structlog._output")
-    known = own.get("_logger") is not None or any(factory is output.get(name) for name in _FACTORIES)
-    given = [own.get(name) for name in ("_logger", "_context_class", "_wrapper_class")]
-    asked = [type(one) for one in given if one is not None]  # whether they are true
+    config = variables("structlog._config")
+    bind, get = (code_defined_in(config, space.get(name), name) for name in ("bind", "__getattr__"))
+    if bind is None or get is None:
+        return False
+    return _BIND_NAMES.issuperset(bind.co_names) and _GETATTR_NAMES.issuperset(get.co_names)
+
+
+def _kept_logger(bind: Any) -> tuple[Any, bool]:
+    """Return the bound logger that a proxy keeps from its first use, and whether it is known.
+
+    bind  the function that the first use has put into the proxy: structlog's own has the logger in its closure
+    """
+    code = code_defined_in(variables("structlog._config"), bind, "finalized_bind")
+    if code is None or code.co_freevars != ("logger",):
+        return None, False
+    return bind.__closure__[0].cell_contents, True
+
+
+def _own_or_default(own: dict[str, Any], name: str, defaults: dict[str, Any]) -> Any:
+    """Return a proxy's own setting, or the configured default where the proxy has None."""
+    found = own.get(name)
+    return defaults.get(f"default{name}") if found is None else found
+
+
+def _first_use_only_binds(own: dict[str, Any], defaults: dict[str, Any]) -> bool:
+    """Return whether the first use of a proxy makes a bound logger, and does nothing else that the program can see."""
+    keeps = own.get("_cache_logger_on_first_use")
+    if keeps not in (None, False) or (keeps is None and defaults.get("cache_logger_on_first_use") is not False):
+        return False
+    factory = type(defaults.get("logger_factory"))
+    output = variables("structlog._output")
+    makes_known_logger = own.get("_logger") is not None or any(factory is output.get(name) for name in _FACTORIES)
+    # structlog tests whether these are true. A class with a __bool__ or __len__ would run its code then.
+    tested = [type(own[name]) for name in ("_logger", "_context_class", "_wrapper_class") if own.get(name) is not None]
     return (
-        context is dict
+        _own_or_default(own, "_context_class", defaults) is dict
         and type(own.get("_initial_values")) is dict
-        and known
-        and all(looks.first(kind, name) is NOT_FOUND for kind in asked for name in ("__bool__", "__len__"))
+        and makes_known_logger
+        and all(looks.first(kind, name) is NOT_FOUND for kind in tested for name in ("__bool__", "__len__"))
     )
 
 
-def _structlog_bound(look: Look, found: Any, base: type, method: str, level: int | None) -> Answer:
-    kind = type(found)
+def _is_made_by_base(states: LoggerStates, wrapper: Any, base: type) -> bool:
+    """Return whether to make an object of the wrapper class runs structlog's own code alone."""
+    if not issubclass(type(wrapper), type) or base not in mro(wrapper):
+        return False
+    states.note_kinds(*mro(wrapper)[:-1])
+    return first_is(wrapper, "__init__", base) and first_is(wrapper, "__new__", object)
+
+
+# ---- bound loggers ----
+
+
+def _bound_may_act(states: LoggerStates, logger: Any, base: type, method: str, level: int | None) -> Answer:
+    kind = type(logger)
     if not issubclass(kind, base):
         return True, ()
-    look.note_kinds(*mro(kind)[:-1])
+    states.note_kinds(*mro(kind)[:-1])
     hooked = change_hooks.hook(base, past_lock=True)
     if not hooked or not all(first_is(kind, name, base) for name in ("__setattr__", "__delattr__")):
         return True, ()
-    if not _OWN.isdisjoint(look.attributes(found)):
-        return True, (id(found),)
-    return not _is_empty(kind, method, level), (id(found),)
+    if not DECISIVE.isdisjoint(states.attributes(logger)):
+        return True, (id(logger),)
+    return not _is_empty(kind, method, level), (id(logger),)
 
 
 def _is_empty(kind: type, method: str, level: int | None) -> bool:
-    """Whether the class's method returns at once."""
-    module = _variables("structlog._native")
+    """Return whether the class's method returns at once."""
     if not first_is(kind, "__getattribute__", object):
         return False
+    module = variables("structlog._native")
     function = looks.first(kind, method)
     if method == "exception":
-        code = _defined_in(module, function, "exception")
-        return bool(code) and {*code.co_names} <= {"setdefault", "error"} and _is_empty(kind, "error", level)
+        code = code_defined_in(module, function, "exception")
+        calls_error = code is not None and {*code.co_names} <= {"setdefault", "error"}
+        return calls_error and _is_empty(kind, "error", level)
     if method == "log":
-        code = _defined_in(module, function, "log")
-        if not code or code.co_freevars != ("min_level",) or not _LOG_NAMES.issuperset(code.co_names):
+        code = code_defined_in(module, function, "log")
+        if code is None or code.co_freevars != ("min_level",) or not _LOG_NAMES.issuperset(code.co_names):
             return False
         lowest: Any = function.__closure__[0].cell_contents
         return type(lowest) is int and type(level) is int and level < lowest
-    code = _defined_in(module, function, "_nop")
-    return bool(code) and not code.co_names and method in LEVELS
+    code = code_defined_in(module, function, "_nop")
+    return code is not None and not code.co_names and method in LEVELS
 
 
-others += [_loguru, _structlog]
+other_libraries.append(_may_act)

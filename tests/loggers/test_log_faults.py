@@ -14,7 +14,7 @@ from site_checks import in_thread
 import jumplabel
 from jumplabel import StaticKey, errors
 from jumplabel._keys import toggles
-from jumplabel._loggers import change_hooks, log_keys
+from jumplabel._loggers import change_hooks, followed_loggers, logger_changes, logging_lock, turn_keys
 from jumplabel._loggers.log_keys import LogKey, bind
 from jumplabel._program import name_watch
 
@@ -35,15 +35,16 @@ def interrupt():
     signal.signal(signal.SIGUSR1, before)
 
 
-def at_each_line(module, functions, work, others, check):
+def at_each_line(modules, functions, work, others, check):
     """Do some work, again and again, with others' once in the middle of it: each time one line further on."""
+    files = [module.__file__ for module in modules]
     number, done = 0, False
     while not done:
         number, done, left = number + 1, True, number
 
         def trace(frame, event, _):
             nonlocal left, done
-            if frame.f_code.co_filename != module.__file__ or frame.f_code.co_name not in functions:
+            if frame.f_code.co_filename not in files or frame.f_code.co_name not in functions:
                 return trace if event == "call" else None
             if event == "line":
                 left -= 1
@@ -69,12 +70,12 @@ def test_a_signal_handler_that_raises_at_the_end_of_a_change(logger, shop, monke
     keys = keys_of(shop, "logger")
     bind(keys)
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(log_keys, "_forget_those_left", interrupt)
+        patch.setattr(logging_lock, "forget_keys_gone", interrupt)
         logger.disabled = True
-    assert log_keys._depth == 0
+    assert logging_lock._depth == 0
     logger.disabled = False
     keys.clear()
-    assert not log_keys._bound
+    assert not followed_loggers.bound
 
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
@@ -133,8 +134,8 @@ def test_a_value_that_is_set_again_while_another_thread_sets_another(logger, sho
 
     logger.disabled = False
     at_each_line(
-        change_hooks,
-        ["__setattr__", "_make"],
+        [change_hooks],
+        ["__setattr__", "_report_change"],
         lambda: setattr(logger, "disabled", False),
         lambda: in_thread(setattr, logger, "disabled", True),
         check,
@@ -158,8 +159,8 @@ def test_a_name_that_comes_to_stand_for_a_logger_while_that_changes(logger, shop
 
     check()
     at_each_line(
-        log_keys,
-        ["work", "_through"],
+        [logger_changes],
+        ["work", "_make_change"],
         lambda: setattr(other, "disabled", False),
         lambda: setattr(shop, "logger", other),
         check,
@@ -187,8 +188,9 @@ def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
         assert not key.enabled
 
     check()
-    functions = ["work", "_rebind", "_bring_up_to_date", "_as_they_are", "look_up", "_watch_only", "_turn"]
-    at_each_line(log_keys, functions, rebind, interrupt, check)
+    modules = logger_changes, followed_loggers, turn_keys
+    functions = ["work", "_rebind_name", "bring_up_to_date", "_as_loggers_are", "look_up", "_watch_only", "turn"]
+    at_each_line(modules, functions, rebind, interrupt, check)
 
 
 def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):

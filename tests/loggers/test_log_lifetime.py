@@ -17,7 +17,8 @@ import jumplabel
 from jumplabel import static_branches
 from jumplabel._keys.static_key import address
 from jumplabel._loggers import change_hooks
-from jumplabel._loggers.log_keys import LogKey, _bound, bind, unbind
+from jumplabel._loggers.followed_loggers import bound
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
 from jumplabel._program import name_watch
 
 LOGGERS = """
@@ -40,7 +41,7 @@ def test_a_key_that_goes_takes_all_with_it(logger, shop):
     bind(keys)
     reference, before = weakref.ref(keys[0]), jumplabel.info().keys
     del keys[0]
-    assert reference() is None and len(_bound) == 5 and len(name_watch.everything) == 5
+    assert reference() is None and len(bound) == 5 and len(name_watch.everything) == 5
     assert jumplabel.info().keys == before - 1
     keys.clear()
     nothing_of_ours_is_left()
@@ -315,12 +316,12 @@ def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, sho
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
-    through, seen = change_hooks.listeners.through, []
+    through, seen = change_hooks.listeners.make_change, []
 
     def spy(changed, attributes, change, wait):
         through(changed, attributes, lambda: (seen.append(states(keys)), change()), wait)
 
-    monkeypatch.setattr(change_hooks.listeners, "through", spy)
+    monkeypatch.setattr(change_hooks.listeners, "make_change", spy)
     logger.__class__ = type("Quiet", (logging.Logger,), {})
     logger.level = 10
     logger.level = 50
@@ -352,7 +353,7 @@ def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop
         vars(logger)["level"] = 10
 
     try:
-        change_hooks.listeners.past_lock(logger, change)
+        change_hooks.listeners.make_change_past_lock(logger, change)
         assert all(states(keys))
     finally:
         let_go.set()
@@ -405,7 +406,6 @@ def test_the_lock_is_free_after_a_patch_that_fails_in_the_clearing_of_the_caches
     run(
         LOGGERS,
         """
-        from jumplabel._loggers import log_keys
         gates = [static_gate(key)(lambda: 1) for key in keys]
         logger.setLevel(60)
         bind(keys)
