@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from jumplabel._instrument.bindings import is_bound_once, names, set_through_globals
 from jumplabel._instrument.definitions import FOLLOW, READY
+from jumplabel._instrument.logger_names import Receivers, is_call_of_a_method
 from jumplabel._instrument.marks import ASSERTS, NO_LINE, Statement
+from jumplabel._instrument.name_bindings import is_bound_once, names, set_through_globals
 from jumplabel._instrument.options import Options
-from jumplabel._instrument.receivers import Receivers, is_call_of_a_method
 from jumplabel._program.name_watch import HEARS_ALL
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
