@@ -30,7 +30,7 @@ class Left(NamedTuple):
     why: str
 
 
-class Marked(NamedTuple):
+class MarkedTree(NamedTuple):
     """A marked syntax tree."""
 
     tree: ast.Module
@@ -48,7 +48,7 @@ def mark(
     without: Iterable[tuple[int, str]] = (),
     main: bool = False,
     starts: Mapping[int, int] | None = None,
-) -> Marked:
+) -> MarkedTree:
     """Return the marked tree of a source. Raises what compile() raises for the source.
 
     without  (line, why) of statements that have to stay as they are
@@ -69,7 +69,7 @@ def mark(
         tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
     else:
         marker.visit(tree)
-    return Marked(tree, marker.marks, marker.left, marker.longer)
+    return MarkedTree(tree, marker.marks, marker.left, marker.longer)
 
 
 def _tree(source: bytes | str, filename: str, mode: str) -> Any:
