@@ -56,7 +56,7 @@ def test_uninstall_restores_the_original_code(packages: Packages) -> None:
     hook.uninstall()
     assert [name for name, code in codes.items() if vars(module)[name].__code__ != code] == []
     assert closure.__code__ == inner
-    with pytest.raises(AssertionError):  # it had begun in the other code, which does now what the source says
+    with pytest.raises(AssertionError):  # it runs the instrumented code, with all sites on now
         next(generator)
     del generator, closure
     gc.collect()
@@ -111,14 +111,14 @@ def test_the_newest_hook_decides_and_each_takes_away_its_own(packages: Packages)
 
 
 @pytest.mark.parametrize("patterns", [(), ("",), (7,), ("!a",)])
-def test_what_is_no_pattern_is_refused_and_nothing_installed(patterns: tuple[object, ...]) -> None:
+def test_a_wrong_pattern_is_refused_and_nothing_installed(patterns: tuple[object, ...]) -> None:
     before = list(sys.meta_path)
     with pytest.raises(PatternError):
         install(*patterns)  # type: ignore[arg-type]
     assert sys.meta_path == before
 
 
-def test_what_is_no_source_file_is_imported_as_ever(packages: Packages, tmp_path: Path) -> None:
+def test_modules_without_a_source_file_are_imported_unchanged(packages: Packages, tmp_path: Path) -> None:
     import zipfile
 
     with zipfile.ZipFile(tmp_path / "zipped.zip", "w") as archive:
@@ -138,7 +138,7 @@ def test_what_is_no_source_file_is_imported_as_ever(packages: Packages, tmp_path
         assert instrumented() == []
 
 
-def test_what_another_hook_loads_is_left_to_it(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_module_that_another_hook_loads_is_left_to_it(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
     class Loader(importlib.machinery.SourceFileLoader):
         pass
 
@@ -155,7 +155,7 @@ def test_what_another_hook_loads_is_left_to_it(packages: Packages, monkeypatch: 
         assert sites("shop_w") == []
 
 
-def test_keys_of_closures_are_found_without_one_in_the_module(packages: Packages) -> None:
+def test_keys_of_closures_are_found_without_a_key_in_the_module(packages: Packages) -> None:
     source = """
         from jumplabel import StaticKey as Key
 
@@ -173,7 +173,7 @@ def test_keys_of_closures_are_found_without_one_in_the_module(packages: Packages
     assert inner() == 1
 
 
-def test_modules_look_as_they_do_without(packages: Packages) -> None:
+def test_modules_look_as_without_the_hook(packages: Packages) -> None:
     def look(name: str) -> dict[str, object]:
         module = importlib.import_module(name)
         spec = module.__spec__
@@ -195,14 +195,14 @@ def test_modules_look_as_they_do_without(packages: Packages) -> None:
     assert not any("jumplabel" in name for constant in code.co_consts for name in getattr(constant, "co_names", ()))
 
 
-def test_what_a_module_raises_has_no_frames_of_ours(packages: Packages) -> None:
+def test_an_exception_of_a_module_has_no_frames_of_ours(packages: Packages) -> None:
     packages.write("shop_l", "import logging\n\ndef f():\n    assert 1\n\n1 / 0\n")
     install("shop_l")
     with pytest.raises(ZeroDivisionError) as caught:
         importlib.import_module("shop_l")
     outside = {__file__, importlib.__file__, str(packages.folder / "shop_l.py")}
     frames = [frame.filename for frame in traceback.extract_tb(caught.tb)]
-    # importlib.import_module() is not an import statement, which is what the interpreter tidies up behind.
+    # The interpreter removes frames of importlib for an import statement, not for importlib.import_module().
     assert {name for name in frames if not name.startswith("<frozen importlib")} == outside
     assert "shop_l" not in sys.modules
     try:
@@ -225,7 +225,7 @@ def test_a_module_that_is_loaded_again_follows_its_new_loggers(packages: Package
     early = "    early = total([7])\n\n    def argument"
     packages.write("shop_m", CART.replace("__name__", "'shop_m.other'").replace("    def argument", early))
     with records("shop_m", logging.INFO), records("shop_m.other", logging.DEBUG) as handler:
-        importlib.reload(cart)  # early is what the old function gives
+        importlib.reload(cart)  # the module calls the old function while it runs
         assert (cart.early, handler.take()) == (7, ["price 7"])
     assert len(sites("shop_m")) == 4
     with records("shop_m", logging.INFO) as handler, records("shop_m.other", logging.INFO) as other:

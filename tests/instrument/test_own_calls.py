@@ -176,7 +176,7 @@ def work():
 # ---- code ----
 
 
-def test_what_stands_in_the_code_is_pickled_by_name(shop: ModuleType) -> None:
+def test_the_object_in_the_code_is_pickled_by_name(shop: ModuleType) -> None:
     constant = next(one for one in shop.make.__code__.co_consts if type(one) is type(closures.follow))
     assert constant is closures.follow is pickle.loads(pickle.dumps(constant))
     assert {constant: 1}[closures.follow] == 1

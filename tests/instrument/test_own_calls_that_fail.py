@@ -32,7 +32,7 @@ def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
 
 
 @pytest.mark.parametrize("error", [ValueError, MemoryError, RecursionError])
-def test_a_fault_of_ours_is_told_and_the_statement_is_on(
+def test_a_fault_of_ours_is_reported_and_the_statement_is_on(
     shop: ModuleType, told: list[Any], error: type[Exception], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def fails(*_: Any) -> None:
@@ -49,11 +49,11 @@ def test_a_fault_of_ours_is_told_and_the_statement_is_on(
 
 
 class Alarm(Exception):
-    """Of the program's."""
+    """An exception of the program's."""
 
 
 @pytest.mark.parametrize("error", [KeyboardInterrupt, Alarm, TimeoutError])
-def test_what_a_signal_handler_raises_is_the_programs(
+def test_an_exception_of_a_signal_handler_passes_to_the_program(
     shop: ModuleType, told: list[Any], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     def handler(*_: Any) -> None:
@@ -70,7 +70,7 @@ def test_what_a_signal_handler_raises_is_the_programs(
 
 
 def test_a_closure_at_the_end_of_the_stack(packages: Packages, told: list[Any]) -> None:
-    """As deep as the program itself can go, closures are made, for known loggers and new ones."""
+    """Closures are made as deep in the stack as the program itself can go, for known loggers and new ones."""
     source = """
         import logging
         def make(log):
@@ -131,7 +131,7 @@ print(sorted(set(refused)))
     assert run(tmp_path, program) == "x\nx\n['code.__new__', 'object.__setattr__']\n"
 
 
-def test_nobody_waits_for_the_lock_of_logging(shop: ModuleType) -> None:
+def test_a_closure_is_made_without_waiting_for_the_lock_of_logging(shop: ModuleType) -> None:
     held, go_on = threading.Event(), threading.Event()
 
     def hold() -> None:
@@ -150,4 +150,4 @@ def test_nobody_waits_for_the_lock_of_logging(shop: ModuleType) -> None:
         thread.join()
     with records("own.calls", logging.WARNING) as handler:
         assert made() == 7 and handler.take() == ["y"]
-        assert made.__code__ is not shop.make(shop.logger).__code__  # the next one follows the logger again
+        assert made.__code__ is not shop.make(shop.logger).__code__  # the next closure follows the logger again

@@ -26,7 +26,7 @@ def shop(packages: Packages) -> Iterator[ModuleType]:
 
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """The functions of ours that tracers, profilers and monitoring tools see."""
+    """Return the functions of the library's that tracers, profilers and monitoring tools see, in a list that grows."""
     seen: list[str] = []
 
     def note(frame: Any, event: str, arg: Any) -> Any:
@@ -63,7 +63,7 @@ def watched() -> Iterator[list[str]]:
 def define(shop: ModuleType) -> None:
     for name in ("own.calls", "own.calls.a", "own.calls.a"):
         shop.make(logging.getLogger(name))()
-    for n in range(closures.KEPT + 2):  # the first of them goes
+    for n in range(closures.KEPT + 2):  # more than are kept
         shop.make(logging.getLogger(f"own.calls.{n}"))
 
 
@@ -97,7 +97,7 @@ def test_no_frame_of_ours_is_seen(shop: ModuleType, what: Callable[[ModuleType],
         assert seen or what is bind_names
 
 
-def test_another_thread_is_profiled_as_ever(shop: ModuleType) -> None:
+def test_another_thread_is_profiled_without_frames_of_ours(shop: ModuleType) -> None:
     seen: list[str] = []
 
     def note(frame: Any, event: str, arg: Any) -> None:
@@ -126,7 +126,7 @@ class Traced(logging.Logger):
 
 
 def test_the_programs_own_setters_are_seen(shop: ModuleType) -> None:
-    """They are called by ours, in the middle of what is not seen."""
+    """A function of the library's, which is not seen, calls them."""
     logger = Traced("own.calls.traced")
     shop.logger = logger
     seen = []
@@ -144,7 +144,7 @@ def test_the_programs_own_setters_are_seen(shop: ModuleType) -> None:
     assert seen == [("call", "limit", 0), ("line", "limit", 2), ("return", "limit", 2)]
 
 
-def test_a_known_logger_takes_no_python(shop: ModuleType) -> None:
+def test_a_closure_with_a_known_logger_runs_no_python_of_ours(shop: ModuleType) -> None:
     logger = logging.getLogger("own.calls.known")
     first, calls = shop.make(logger), []
     before = sys.gettrace()

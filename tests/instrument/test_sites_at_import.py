@@ -32,7 +32,7 @@ def test_logging_statements_and_assertions_become_sites(packages: Packages) -> N
     hook.uninstall()
 
 
-def test_what_is_not_wanted_is_left_alone(packages: Packages) -> None:
+def test_the_options_say_what_is_left(packages: Packages) -> None:
     install("shop_b.logging")
     install("shop_b.asserts", logging=False, asserts=True)
     install("shop_b.none", logging=False)
@@ -91,8 +91,8 @@ def test_tests_of_keys_become_sites(packages: Packages) -> None:
     assert sites(packages.load("shop_c.plain", source).__name__) == ["asserts.shop_c.plain"]
 
 
-def test_what_a_module_holds_is_not_asked_what_it_is(packages: Packages) -> None:
-    """Proxies, as those of celery and Django, make what they stand for when they are asked."""
+def test_objects_in_a_module_are_not_asked_for_their_class(packages: Packages) -> None:
+    """A proxy, as those of celery and Django, makes its object when it is asked."""
     source = """
         class Proxy:
             @property
@@ -105,7 +105,7 @@ def test_what_a_module_holds_is_not_asked_what_it_is(packages: Packages) -> None
     assert type(packages.load("shop_proxy", source).proxy).__name__ == "Proxy"
 
 
-def test_a_decorator_in_the_source_keeps_the_sites_there_are(packages: Packages) -> None:
+def test_a_decorator_in_the_source_keeps_the_existing_sites(packages: Packages) -> None:
     source = CART.replace("    def total", "    @static_branches\n    def total").replace(
         "import logging\n",
         "import logging\n    from jumplabel import *\n    tracing = StaticKey('shop_d.tracing')\n",
@@ -151,7 +151,7 @@ def test_loggers_of_closures(packages: Packages) -> None:
                 return n
             return function
 
-        class levels:  # nobody would say that it has another number
+        class levels:  # another number in it would not be heard of
             INFO = 20
 
         def late():
@@ -178,7 +178,7 @@ def test_loggers_of_closures(packages: Packages) -> None:
         module.late()()
         assert c.take() == ["late"]
         slots = type("Slots", (), {"__slots__": (), "debug": c.records.append, "log": lambda *args: None})()
-        with pytest.raises(TypeError):  # it goes where it always went
+        with pytest.raises(TypeError):  # the call fails as without instrumentation
             module.make(slots, 1)()
         module.evaluated.clear()
         logging.getLogger("shop_f.a").setLevel(logging.WARNING)

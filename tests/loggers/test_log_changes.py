@@ -16,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("as_before")
 
 @pytest.fixture
 def as_before():
-    """The root's level, handlers, and what is disabled."""
+    """Restore the root's level and handlers, and the level that is disabled."""
     root = logging.root
     level, handlers, disabled = root.level, root.handlers[:], logging.root.manager.disable
     yield
@@ -35,7 +35,7 @@ def keys(shop):
 
 @pytest.fixture
 def right(keys, logger):
-    """The keys are as the logger says, and not all the same; or as told."""
+    """Check that the keys are as the logger says, or as expected."""
 
     def check(expected=None):
         assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
@@ -60,7 +60,7 @@ def test_levels_anywhere_in_the_tree(logger, shop):
         assert states(keys) == answers(shop.logger)
 
 
-def test_disable_of_the_whole(logger, right):
+def test_logging_disable(logger, right):
     logger.setLevel(10)
     for level in (10, 30, 50, 0):
         logging.disable(level)
@@ -96,7 +96,7 @@ def test_configurations(logger, right, tmp_path):
 
 
 def test_a_logger_that_comes_between(logger, shop):
-    """It takes the place of a placeholder, and no cache is cleared."""
+    """The new logger replaces a placeholder between a logger and its ancestor. ``logging`` clears no cache then."""
     name = logger.name
     logger.setLevel(40)
     shop.logger = logging.getLogger(f"{name}.x.y.z")
@@ -118,7 +118,7 @@ def test_a_logger_that_comes_between(logger, shop):
         logging.setLoggerClass(logging.Logger)
 
 
-def test_handlers_and_propagation_play_no_part(logger, right):
+def test_handlers_and_propagation_change_no_key(logger, right):
     logger.setLevel(20)
     before = jumplabel.info()
     logger.propagate = False
@@ -166,8 +166,8 @@ def test_attributes_that_are_set_directly(logger, right):
     right()
 
 
-def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
-    """It may say yes by its cache where it would say no; what it says no to by its cache alone stays on."""
+def test_an_old_answer_in_the_cache_of_a_logger_holds(logger, shop, keys):
+    """A cached yes turns the key on. A cached no, which the level contradicts, leaves it on."""
     logger.setLevel(20)
     assert logger.isEnabledFor(20) and not logger.isEnabledFor(10)
     logger.level = 10
@@ -184,7 +184,7 @@ def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
 def test_odd_levels_stay_on(logger, right):
     class Level(int):
         def __le__(self, other):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is not run")
 
         __ge__ = __gt__ = __lt__ = __bool__ = __le__
 
@@ -211,7 +211,7 @@ def test_a_method_replaced_in_the_object(logger, right, name):
 
 
 class ToCriticalOnly(logging.Logger):
-    """Leaves everything as it is."""
+    """Changes nothing that decides."""
 
 
 class Chatty(logging.Logger):
@@ -246,7 +246,7 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_subclasses_that_have_their_own_way_stay_on(logger, shop, name):
+def test_subclasses_that_decide_by_themselves_stay_on(logger, shop, name):
     kind = type("Own", (logging.Logger,), CLASSES[name])
     shop.logger = kind.__new__(kind)
     object.__setattr__(shop.logger, "name", "own")
@@ -255,7 +255,7 @@ def test_subclasses_that_have_their_own_way_stay_on(logger, shop, name):
     keys = keys_of(shop, "logger")
     bind(keys)
     assert all(states(keys))
-    if name not in ("debug", "__dict__"):  # of an ancestor it counts, too
+    if name not in ("debug", "__dict__"):  # the class of an ancestor decides, too
         shop.logger, logger.parent = logger, shop.logger
         bind(keys)
         assert all(states(keys)) or name == "disabled"
@@ -275,7 +275,7 @@ def test_a_method_replaced_in_the_class(logger, right, keys, name):
     right(False)
 
 
-def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, right, keys):
+def test_a_method_replaced_in_the_class_is_noticed_when_a_level_is_set(logger, right, keys):
     logger.setLevel(60)
     with mock.patch("logging.Logger.isEnabledFor"):
         logger.setLevel(50)
@@ -284,7 +284,7 @@ def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, righ
     right(False)
 
 
-def test_a_hook_of_somebody_else_stays(logger, right, keys):
+def test_a_hook_of_the_program_stays(logger, right, keys):
     def spy(self, name, value):
         seen.append(name)
         ours(self, name, value)
@@ -343,7 +343,7 @@ def test_adapters(logger, shop, kind):
     assert not any(states(keys))
 
 
-def test_adapters_that_have_their_own_way_stay_on(logger, shop):
+def test_adapters_that_decide_by_themselves_stay_on(logger, shop):
     logger.setLevel(60)
     shop.log = Own(logger, {})
     keys = keys_of(shop, "log")
@@ -351,7 +351,7 @@ def test_adapters_that_have_their_own_way_stay_on(logger, shop):
     assert all(states(keys))
 
 
-def test_a_key_that_follows_nothing_is_left_alone(logger, keys):
+def test_a_key_that_follows_nothing_keeps_its_state(logger, keys):
     key = StaticKey("tests.left alone", default=True)
     logger.setLevel(60)
     assert key.enabled

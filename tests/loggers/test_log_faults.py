@@ -1,4 +1,4 @@
-"""Keys that follow loggers where others come in between: signal handlers that raise, threads, the interpreter's end."""
+"""Keys that follow loggers while signal handlers raise, other threads interfere, or the interpreter ends."""
 
 import logging
 import signal
@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 
 @pytest.fixture
 def interrupt():
-    """A signal handler that raises is called, here and now."""
+    """Return a function that has a signal handler called at once, which raises."""
 
     def raises(*_):
         raise Interrupted
@@ -36,7 +36,11 @@ def interrupt():
 
 
 def at_each_line(modules, functions, work, others, check):
-    """Do some work, again and again, with others' once in the middle of it: each time one line further on."""
+    """Call ``work`` again and again. Each time call ``others`` once in the middle of it, one line later than before.
+
+    modules, functions  where the lines are counted
+    check               called after each time
+    """
     files = [module.__file__ for module in modules]
     number, done = 0, False
     while not done:
@@ -80,8 +84,8 @@ def test_a_signal_handler_that_raises_at_the_end_of_a_change(logger, shop, monke
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
 @pytest.mark.parametrize("raised", [Interrupted, TimeoutError, errors.PatchError, RecursionError])
-def test_what_is_raised_between_two_instructions(logger, shop, monkeypatch, raised):
-    """A signal handler's is for whoever runs, ours is reported."""
+def test_an_exception_between_two_instructions(logger, shop, monkeypatch, raised):
+    """An exception of a signal handler passes to the running code. An exception of the library's is reported."""
     keys = keys_of(shop, "logger")
     bind(keys)
 
@@ -102,7 +106,7 @@ def test_what_is_raised_between_two_instructions(logger, shop, monkeypatch, rais
     assert (passed, reported) == (([], [raised]) if ours else ([raised], []))
 
 
-def test_nothing_is_said_at_the_end_of_the_interpreter(tmp_path):
+def test_nothing_is_printed_at_the_end_of_the_interpreter(tmp_path):
     (tmp_path / "shop.py").write_text(
         "import logging\nlogger = logging.getLogger('shop')\ndef buy():\n    logger.info('')"
     )
@@ -175,7 +179,7 @@ def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
     bind([key])
 
     def rebind():
-        setattr(shop, "logger", other)  # noqa: B010  # behind a call names are settled
+        setattr(shop, "logger", other)  # noqa: B010  # names are settled after a call
 
     def interrupt():
         raise Interrupted
@@ -194,7 +198,7 @@ def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
 
 
 def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
-    """While it is named, another thread has the lock, and asks for the same."""
+    """Another thread takes the lock and asks for the same key while the key gets its name."""
     found = []
 
     def make(key, *arguments):
@@ -211,7 +215,7 @@ def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
 
 @pytest.fixture
 def told():
-    """The threads in which toggles were told; each waits for the lock of ``logging`` in another one meanwhile."""
+    """Return the threads that called back; "stuck" for a callback in which another thread could not take the lock."""
     threads = []
 
     def tell(toggle):
@@ -239,7 +243,7 @@ def wait_for(condition):
 def test_callbacks_are_called_without_the_lock(logger, shop, told):
     logger.setLevel(10)
     keys = keys_of(shop, "logger", methods=["debug"])
-    logger.isEnabledFor(10)  # which is kept, until the caches are cleared
+    logger.isEnabledFor(10)  # the logger caches the answer until the caches are cleared
     bind(keys)
     here = threading.get_ident()
     for level in (60, 10, 60):
@@ -248,7 +252,7 @@ def test_callbacks_are_called_without_the_lock(logger, shop, told):
     assert told == [here] * 3
 
 
-def test_callbacks_are_called_elsewhere_while_the_lock_is_held(logger, shop, told):
+def test_callbacks_are_called_in_another_thread_while_the_lock_is_held(logger, shop, told):
     logger.setLevel(10)
     keys = keys_of(shop, "logger", methods=["debug"])
     logger.isEnabledFor(10)
@@ -262,7 +266,7 @@ def test_callbacks_are_called_elsewhere_while_the_lock_is_held(logger, shop, tol
 
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
-def test_callbacks_are_called_elsewhere_where_a_name_is_rebound(logger, shop, told):
+def test_callbacks_are_called_in_another_thread_when_a_name_is_rebound(logger, shop, told):
     logger.setLevel(60)
     keys = keys_of(shop, "logger", methods=["debug"])
     bind(keys)
@@ -272,7 +276,7 @@ def test_callbacks_are_called_elsewhere_where_a_name_is_rebound(logger, shop, to
 
 
 class Elsewhere:
-    """Another thread that has the lock of ``logging``."""
+    """Has another thread hold the lock of ``logging``."""
 
     def __enter__(self):
         taken, self.done = threading.Event(), threading.Event()
@@ -287,7 +291,7 @@ class Elsewhere:
         taken.wait()
 
     def __exit__(self, *_):
-        assert self.thread.is_alive()  # nobody has waited for it
+        assert self.thread.is_alive()  # this thread has not waited for it
         self.done.set()
         self.thread.join()
 
@@ -331,7 +335,7 @@ def test_a_property_of_a_logger_is_set_without_the_lock(logger, shop):
 
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
-def test_an_attribute_that_a_metaclass_gets(logger, shop):
+def test_a_metaclass_gets_an_attribute_of_the_path(logger, shop):
     other = logging.getLogger(logger.name + " other")
     other.setLevel(10)
     logger.setLevel(60)

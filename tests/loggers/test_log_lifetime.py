@@ -26,10 +26,10 @@ LOGGERS = """
     keys = keys_of(shop, "logger")
 """
 
-# ---- who keeps what ----
+# ---- references ----
 
 
-def test_a_key_that_goes_takes_all_with_it(logger, shop):
+def test_nothing_is_left_of_a_deleted_key(logger, shop):
     keys = keys_of(shop, "logger")
     bind(keys)
     reference, before = weakref.ref(keys[0]), jumplabel.info().keys
@@ -71,7 +71,7 @@ def test_functions_may_outlive_their_module(logger):
     bind([key])
     del shop
     gc.collect()
-    if get() is not None:  # then the interpreter has not emptied the variables
+    if get() is not None:  # the interpreter has not emptied the variables
         assert not key.enabled
         logger.setLevel(10)
         assert key.enabled
@@ -82,7 +82,7 @@ def test_functions_may_outlive_their_module(logger):
 
 
 def test_a_function_may_keep_its_key(logger):
-    """As code made for a module does."""
+    """As code that is made for a module does."""
     shop = module("shop", logger=logger)
     shop.key = LogKey("logging.kept", shop, ("logger",), "debug")
     exec("def function():\n    return 1 if key else 0", vars(shop))
@@ -97,7 +97,7 @@ def test_a_function_may_keep_its_key(logger):
 # ---- what fails ----
 
 
-def test_a_patch_that_fails_is_raised_and_made_up_for():
+def test_a_patch_that_fails_raises_and_the_next_change_makes_up_for_it():
     run(
         LOGGERS,
         """
@@ -135,8 +135,8 @@ def test_a_patch_that_fails_is_raised_and_made_up_for():
     )
 
 
-def test_the_lock_is_free_after_a_patch_that_fails_in_the_clearing_of_the_caches():
-    """And what failed is made up for by the next change."""
+def test_the_lock_is_free_after_a_patch_that_fails_while_caches_are_cleared():
+    """And the next change makes up for the patch."""
     run(
         LOGGERS,
         """
@@ -218,7 +218,7 @@ def test_a_process_ends_with_keys_that_are_bound(settings):
     )
 
 
-# ---- somebody else watches dicts ----
+# ---- another tool watches dicts ----
 
 
 TAKE_ALL_WATCHERS = """

@@ -24,7 +24,7 @@ def keys(shop):
 
 @pytest.fixture
 def right(keys, logger):
-    """The keys are as the logger says, and not all the same; or as told."""
+    """Check that the keys are as the logger says, or as expected."""
 
     def check(expected=None):
         assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
@@ -33,7 +33,7 @@ def right(keys, logger):
 
 
 def in_globals(shop):
-    """A function of the module that rebinds its global."""
+    """Return a function of the module that rebinds the module's global."""
     code = compile("def rebind(value):\n    global logger\n    logger = value", "shop", "exec")
     exec(code, vars(shop))
     return shop.rebind
@@ -58,7 +58,7 @@ def test_the_name_is_rebound(logger, shop, right, keys):
 
 
 @pytest.mark.skipif(not WATCHED, reason="what is stored in a dict is not heard of")
-def test_the_name_is_rebound_past_the_module(logger, shop, right, keys):
+def test_the_name_is_rebound_in_the_dict_of_the_module(logger, shop, right, keys):
     logger.setLevel(60)
     rebind = in_globals(shop)
     changes = [
@@ -138,7 +138,7 @@ def test_a_level_is_rebound(logger, shop):
 
 
 def test_a_site_is_on_before_the_name_has_changed(logger, shop, keys):
-    """The mock that takes the logger's place sees the first call."""
+    """So the first call reaches the new object, such as a mock."""
     logger.setLevel(60)
     gate = static_gate(keys[0], default="off")(lambda: "on")
     seen = []
@@ -153,14 +153,14 @@ def test_a_site_is_on_before_the_name_has_changed(logger, shop, keys):
     shop.logger = Logger("gone")
     shop.logger.setLevel(60)
     assert gate() == "off"
-    shop.logger = None  # the old one goes within the assignment
+    shop.logger = None  # the old logger is deleted within the assignment
     assert seen == ["on"] and gate() == "on"
 
 
 # ---- a module with a class of ours ----
 
 
-def test_the_module_looks_as_before(logger, shop, keys):
+def test_a_module_with_a_class_of_ours_looks_unchanged(logger, shop, keys):
     assert type(shop).__name__ == "module" and type(shop).__module__ == "builtins"
     assert repr(shop) == repr(module(shop.__name__)) and isinstance(shop, types.ModuleType)
     for function in (copy.copy, copy.deepcopy, pickle.dumps):

@@ -46,8 +46,8 @@ def test_no_record_is_lost_after_a_level_is_set(logger, shop, rounds):
     thread.join()
 
 
-def test_all_at_once(logger, shop, stress_seconds):
-    """Levels, names and bindings are changed by several threads; in the end all is right."""
+def test_levels_names_and_bindings_change_at_once(logger, shop, stress_seconds):
+    """Several threads change levels, names and bindings. In the end each key is right."""
     others = [logging.getLogger(f"{logger.name}.{n}") for n in range(3)]
     for n, each in enumerate(others):
         setattr(shop, f"other{n}", each)
@@ -100,7 +100,7 @@ def test_all_at_once(logger, shop, stress_seconds):
 
 
 def test_a_name_rebound_while_another_thread_has_the_lock(logger, shop):
-    """The key is on at once, and off as soon as somebody comes by."""
+    """The key is on at once. The next thread that takes the lock turns it off."""
     logger.setLevel(60)
     keys = keys_of(shop, "logger")
     bind(keys)
@@ -147,13 +147,13 @@ def set_it_directly(logger):
 
 
 def clear_the_caches(logger):
-    vars(logger)["level"] = 10  # past everybody
+    vars(logger)["level"] = 10  # not heard
     logging.root._cache.clear()
 
 
 @pytest.mark.parametrize("change", list(enumerate([set_level, set_it_directly, clear_the_caches])))
 def test_a_signal_handler_may_set_a_level(logger, shop, change):
-    """Wherever it interrupts what sets another one, what it has set last holds."""
+    """The handler interrupts another change at each line of it. The level that was set last holds."""
     keys = keys_of(shop, "logger")
     bind(keys)
     logger.setLevel(60)
@@ -189,7 +189,7 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
             signal.signal(signal.SIGUSR1, before)
         assert states(keys) == answers(logger) + answers(child)
         logger.setLevel(60)
-        if left > 0:  # it was not interrupted
+        if left > 0:  # the change was not interrupted
             break
     else:
         raise AssertionError("it never ended")
@@ -197,7 +197,7 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
 
 
 def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypatch):
-    """Between the look whether it concerns anybody, and the change."""
+    """Another thread binds the key after the hook has found that no key depends on the logger."""
     keys = keys_of(shop, "logger")
     concerns, looks = change_hooks.listeners.concerns, []
     logger.disabled = True
@@ -218,7 +218,7 @@ def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypa
     assert looks and states(keys) == answers(logger) and any(states(keys))
 
 
-def test_nobody_turns_by_an_old_look(logger, shop):
+def test_a_turn_by_outdated_states_is_refused(logger, shop):
     (key,) = keys_of(shop, "logger", methods=["debug"])
     before = name_watch.changes()
     name_watch.changed()
@@ -226,7 +226,7 @@ def test_nobody_turns_by_an_old_look(logger, shop):
     assert name_watch.turn(name_watch.changes(), [], [address(key)]) == 0 and not key.enabled
 
 
-def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, shop, monkeypatch):
+def test_all_keys_are_on_in_the_middle_of_an_unforeseen_change(logger, shop, monkeypatch):
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
@@ -244,8 +244,8 @@ def test_all_is_on_in_the_middle_of_a_change_that_nobody_can_foresee(logger, sho
     assert states(keys) == answers(logger)
 
 
-def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop):
-    """Also if somebody has worked it out in the middle, from before the change."""
+def test_keys_of_a_change_past_the_lock_stay_on_until_the_lock_is_free(logger, shop):
+    """Also if another call has worked the keys out in the middle, from the state before the change."""
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
