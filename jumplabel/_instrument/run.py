@@ -19,7 +19,7 @@ from typing import Any
 
 from jumplabel._instrument.import_hook import main_code
 from jumplabel._instrument.loader import as_found
-from jumplabel._instrument.startup import Group, for_children, refuse_switches
+from jumplabel._instrument.startup import ModuleGroup, for_children, refuse_switches
 from jumplabel._keys.patterns import Patterns
 from jumplabel._keys.starting import Starting
 
@@ -37,13 +37,13 @@ class NoProgramError(Exception):
 def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) -> None:
     """Instrument modules that are imported from now on, and have some keys start on.
 
-    what, modules  as of ``startup.Group``
+    what, modules  as of ``startup.ModuleGroup``
     enable         patterns of names of keys. At the end of the process, stderr lists the patterns that no key matched
 
     Holds for this process and for the Pythons that it starts. Raises PatternError for a wrong pattern, before anything
     is changed.
     """
-    group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
+    group, enable = ModuleGroup(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
         patterns = Patterns(enable, of_keys=True)
         refuse_switches(patterns)

@@ -39,12 +39,12 @@ _SWITCHES = frozenset("0 1 true false yes no on off all none".split())
 """Values for a variable that is a switch. As patterns they would silently match nothing."""
 
 
-class _Group(NamedTuple):
+class _ModuleGroup(NamedTuple):
     what: frozenset[str]
     patterns: tuple[str, ...]
 
 
-class Group(_Group):
+class ModuleGroup(_ModuleGroup):
     """The arguments of one call of ``install()``, in the words of JUMPLABEL_INSTRUMENT.
 
     what      some of WHAT. Without any of KINDS, the kinds are those of USUAL
@@ -129,7 +129,7 @@ def read_enabled(text: str) -> Patterns | None:
         ) from None
 
 
-def read_groups(text: str) -> list[Group]:
+def read_groups(text: str) -> list[ModuleGroup]:
     """Return the groups of JUMPLABEL_INSTRUMENT. Raises SettingError for a wrong value."""
     try:
         return [_read_group(part) for part in text.split(";")] if text.strip() else []
@@ -140,16 +140,16 @@ def read_groups(text: str) -> list[Group]:
         ) from None
 
 
-def _read_group(text: str) -> Group:
+def _read_group(text: str) -> ModuleGroup:
     before, colon, patterns = text.rpartition(":")
     what = [part.strip() for part in before.split(",")] if colon else []
     for name in what:
         if name not in WHAT:
             raise PatternError(f"{name!r} is none of {', '.join(WHAT)}")
-    return Group(frozenset(what), (patterns.strip(),))
+    return ModuleGroup(frozenset(what), (patterns.strip(),))
 
 
-def for_children(groups: Iterable[Group], enable: Iterable[str]) -> None:
+def for_children(groups: Iterable[ModuleGroup], enable: Iterable[str]) -> None:
     """Add to the variables: Pythons that this process starts instrument these groups and enable these keys, too."""
     _add(INSTRUMENT, ";", map(str, groups), read_groups)
     _add(ENABLE, ",", enable, read_enabled)

@@ -186,24 +186,26 @@ class LoggerStates:
         one = logger
         while one is not None:
             ancestry.append(id(one))
-            effective = self._own_level(one)
-            if effective is None or len(ancestry) > _MOST_ANCESTORS:
+            effective, one = self._level_and_parent(one)
+            if len(ancestry) > _MOST_ANCESTORS:
                 effective = None
+            if effective != 0:
                 break
-            if effective:
-                break
-            one = self.attributes(one)["parent"]
         self._levels[id(logger)] = effective, tuple(ancestry)
         return effective, tuple(ancestry)
 
-    def _own_level(self, logger: Any) -> int | None:
-        """Return the level of the logger itself, 0 for NOTSET; None where code of the program's would decide it."""
+    def _level_and_parent(self, logger: Any) -> tuple[int | None, Any]:
+        """Return the level of the logger itself, 0 for NOTSET, and its parent.
+
+        The level is None where code of the program's would decide it.
+        """
         if not self._is_plain(type(logger), logging.Logger, _LOGGER, _DATA):
-            return None
+            return None, None
         own = self.attributes(logger)
         level = own.get("level")
-        is_plain = _CALLED.isdisjoint(own) and "parent" in own and type(level) is int
-        return level if is_plain else None
+        if type(level) is not int or "parent" not in own or not _CALLED.isdisjoint(own):
+            return None, None
+        return level, own["parent"]
 
     def _adapter(self, adapter: Any, level: int, depth: int) -> Answer:
         depends = (id(adapter),)

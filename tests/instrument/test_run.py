@@ -12,7 +12,7 @@ import pytest
 
 from jumplabel import PatternError
 from jumplabel._instrument import run as jumplabel_run
-from jumplabel._instrument.startup import Group
+from jumplabel._instrument.startup import ModuleGroup
 
 FACTS = """
 import sys
@@ -226,7 +226,7 @@ def test_an_error_of_our_own_is_shown_whole(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     hook = sys.excepthook
     with pytest.raises(PatternError) as caught:
-        Group(frozenset(), ("",))
+        ModuleGroup(frozenset(), ("",))
     jumplabel_run._report_as_theirs(caught.value.with_traceback(caught.tb.tb_next))
     assert sys.excepthook is hook
 

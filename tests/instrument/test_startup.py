@@ -141,7 +141,7 @@ def test_a_name_that_looks_like_a_switch_can_be_written_as_a_pattern(installed):
 def test_values_for_children_are_added_once(monkeypatch):
     monkeypatch.setenv("JUMPLABEL_INSTRUMENT", "keys:cart")
     monkeypatch.delenv("JUMPLABEL_ENABLE", raising=False)
-    group = startup.Group(frozenset(["only-pure", "asserts"]), ("shop", "shop.*,!shop.a"))
+    group = startup.ModuleGroup(frozenset(["only-pure", "asserts"]), ("shop", "shop.*,!shop.a"))
     startup.for_children([group], [])
     assert "JUMPLABEL_ENABLE" not in os.environ
     for _ in range(3):
@@ -153,7 +153,7 @@ def test_values_for_children_are_added_once(monkeypatch):
 def test_values_that_are_left_out_are_not_passed_to_children(monkeypatch):
     monkeypatch.setenv("JUMPLABEL_INSTRUMENT", "foo:bar")
     monkeypatch.setenv("JUMPLABEL_ENABLE", "!a")
-    startup.for_children([startup.Group(frozenset(["asserts-off"]), ("shop",))], [])
+    startup.for_children([startup.ModuleGroup(frozenset(["asserts-off"]), ("shop",))], [])
     assert os.environ["JUMPLABEL_INSTRUMENT"] == "asserts-off:shop" and os.environ["JUMPLABEL_ENABLE"] == "!a"
     startup.for_children([], ["b"])
     assert os.environ["JUMPLABEL_ENABLE"] == "b"
@@ -291,4 +291,4 @@ with tempfile.TemporaryDirectory() as folder:
 @pytest.mark.parametrize("pattern", ["", "keys:shop", "a;b", "all"])
 def test_a_pattern_that_the_variable_cannot_express_is_refused(pattern):
     with pytest.raises(PatternError):
-        startup.Group(frozenset(), (pattern,))
+        startup.ModuleGroup(frozenset(), (pattern,))
