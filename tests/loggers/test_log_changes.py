@@ -197,6 +197,20 @@ def test_odd_levels_stay_on(logger, right):
         right()
 
 
+def test_a_logger_among_its_own_ancestors_stays_on(logger, shop, keys):
+    """The search for a level ends after 1,000 ancestors. A shorter line of them is followed to its end."""
+    top = logging.Logger("top", 60)
+    for count, enabled in [(900, False), (1100, True)]:
+        line = [logging.Logger(str(n)) for n in range(count)]
+        for one, parent in zip(line, [*line[1:], top], strict=True):
+            one.parent = parent
+        logger.parent = line[0]
+        assert states(keys) == [enabled] * 6
+    logger.parent = logger
+    assert all(states(keys))
+    logger.parent = logging.root
+
+
 @pytest.mark.parametrize("name", [*LEVELS, "log", "isEnabledFor", "getEffectiveLevel"])
 def test_a_method_replaced_in_the_object(logger, right, name):
     logger.setLevel(60)
