@@ -61,23 +61,29 @@ def hook(kind: type, past_lock: bool = False) -> bool:
             hidden = Unseen(function, getattr(kind, name))
             _hooked[kind][name] = hidden, vars(kind).get(name, _MISSING)
             setattr(kind, name, hidden)
-    return all(vars(kind).get(name) is function for name, (function, _) in _hooked[kind].items())
+    space = vars(kind)
+    for name, (function, _) in _hooked[kind].items():  # no generator: each import of a module comes here
+        if space.get(name) is not function:
+            return False
+    return True
 
 
 def _setattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__setattr__")
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
+        if not listeners.concerns(self):  # the usual case, while loggers are made: in few steps
+            seen(before, self, name, value) if before else seen(super(kind, self).__setattr__, name, value)
+            _look_again(self, name, past_lock)
+            return
         change = (
             partial(seen, before, self, name, value)
             if before
             else partial(seen, super(kind, self).__setattr__, name, value)
         )
-        if not listeners.concerns(self):
-            _look_again_after(change, self, name, past_lock)
-            return
         if _is_set_by_code(type(self), name):
-            _look_again_after(change, self, name, past_lock)  # the code's own assignments call this hook again
+            change()  # the code's own assignments call this hook again
+            _look_again(self, name, past_lock)
         else:  # also for an equal value: another thread may be about to set another one
             _report_change(change, self, name, {**attributes(self), name: value}, past_lock)
 
@@ -90,7 +96,8 @@ def _delattr(kind: Any, past_lock: bool) -> Any:
     def __delattr__(self: Any, name: str) -> None:
         change = partial(seen, before, self, name) if before else partial(seen, super(kind, self).__delattr__, name)
         if not listeners.concerns(self):
-            _look_again_after(change, self, name, past_lock)
+            change()
+            _look_again(self, name, past_lock)
         else:
             own = {key: value for key, value in attributes(self).items() if key != name}
             _report_change(change, self, name, own, past_lock)
@@ -109,14 +116,17 @@ def _report_change(change: Change, changed: Any, name: str, attributes: dict[str
         listeners.make_change(changed, None if _is_special(name) else attributes, change, name in _BEFORE_LOCK)
 
 
-def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) -> None:
-    """Make the change, then report it if a key depends on the object now.
+def _look_again(changed: Any, name: str, past_lock: bool) -> None:
+    """Report a change that has been made, if a key depends on the object now.
 
     Another thread may have begun to follow the object during the change.
     """
-    change()
     if listeners.concerns(changed):
-        _report_change(lambda: None, changed, name, attributes(changed), past_lock)
+        _report_change(_nothing, changed, name, attributes(changed), past_lock)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _is_set_by_code(kind: type, name: str) -> bool:

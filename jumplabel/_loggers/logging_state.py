@@ -16,6 +16,7 @@ from jumplabel._engine import ffi, lib
 from jumplabel._loggers import change_hooks
 from jumplabel._program import looks
 from jumplabel._program.looks import mro
+from jumplabel._program.name_watch import HEARS_ALL
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
@@ -92,7 +93,7 @@ class LoggerStates:
         self._concerned = concerned
         self._changed = changed
         self._instead = attributes
-        self._managers: dict[int, Any] = {}
+        self._managers: dict[int, dict[str, Any] | None] = {}
         self._kinds: dict[tuple[int, type], bool] = {}
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
@@ -127,19 +128,32 @@ class LoggerStates:
             return self._instead
         return looks.attributes(thing)
 
+    def _plain_attributes(self, thing: object) -> dict[str, Any]:
+        """Return ``attributes`` of a logger or manager with a plain class, in fewer steps."""
+        self._concerned.add(id(thing))
+        if self._instead is not None and thing is self._changed:
+            return self._instead
+        own: dict[str, Any] = (_manager_attributes if type(thing) is logging.Manager else _logger_attributes)(thing)
+        return own
+
     def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
         if known is not None:
             return known[:2]
-        effective, ancestry = self._effective_level(logger)
-        manager = None if effective is None else self._known_manager(logger)
-        depends = ancestry if manager is None else (*ancestry, id(manager), id(self.attributes(manager)["root"]))
-        may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
+        effective, depends = self._effective_level(logger)
+        may_act = True
+        if effective is not None:
+            own = self._plain_attributes(logger)
+            manager = own.get("manager", vars(logging.Logger).get("manager"))
+            of_manager = self._attributes_of_manager(manager)
+            if of_manager is not None:
+                depends = (*depends, id(manager), id(of_manager["root"]))
+                may_act = self._enabled(own, of_manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
 
-    def _enabled(self, logger: Any, manager: Any, effective: int, level: int) -> bool:
-        own = self.attributes(logger)
+    def _enabled(self, own: dict[str, Any], of_manager: dict[str, Any], effective: int, level: int) -> bool:
+        """Return whether a logger may be enabled for a level, by its own and its manager's attributes."""
         disabled, cache = own.get("disabled"), own.get("_cache")
         if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, change_hooks.Cache):
             return True
@@ -147,13 +161,13 @@ class LoggerStates:
             return False
         # A level that is set past setLevel() leaves old answers in the cache. These hold until the cache is cleared.
         cached = cache.get(level, False)
-        return cached is not False or (level > self.attributes(manager)["_disable"] and level >= effective)
+        return cached is not False or (level > of_manager["_disable"] and level >= effective)
 
-    def _known_manager(self, logger: Any) -> Any:
-        """Return the logger's manager; None for a manager with other code than that of ``logging``."""
-        manager = self.attributes(logger).get("manager", vars(logging.Logger).get("manager"))
+    def _attributes_of_manager(self, manager: Any) -> dict[str, Any] | None:
+        """Return a manager's attributes; None for a manager with other code than that of ``logging``."""
         if id(manager) not in self._managers:
-            self._managers[id(manager)] = manager if self._is_known_manager(manager) else None
+            is_known = self._is_known_manager(manager)
+            self._managers[id(manager)] = self._plain_attributes(manager) if is_known else None
         return self._managers[id(manager)]
 
     def _is_known_manager(self, manager: Any) -> bool:
@@ -162,7 +176,7 @@ class LoggerStates:
             return False
         self.note_kinds(logging.Manager)
         hooked = change_hooks.hook(logging.Manager)
-        own = self.attributes(manager)
+        own = self._plain_attributes(manager)
         root = own.get("root")
         return (
             hooked
@@ -201,7 +215,7 @@ class LoggerStates:
         """
         if not self._is_plain(type(logger), logging.Logger, _LOGGER, _DATA):
             return None, None
-        own = self.attributes(logger)
+        own = self._plain_attributes(logger)
         level = own.get("level")
         if type(level) is not int or "parent" not in own or not _CALLED.isdisjoint(own):
             return None, None
@@ -233,7 +247,7 @@ class LoggerStates:
             return False
         known = self._kinds.get((id(kind), base))
         if known is None:
-            kinds = [one for one in mro(kind) if one is not object]
+            kinds = mro(kind)[:-1]
             self.note_kinds(*kinds)
             version = _version(kind)
             known = _plain.get((version, base))
@@ -257,8 +271,14 @@ class LoggerStates:
 
     def note_kinds(self, *kinds: type) -> None:
         """Note that answers depend on these classes."""
-        self.kinds.update((id(kind), kind) for kind in kinds)
+        if HEARS_ALL:  # otherwise no change of a class is heard
+            for kind in kinds:
+                self.kinds[id(kind)] = kind
 
+
+_logger_attributes, _manager_attributes = (
+    looks.first(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager)
+)
 
 _plain: dict[tuple[int, type], bool] = {}
 """Whether a class is plain, by its version and the base. A version stands for all attributes of a class."""
