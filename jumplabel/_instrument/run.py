@@ -176,5 +176,5 @@ def _without_us(traceback: TracebackType | None) -> TracebackType | None:
 
 
 def _is_ours(frame: FrameType) -> bool:
-    """Return whether a frame is one that leads to the program."""
+    """Return whether a frame is among those that lead to the program."""
     return str(frame.f_globals.get("__name__")).partition(".")[0] in ("jumplabel", "runpy", "importlib")

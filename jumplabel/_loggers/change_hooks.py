@@ -171,6 +171,8 @@ def hook_cache(root: Any) -> bool:
     ``logging`` fills its caches under this lock. So no entry is lost.
     """
     cache = attributes(root).get("_cache")
+    if type(cache) is Cache:
+        return True
     if type(cache) is dict:
         object.__setattr__(root, "_cache", Cache(cache))
         _caches.append(ref(root))

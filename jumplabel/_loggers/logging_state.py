@@ -103,7 +103,7 @@ class LoggerStates:
     def may_act(self, logger: object, method: str, level: int | None, module_name: str | None) -> Answer:
         """Return whether a call of a method may do something, and on which objects' attributes that depends.
 
-        logger       any object: one that is no known logger may do something
+        logger       any object. An object of an unknown kind may do something
         level        the first argument of ``log`` and ``isEnabledFor``
         module_name  the ``__name__`` of the calling module; None if it is not known before the call
         """
