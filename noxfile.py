@@ -67,7 +67,7 @@ NOT_BETWEEN = [
 # What the JIT has a part in.
 OF_THE_JIT = [
     *("branch*", "kept_values", "snapshot*", "seen_at_once", "rewriting", "same_meaning", "tracers", "instrument*"),
-    "import_hook*",
+    *("import_hook", "cached_imports", "sites_at_import"),
 ]
 # What says of an installed package that it is whole.
 OF_THE_PACKAGE = ["keys", "key_batches", "overrides", "branches*", "functions", "startup", "table"]

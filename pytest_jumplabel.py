@@ -1,8 +1,8 @@
-"""What pytest loads of jumplabel, in every run: the marker and the fixture ``static_keys``, and nothing else of it.
+"""The part of jumplabel that every run of pytest loads: the marker and the fixture ``static_keys``.
 
-The work is done in jumplabel/pytest_plugin.py, loaded by the first test that asks for it. A module in the package would
-have the package imported by whoever runs pytest beside it: before their coverage measuring begins, and also where it
-cannot be imported. (pytest's assertion rewriting need not look at it: PYTEST_DONT_REWRITE.)
+jumplabel/pytest_plugin.py does the work. The first test that uses the fixture loads it. This module is not in the
+package, as importing it would import the package in every run of pytest: before coverage begins to measure, and also
+where the package cannot be imported. (pytest's assertion rewriting need not look at it: PYTEST_DONT_REWRITE.)
 """
 
 from collections.abc import Iterator
@@ -26,7 +26,10 @@ def pytest_configure(config: pytest.Config) -> None:
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
-    """A marked test uses the fixture: behind those of wider scopes, which other tests share, before all of its own."""
+    """Have a marked test use the fixture.
+
+    The fixture comes after those of wider scopes, which other tests share, and before all others of the test's own.
+    """
     names = getattr(item, "fixturenames", None)
     if names is None or MARKER in names or item.get_closest_marker(MARKER) is None:
         return

@@ -44,10 +44,8 @@ ffi.cdef("""
     enum key_operation { KEY_ENABLE, KEY_DISABLE, KEY_INC, KEY_DEC, KEY_FLUSH };
     enum key_error { KEY_SEVERAL_USERS, KEY_NO_USERS, KEY_TOO_MANY_USERS, ... };
     enum call_error { CALL_CHANGED, ... };
-    struct key_step { struct static_key *key; enum key_operation operation; };
     struct key_change { struct static_key *key; int enabled; size_t sites; };
     struct key_report { int64_t nanoseconds; size_t room, n; struct key_change changes[]; };
-    int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report);
     int static_key_toggle(struct static_key *key, enum key_operation operation);
 
     struct key_override;

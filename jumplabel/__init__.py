@@ -1,13 +1,13 @@
-"""Static keys: code that costs nothing until someone switches it on, in a running process.
+"""Static keys: code that costs nothing until it is switched on, in a running process.
 
-What the Linux kernel's jump labels do for C: toggling a key rewrites the code that depends on it. Start with
-StaticKey, static_branches, static_gate and static_switch; ``info()`` and ``jump_table()`` tell what there is.
+Toggling a key rewrites the code that depends on it, as the Linux kernel's jump labels do for C. Start with StaticKey,
+static_branches, static_gate and static_switch. ``info()`` and ``jump_table()`` tell what there is.
 
 Importing the package changes nothing in the process, unless JUMPLABEL_INSTRUMENT says so. The first gate, switch or
 other native site maps executable memory and takes SIGTRAP.
 
-(PYTEST_DONT_REWRITE: there is a plugin for pytest in the distribution, and so pytest would rewrite the package's
-assertions, and warn where it finds the package imported before it begins.)
+(PYTEST_DONT_REWRITE: the distribution has a plugin for pytest. So pytest would rewrite the package's assertions, and
+warn where the package was imported before.)
 """
 
 from typing import TYPE_CHECKING as _TYPE_CHECKING
@@ -40,6 +40,7 @@ from jumplabel._keys.static_key import StaticKey, key, keys
 from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
 from jumplabel._process.settings import asks_to_serve as _asks_to_serve
 from jumplabel._process.settings import configure_if_asked as _configure_if_asked
+from jumplabel._program.exported import exported as _exported
 from jumplabel._sites.gates import static_gate, static_switch
 from jumplabel._sites.native_branches import NativeBranch, native_branch
 from jumplabel._sites.static_call import StaticCall
@@ -71,14 +72,14 @@ else:
         **dict.fromkeys(("JumpEntry", "jump_table"), "_keys.jump_entries"),
         **dict.fromkeys(("Info", "info"), "_diagnostics.process_info"),
     }
-    """Names that are imported when they are used first. They need sockets, selectors, JSON, dataclasses, bytecode."""
+    """Names that are imported at their first use, and their modules: they need sockets, JSON, dataclasses, bytecode."""
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-        if name == "static_branches":  # what it reads code by comes now: files may have run out when it is called
+        if name == "static_branches":  # its call needs more modules, and may come when no file can be opened any more
             import_module(f"{__name__}._bytecode.find_tests").prepare()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
@@ -87,7 +88,7 @@ else:
         return sorted({*globals(), *_LATER})
 
 
-# A wrong value in the environment is told by a SettingWarning, and left out: the import goes on.
+# A SettingWarning reports a wrong value in the environment. The import goes on without the value.
 _configure_if_asked()
 _start()
 if _asks_to_serve():
@@ -139,3 +140,10 @@ __all__ = [
     "uninstall",
     "unlikely",
 ]
+
+# What is imported later does the same for itself. So do StaticCall and Tracepoint, which nothing can change now.
+for _name in __all__:
+    _thing = globals().get(_name)
+    if _thing is not None and _thing.__module__ != __name__:
+        _exported(_thing)
+del _name, _thing

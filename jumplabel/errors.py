@@ -1,4 +1,4 @@
-"""What can go wrong, by whose hand."""
+"""The exceptions and warnings of jumplabel."""
 
 
 class JumpLabelError(Exception):
@@ -6,54 +6,55 @@ class JumpLabelError(Exception):
 
 
 class StaticKeyError(JumpLabelError):
-    """A key was used in a way that its state does not allow, or named in a way that the registry does not."""
+    """A key's state does not allow this use of it, or the registry does not allow its name."""
 
 
 class DecorationError(JumpLabelError, TypeError):
-    """A decorator, or native_branch, was given something that it cannot turn into a site."""
+    """A decorator, or native_branch, cannot make a site of what it was given."""
 
 
 class TracepointError(JumpLabelError, ValueError):
-    """A probe was registered that is already, or unregistered that is not."""
+    """A probe that is registered was registered again, or one that is not registered was unregistered."""
 
 
 class CallbackError(JumpLabelError, ValueError):
-    """``on_toggle`` was given what it cannot call, or has already; or ``off_toggle`` what is not registered."""
+    """``on_toggle`` cannot call this callback, or has it already; or ``off_toggle`` does not have it."""
 
 
 class PatternError(JumpLabelError, ValueError):
-    """A pattern of names is none."""
+    """A text is no pattern of names."""
 
 
 class InstrumentError(JumpLabelError, ValueError):
-    """A module cannot be instrumented: it has no source, say, or is no module; or an option of that is wrong."""
+    """A module cannot be instrumented: it has no source, say, or is no module. Or an option is wrong."""
 
 
 class PatchError(JumpLabelError, OSError):
-    """The sites could not be rewritten; every one of them is as it was, and so is the state that their keys show.
+    """The sites could not be rewritten. Each site is as it was, and so is the state that the keys show.
 
-    ``errno`` says why, ``membarrier(2)`` and ``rt_tgsigqueueinfo(2)`` what it means; ``EDEADLK`` is a thread that
-    blocks the signal which the process uses in place of ``membarrier``, ``ENOTSUP`` a child that was made past
-    ``pthread_atfork(3)``, by a raw ``clone`` or ``_Fork``, and runs its parent's code. ``EAGAIN`` is a native branch
-    that could not be made, see ``native_branch``.
+    ``errno`` says why. ``membarrier(2)`` and ``rt_tgsigqueueinfo(2)`` say what it means, but for these:
+
+    ``EDEADLK``  a thread blocks the signal that the process uses in place of ``membarrier``
+    ``ENOTSUP``  a child that was made past ``pthread_atfork(3)``, by a raw ``clone`` or ``_Fork``, runs its parent's
+                 code
+    ``EAGAIN``   a native branch could not be made, see ``native_branch``
     """
 
 
 class RemoteError(JumpLabelError):
-    """A process cannot be reached from outside, or cannot be made reachable; the message says what to do."""
+    """A process cannot be reached from outside, or cannot be made reachable. The message says what to do."""
 
 
 class SettingError(JumpLabelError, ValueError):
-    """An environment variable of jumplabel's has a value that it does not know. The import warns of it."""
+    """One of jumplabel's environment variables has a value that jumplabel does not know. The import warns of it."""
 
 
 class ReplacedCodeWarning(RuntimeWarning):
-    """A key was toggled, and a function does not follow it: another tool has replaced its code by a copy.
+    """A key was toggled, and a function does not follow it: another tool has replaced the function's code by a copy.
 
-    ``key.entries`` says of which sites this is so. The warning is given once for each function, until it has its own
-    code back.
+    ``key.entries`` says which sites these are. Each function is warned of once, until it has its own code back.
     """
 
 
 class SettingWarning(UserWarning):
-    """A setting is left out, as its value is wrong or cannot be had; or it makes tests pass that should fail."""
+    """A setting is left out, as its value is wrong or not possible here; or it makes tests pass that should fail."""

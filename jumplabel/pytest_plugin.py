@@ -1,4 +1,4 @@
-"""What the pytest fixture and the marker ``static_keys`` do. pytest_jumplabel.py has pytest know of them."""
+"""What the pytest fixture and the marker ``static_keys`` do. pytest_jumplabel.py makes them known to pytest."""
 
 from collections.abc import Iterable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,18 +13,18 @@ from jumplabel._keys.static_key import StaticKey, keys
 from jumplabel._keys.transactions import apply
 from jumplabel.errors import JumpLabelError, StaticKeyError
 
-__tracebackhide__ = True  # what goes wrong here is shown where the test asked for it
+__tracebackhide__ = True  # pytest shows an error of this module at the line of the test
 
-SOME = 20
-"""As many names are shown where one is wrong."""
+MOST_NAMES = 20
+"""How many names at most the message about a wrong name shows."""
 
 
 class StaticKeys:
-    """Keys set for one test, by overrides: they hold whatever users a key has, or gets while the test runs.
+    """Keys set for one test, by overrides. These hold whatever users a key has, or gets while the test runs.
 
-    When the test is over, however it ends, the overrides are lifted, newest first, and each of these keys has as many
-    users as it had when it was set here: what the test turned on and left on is off again. (Users that others,
-    in other threads, have added meanwhile are taken for the test's.) A deferred key does not linger because of that.
+    When the test is over, however it ends, the overrides are lifted, newest first. Then each of these keys has as many
+    users as when it was set here. So a key that the test turned on and left on is off again. Users that other threads
+    have added meanwhile count as the test's. A deferred key does not linger because of that.
     """
 
     def __init__(self) -> None:
@@ -35,18 +35,18 @@ class StaticKeys:
 
         which  keys, names, and patterns as ``jumplabel.install`` takes them: ``"shop.*"``, ``"!shop.cache"``
 
-        Of those set twice the newest decides. It is about the keys that there are: one that the test makes later, or
-        has made by an import, is not set, so import first. Keys that cannot be held, as they follow a logger, are left
-        out where a pattern finds them.
+        **Import the modules that make the keys first**: only keys that there are can be set. For a key that is set
+        twice the newest setting decides. Some keys cannot be held, as they follow a logger. Where a pattern finds such
+        a key, it is left out.
 
-        Raises StaticKeyError for a name or pattern that no key has, saying which there are; for a key that cannot be
-        held; for nothing at all; and within a ``batch()``. PatternError for what is no pattern; PatchError where sites
-        cannot be rewritten. In each case no key of this call is set.
+        Raises StaticKeyError for a name or pattern that no key has, and says which names there are. Raises it also for
+        a key that cannot be held, for no argument at all, and within a ``batch()``. Raises PatternError for a text that
+        is no pattern, and PatchError where sites cannot be rewritten. In each case no key of this call is set.
         """
         self._hold(which, True)
 
     def disable(self, *which: str | StaticKey) -> None:
-        """Hold these keys off until the test is over. As ``enable``."""
+        """Hold these keys off until the test is over. Otherwise the same as ``enable``."""
         self._hold(which, False)
 
     def _hold(self, which: Iterable[str | StaticKey], enabled: bool) -> None:
@@ -55,13 +55,13 @@ class StaticKeys:
             for key in found:
                 users = key.count, _lingers(key)
                 stack.enter_context(key.override(enabled))
-                stack.callback(_restore, key, *users)  # called before the override is lifted: nobody sees it
+                stack.callback(_restore, key, *users)  # runs before the override is lifted, so no site sees the change
             self._stack.enter_context(stack.pop_all())
 
 
 @contextmanager
 def set_for(markers: Iterable[pytest.Mark]) -> Iterator[StaticKeys]:
-    """Set what these markers say, the one that decides last; and restore it."""
+    """Set the keys as these markers say for a block, and restore them. The last marker decides."""
     static_keys = StaticKeys()
     with static_keys._stack:
         for marker in markers:
@@ -72,7 +72,10 @@ def set_for(markers: Iterable[pytest.Mark]) -> Iterator[StaticKeys]:
 
 
 def _set(static_keys: StaticKeys, marker: pytest.Mark) -> JumpLabelError | None:
-    """The newest decides: names, with what they say, over patterns, and off over on."""
+    """Set the keys as a marker says. Return the error, or None.
+
+    Within one marker, names beat patterns, and ``off`` beats ``on``. As the newest setting decides, those come last.
+    """
     try:
         on, off = _arguments(marker)
         for of_patterns in (True, False):
@@ -122,7 +125,7 @@ def _restore(key: StaticKey, count: int, lingered: bool) -> None:
 
 
 def _is_counted(key: StaticKey) -> bool:
-    """Not so the key of a tracepoint, which goes by its probes."""
+    """Return whether the key counts its users. The key of a tracepoint does not: it follows its probes."""
     return type(key).inc is StaticKey.inc
 
 
@@ -165,6 +168,7 @@ def _check_finds_some(pattern: str, there_are: dict[str, StaticKey]) -> None:
 def _names(wanted: str, there_are: list[str]) -> str:
     if not there_are:
         return "there is no key at all: keys are made by the modules that define them, so import those first"
-    if len(there_are) <= SOME:
+    if len(there_are) <= MOST_NAMES:
         return f"there are {', '.join(there_are)}"
-    return f"of the {len(there_are)} there are, the nearest: {', '.join(get_close_matches(wanted, there_are, SOME, 0))}"
+    nearest = get_close_matches(wanted, there_are, MOST_NAMES, 0)
+    return f"of the {len(there_are)} there are, the nearest: {', '.join(nearest)}"

@@ -1,6 +1,6 @@
 /*
- * A toggle as Python calls it: without cffi, which takes as long as a system call, and where that is safe without
- * letting go of the GIL, which takes several times as long as the whole patch when other threads want it.
+ * The one way from Python into a transaction: without cffi, which takes as long as a system call, and where that is
+ * safe without letting go of the GIL, which takes several times as long as the whole patch when other threads want it.
  *
  * Above transactions (transaction.h).
  */
@@ -12,10 +12,17 @@
 /*
  * Publish a function (publish.h):
  *
- *     toggle(key_address, operation) -> error
+ *     transact(report, key, operation, ...) -> outcome
  *
- * static_key_toggle() of a key that the caller keeps alive. Raises TypeError, OverflowError for what are no integers of
- * such a size, and nothing else.
+ *     report      the address of a key_report, 0: none
+ *     key         the address of a key, which the caller keeps alive
+ *     operation   a key_operation; a key and an operation for each further step follow
+ *
+ * Returns None for a success, and (0, n) for one that leaves static_keys_wake set. Otherwise returns the error of
+ * static_key_apply(), and *failed.
+ *
+ * First tidies up the child of a fork that Python was not told of (fork_notice.h). Raises TypeError, OverflowError for
+ * other arguments, MemoryError; then it has changed nothing.
  */
 int key_toggle_function(uintptr_t list);
 

@@ -172,11 +172,9 @@ int static_key_toggle(struct static_key *key, enum key_operation operation)
     return static_key_apply(&step, 1, &failed, NULL);
 }
 
-int static_key_try_toggle(struct static_key *key, enum key_operation operation)
+int static_key_try_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report)
 {
-    struct key_step step = {key, operation};
-    size_t failed;
-    return jump_label_trylock() ? apply(&step, 1, &failed, NULL) : -EBUSY;
+    return jump_label_trylock() ? apply(steps, n, failed, report) : -EBUSY;
 }
 
 int static_key_override(struct static_key *key, int enabled, struct key_override **override, struct key_report *report)

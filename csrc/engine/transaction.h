@@ -60,11 +60,11 @@ struct key_report {
  */
 int static_key_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report);
 
-/* The same for one step, without a report. */
-int static_key_toggle(struct static_key *key, enum key_operation operation);
-
 /* The same, but where it would wait for another patch, or a fork, it changes nothing and returns -EBUSY. */
-int static_key_try_toggle(struct static_key *key, enum key_operation operation);
+int static_key_try_apply(const struct key_step *steps, size_t n, size_t *failed, struct key_report *report);
+
+/* static_key_apply() for one step, without a report. */
+int static_key_toggle(struct static_key *key, enum key_operation operation);
 
 /*
  * Hold the key on or off, over its count, until the override is lifted; the newest one counts. Returns 0, or -errno

@@ -4,9 +4,11 @@ import os
 from dataclasses import dataclass
 
 from jumplabel._engine import ffi, lib
+from jumplabel._program.exported import exported
 from jumplabel._sites.native_branches import refusal
 
 
+@exported
 @dataclass(frozen=True, slots=True)
 class Info:
     """What this process runs on, and what has happened in it. Counters start anew in the child of a fork."""
@@ -56,6 +58,7 @@ _METHODS = {lib.SYNC_NONE: None, lib.SYNC_MEMBARRIER: "membarrier", lib.SYNC_SIG
 _WAYS = {lib.POKE_AUTO: "auto", lib.POKE_INT3: "int3", lib.POKE_WORD: "word"}
 
 
+@exported
 def info() -> Info:
     """What this process runs on. Changes nothing in it."""
     raw = ffi.new("struct jump_label_info *")

@@ -160,10 +160,11 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if (key := keys.get(mark)) is not None
     ]
     named = branch_names.of(code)
-    # The code around it may be what keeps the key of a site.
     has = branches_of(code)
-    numbers = {number for number, *_ in has}
-    others = {address(key): key for key in [*kept(code), *living()] if address(key) in numbers}
+    others = {address(key): key for key in kept(code)}
+    missing = {number for number, *_ in has} - others.keys()
+    if missing:  # the code around it keeps their keys
+        others |= {address(key): key for key in living() if address(key) in missing}
     branches += [
         (number, printable(f"{seen.module}.{code.co_qualname}"), unit, *site, *named.get(unit, ()))
         for number, unit, *site in has

@@ -1,4 +1,4 @@
-"""``batch()``: which toggles wait for the end of a block, and whose they are."""
+"""``batch()``: which toggles wait for the end of a block, and which task, greenlet or thread the block belongs to."""
 
 import sys
 from collections.abc import Iterator
@@ -23,10 +23,10 @@ if TYPE_CHECKING:
 class _Running(NamedTuple):
     """What runs now, as far as it can be known. All of it is compared by identity: a task may have an ``__eq__``.
 
-    process, thread  of the system
-    task             of asyncio; or else the outermost coroutine on the stack, which stands for the task of any other
-                     library; None outside
-    greenlet         of gevent, eventlet and others; None: the thread's own
+    process, thread  as the system numbers them
+    task             the task of asyncio; without one, the frame of the outermost coroutine on the stack, which stands
+                     for the task of any other library; None outside of coroutines
+    greenlet         the greenlet of gevent, eventlet or another library; None for the thread's own
     context          the contextvars.Context
     """
 
@@ -37,10 +37,10 @@ class _Running(NamedTuple):
     context: object
 
     def is_in_block_of(self, opener: "_Running") -> bool:
-        """Whether this is what opened a batch.
+        """Return whether this runs in the block of a batch that ``opener`` has opened.
 
-        A task or greenlet is, in every context that it runs in. A plain thread may run what a library unknown to us
-        takes for tasks, each in a context of its own: there the context decides, and a copy is another one.
+        A task or greenlet is in its own block, whatever context it runs in. A plain thread may run the tasks of a
+        library that we do not know, each in a context of its own. There the context decides: a copy is another one.
         """
         if (self.process, self.thread) != (opener.process, opener.thread) or self.task is not opener.task:
             return False
@@ -57,7 +57,10 @@ def _running() -> _Running:
 
 
 def _asyncio_task() -> object:
-    """An eager one runs on the stack of the task that made it, so the outermost coroutine does not tell them apart."""
+    """Return the running task of asyncio, or None.
+
+    An eager task runs on the stack of the task that made it. The outermost coroutine does not tell the two apart.
+    """
     current_task = getattr(sys.modules.get("asyncio.tasks"), "current_task", None)  # None while it is being imported
     try:
         return current_task() if current_task else None
@@ -66,7 +69,10 @@ def _asyncio_task() -> object:
 
 
 def _outermost_coroutine() -> object:
-    """Its frame. Whatever runs coroutines by turns, trio or curio or another library, resumes each at the outermost."""
+    """Return the frame of the outermost coroutine on the stack, or None.
+
+    A library that runs coroutines by turns, such as trio and curio, resumes each of its tasks at the outermost one.
+    """
     found, frame = None, sys._getframe(1)
     while frame is not None:
         if frame.f_code.co_flags & COROUTINE:
@@ -76,12 +82,13 @@ def _outermost_coroutine() -> object:
 
 
 def _greenlet() -> object:
+    """Return the running greenlet, or None for the thread's own."""
     greenlet = sys.modules.get("greenlet")
     getcurrent = getattr(greenlet, "getcurrent", None)
     if getcurrent is None:
         return None
     current = getcurrent()
-    # By the type's own attribute: a class of the program's may have another one by this name.
+    # By the attribute of greenlet's own type: a subclass in the program may have another one of this name.
     return None if greenlet.greenlet.parent.__get__(current) is None else current  # type: ignore[union-attr]
 
 
@@ -95,7 +102,11 @@ class _Batch:
         self.ended = False
 
     def is_ours(self) -> bool:
-        """Tasks, threads and callbacks may run in a copy of the context, and even later: they are not in the block."""
+        """Return whether what runs now is in the block.
+
+        Tasks, threads and callbacks that run in a copy of the context see the batch, also when it has ended. They are
+        not in the block.
+        """
         return not self.ended and self.opener is not None and _running().is_in_block_of(self.opener)
 
 
@@ -103,6 +114,7 @@ collecting: ContextVar[_Batch | None] = ContextVar("jumplabel.batch", default=No
 
 
 def current_batch() -> _Batch | None:
+    """Return the innermost batch in whose block this runs, or None."""
     current = collecting.get()
     while current is not None and not current.is_ours():
         current = current.outer
@@ -113,30 +125,30 @@ def current_batch() -> _Batch | None:
 def batch() -> Iterator[None]:
     """Collect the toggles of a ``with`` block into one transaction, applied when the block ends.
 
-    All sites of all its keys are rewritten together, with two synchronizations however many there are. Until then
-    every key shows its old state.
+    **All or nothing**: when the block raises, no toggle is applied. Nor is any when the end of the block finds a toggle
+    impossible (StaticKeyError), or cannot rewrite the sites (PatchError). A batch within a batch is applied with the
+    outer one. When the inner block raises, only its own toggles are dropped.
 
-    The block belongs to the task that opened it: of asyncio, trio, curio or another library of coroutines, a greenlet
-    of gevent or eventlet, or else a thread. The toggles of others do not wait for its end. Tasks, greenlets, threads
-    and processes that are made within the block are others, too. So is, in a thread without tasks, what runs in a copy
-    of the context (``contextvars.copy_context().run``). A generator that yields within the block holds it open for the
-    task that runs it, as ``@contextmanager`` needs it.
+    All sites of all keys of the batch are rewritten together, with two synchronizations, however many there are. Until
+    then every key shows its old state.
 
-    All or nothing: when the block raises, nothing is applied; and when a toggle turns out to be impossible at the end
-    (StaticKeyError), or the sites cannot be rewritten (PatchError), nothing is. A batch within a batch is applied with
-    the outer one, or dropped alone when it raises.
+    The block belongs to the task that opened it: a task of asyncio, trio, curio or another library of coroutines, a
+    greenlet of gevent or eventlet, or else a thread. Toggles of other tasks do not wait for its end. Tasks, greenlets,
+    threads and processes that are made within the block are other tasks, too. In a thread without tasks, so is a
+    function that runs in a copy of the context (``contextvars.copy_context().run``). A generator that yields within the
+    block holds it open for the task that runs the generator, as ``@contextmanager`` needs it.
     """
     before, outer = collecting.get(), current_batch()
     ours = _Batch(outer)
     try:
         collecting.set(ours)  # within the try: a signal handler may raise right behind the call
-        ours.opener = _running()  # behind it: the first variable of a thread makes its context
+        ours.opener = _running()  # after the line above: the first variable of a thread makes its context
         yield
     finally:
         ours.ended = True
         ours.opener = None
         if collecting.get() is ours:
-            # Not always outer: a signal handler's block may lie within a block that is just being opened.
+            # Not always outer: the block of a signal handler may lie within a block that is just being opened.
             collecting.set(outer if before is None or before.ended else before)
     if outer is not None and not outer.ended:
         outer.steps.extend(ours.steps)

@@ -6,8 +6,10 @@ from typing import Any
 
 from jumplabel._engine import ffi, lib
 from jumplabel._keys import replaced_sites
+from jumplabel._program.exported import exported
 
 
+@exported
 @dataclass(frozen=True, slots=True, order=True)
 class JumpEntry:
     """One site of a key, as it was when the table was read."""
@@ -15,21 +17,27 @@ class JumpEntry:
     key: str
     """The key's name."""
     address: int
-    """Of the site's instruction, in a trampoline or in a code object; of the word that a plain branch in C reads."""
+    """The address of the site's instruction, in a trampoline or a code object. A plain branch in C has no instruction
+    of its own: there it is the address of the word that the branch reads.
+    """
     kind: str
-    """``gate``, ``switch``, ``call``, ``tracepoint``, ``snapshot``, ``native_branch``; or ``branch``: in bytecode."""
+    """``gate``, ``switch``, ``call``, ``tracepoint``, ``snapshot``, ``native_branch``; in bytecode: ``branch``."""
     native: bool
-    """Whether the site is an instruction in a trampoline; otherwise all but a ``branch`` are plain branches in C."""
+    """Whether the site is an instruction in a trampoline. A site that is not, and is no ``branch``, is a plain branch
+    in C.
+    """
     state: bool
     """Whether the site shows the key as on."""
     owner: str
-    """``module.qualname:line``; without a line for what has no Python code. A native branch's: where it was made."""
+    """The function: ``module.qualname:line``, without a line where it has no Python code. For a native branch, the
+    place that made it.
+    """
     replaced: bool = False
-    """Whether a function runs a copy of this site's code instead, made by another tool: it does not follow the key."""
+    """Whether a function runs a copy of this site's code, made by another tool. The copy does not follow the key."""
 
     @property
     def what(self) -> str:
-        """The kind; ``plain gate``, ``plain branch`` and the like where it could not be a native site."""
+        """The kind, with ``plain`` before it where the site could not be a native one: ``plain gate``."""
         plain = not self.native and self.kind != "branch"
         return f"plain {self.kind.removeprefix('native_')}" if plain else self.kind
 
@@ -40,7 +48,10 @@ class JumpEntry:
 
 
 def read_entries(key: Any) -> tuple[JumpEntry, ...]:
-    """The entries of a key of the engine's, or of all keys for NULL, sorted by key and address."""
+    """Return the entries of a key, sorted by key and address.
+
+    key  the engine's key; NULL: all keys
+    """
     table = lib.jump_table_read(key)
     if not table:
         raise MemoryError
@@ -64,6 +75,10 @@ def _entry(row: Any, left: Collection[int]) -> JumpEntry:
     )
 
 
+@exported
 def jump_table() -> list[JumpEntry]:
-    """Every living site of every key, as of one moment, sorted by key and address."""
+    """Return every living site of every key, as of one moment, sorted by key and address.
+
+    Any thread may call this. Raises MemoryError.
+    """
     return list(read_entries(ffi.NULL))

@@ -1,4 +1,4 @@
-"""Several keys under one prefix, whose tests are sites as those of single keys are."""
+"""``StaticKeyArray``: several keys under one prefix. Their tests are sites, as those of single keys are."""
 
 import unicodedata
 from collections.abc import Iterable, Iterator, Mapping
@@ -11,34 +11,35 @@ from jumplabel.errors import StaticKeyError
 
 
 class _FixedError(StaticKeyError, AttributeError):
-    """As AttributeError, what assigning to any read-only attribute raises."""
+    """Raised where an array would change. As an AttributeError it is what any read-only attribute raises."""
 
 
 class StaticKeyArray:
     """Keys that belong together: ``features = StaticKeyArray("shop", ["search", "cart"])``.
 
-    prefix    of the keys' names: ``shop.search`` and ``shop.cart``, for ``jumplabel.key()`` and the jump table
-    names     of the keys in the array; what can follow a dot in Python, but does not begin with an underscore. A dict
-              gives each its ``doc``: ``{"search": "the new search", "cart": None}``
-    default   whether they start on, each with one user
-    deferred  for how many seconds each lingers after its last user, as of ``StaticKey``
+    prefix    begins the keys' names: ``shop.search`` and ``shop.cart``, for ``jumplabel.key()`` and the jump table
+    names     the keys in the array: names that can follow a dot in Python and do not begin with an underscore. A dict
+              gives each key its ``doc``: ``{"search": "the new search", "cart": None}``
+    default   whether the keys start on, each with one user
+    deferred  how many seconds each key lingers after its last user has gone, as in ``StaticKey``
 
-    ``features.search`` and ``features["search"]`` are the key. The test of either is a site in a function under
-    ``@static_branches`` that finds the array as a global, a closure variable, or an attribute of a module or a class,
-    unless it is of a subclass. Iterating gives the keys in the order of ``names``; ``len(features)``, and
-    ``"search" in features``. The array cannot be changed, and keeps its keys alive. It is pickled by its prefix and
-    names, and equal only to itself. Any thread may make and use it.
+    ``features.search`` and ``features["search"]`` are the key. A test of either is a site in a function under
+    ``@static_branches`` that finds the array as a global, a closure variable, or an attribute of a module or a class.
+    An array of a subclass has no sites. Iterating gives the keys in the order of ``names``. ``len(features)`` and
+    ``"search" in features`` work, too. The array cannot be changed, and keeps its keys alive. It is pickled by its
+    prefix and names, and equal only to itself. Any thread may make and use it.
 
-    The same place may make its array again, as it may a key (``StaticKey`` says when): it gets a new array of the keys
-    that are there, with their users and sites.
+    The same place may make its array again, as it may make its key again (see ``StaticKey``). It gets a new array of
+    the keys that are there, with their users and sites.
 
     After DEFINE_STATIC_KEY_ARRAY_FALSE() of Linux include/linux/jump_label.h.
 
-    Raises StaticKeyError, with none of the keys made: for what StaticKey refuses, names that are taken among it; for
-    names that cannot be attributes, are given twice, or are used by the class itself; and for no names at all.
+    Raises StaticKeyError for all that StaticKey refuses, such as a name that is taken. Raises it also for names that
+    cannot be attributes, are given twice, or are used by the class itself, and where there is no name. Then none of the
+    keys is made.
     """
 
-    # In the instance's dictionary, beside the keys under their names: what begins with an underscore.
+    # These are in the instance's dict, beside the keys under their own names, which have no underscore in front.
     _prefix: str
     _keys: dict[str, StaticKey]
 
@@ -62,7 +63,7 @@ class StaticKeyArray:
             for name in keys:
                 made[name] = StaticKey(f"{prefix}.{name}", default, deferred, docs.get(name))
         except BaseException:
-            made.clear()  # which the traceback keeps
+            made.clear()  # the traceback keeps the dict alive
             raise
         vars(self).update(made, _prefix=prefix, _keys=made)
         _arrays[prefix, tuple(made)] = self
@@ -73,6 +74,7 @@ class StaticKeyArray:
 
     @property
     def prefix(self) -> str:
+        """What the keys' names begin with, before a dot."""
         return self._prefix
 
     def __getitem__(self, name: str) -> StaticKey:
@@ -88,7 +90,7 @@ class StaticKeyArray:
         return len(self._keys)
 
     def __contains__(self, name: object) -> bool:
-        """Whether there is a key of this name in it; of a key, whether it is one of them."""
+        """Return whether the array has a key of this name, or has this key."""
         return name in self._keys if isinstance(name, str) else name in self._keys.values()
 
     def __setattr__(self, name: str, value: object) -> NoReturn:
@@ -101,20 +103,21 @@ class StaticKeyArray:
         return f"<StaticKeyArray {self._prefix!r}: {', '.join(self._keys)}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _array, (self._prefix, tuple(self._keys))
+        return StaticKeyArray._find, (self._prefix, tuple(self._keys))
+
+    @classmethod
+    def _find(cls, prefix: str, names: tuple[str, ...]) -> "StaticKeyArray":
+        """Return the living array of these keys. A pickle names this method, so it needs no private module."""
+        found = _arrays.get((prefix, names))
+        if found is None:
+            raise StaticKeyError(
+                f"there is no StaticKeyArray {prefix!r} of {', '.join(names)}: it is made by the module that defines "
+                "it, which may not be imported yet"
+            )
+        return found
 
 
 _arrays: WeakValueDictionary[tuple[str, tuple[str, ...]], StaticKeyArray] = WeakValueDictionary()
-
-
-def _array(prefix: str, names: tuple[str, ...]) -> StaticKeyArray:
-    found = _arrays.get((prefix, names))
-    if found is None:
-        raise StaticKeyError(
-            f"there is no StaticKeyArray {prefix!r} of {', '.join(names)}: it is made by the module that defines it, "
-            "which may not be imported yet"
-        )
-    return found
 
 
 def _checked(kind: type, prefix: str, names: Iterable[str]) -> list[str]:
@@ -127,7 +130,7 @@ def _checked(kind: type, prefix: str, names: Iterable[str]) -> list[str]:
     for name in names:
         if not isinstance(name, str):
             raise StaticKeyError(f"{what}: a name is a string, not {name!r}")
-        # The compiler has identifiers in this form only: another one would never be found.
+        # The compiler brings identifiers into this form, so an attribute in another form is never found.
         if not name.isidentifier() or iskeyword(name) or unicodedata.normalize("NFKC", name) != name:
             raise StaticKeyError(f"{what}: {name!r} cannot be written behind a dot in Python; choose another name")
         if name.startswith("_"):

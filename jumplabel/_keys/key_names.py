@@ -1,7 +1,7 @@
-"""Names of keys: those that an operator can write, in a pattern, a variable of the environment, or a request.
+"""Names of keys: an operator can write each of them in a pattern, a variable of the environment, or a request.
 
-A pattern that is the name of a key means that key (patterns.py), so a name may look like a pattern, ``int(*)(int)`` or
-``a, b``. What everybody takes for a pattern is no name: ``*``, ``shop.*``, ``!shop``.
+A pattern that is the name of a key means that key (patterns.py). So a name may look like a pattern, ``int(*)(int)`` or
+``a, b``. An obvious pattern cannot be a name: ``*``, ``shop.*``, ``!shop``.
 """
 
 import re
@@ -10,14 +10,14 @@ from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ig
 from jumplabel.errors import StaticKeyError
 
 LONGEST = 4000
-"""Bytes of a name in JSON. A request of 4096 bytes has room for it."""
+"""The most bytes that a name may have in JSON. A request of 4096 bytes has room for it."""
 
 _WILDCARD = re.compile(r"(?:^|[.,])[*?]|[*?](?:$|[.,])")
-"""At the beginning or end of a part of a name."""
+"""Finds a wildcard at the beginning or end of a part of a name."""
 
 
 def check(name: object) -> bytes:
-    """Return the name in UTF-8. Raises StaticKeyError, which says what is wrong with it."""
+    """Return the name in UTF-8. Raises StaticKeyError, which says what is wrong with the name."""
     if not isinstance(name, str) or not name or "\0" in name:
         raise StaticKeyError(f"a StaticKey needs a name, a string such as 'shop.tracing', not {name!r}")
     try:
@@ -35,7 +35,7 @@ def check(name: object) -> bytes:
 
 
 def _what_is_wrong(name: str, encoded: bytes) -> str:
-    """Return why a pattern cannot mean this name alone, or nothing."""
+    """Return why no pattern can mean this name alone; ``""`` where one can."""
     if _WILDCARD.search(name):
         return "'*' and '?' at the beginning or end of a part are for patterns of names"
     if "," in name and not all(map(str.strip, name.split(","))):
@@ -50,7 +50,7 @@ def _what_is_wrong(name: str, encoded: bytes) -> str:
 
 
 def _size_in_json(name: str) -> int:
-    """Bytes, as the standard library writes it."""
+    """Return how many bytes the standard library's ``json`` takes to write the name."""
     size = len('""')
     for character in name:
         if character in '"\\\n\r\t\f\b':
@@ -63,14 +63,14 @@ def _size_in_json(name: str) -> int:
 
 
 def addressable(name: str) -> str:
-    """Return a name that ``check`` takes, for a key of our own that is named after something of the program's.
+    """Return a name that ``check`` accepts, for a key of our own that is named after a module or a logger.
 
-    The names of modules and loggers may be any strings. Characters that a key's name cannot have become ``_``.
+    Names of modules and loggers may be any strings. Characters that a key's name cannot have become ``_``.
     """
     text = name.encode(errors="backslashreplace").decode().replace("\0", "\\x00")
     if _what_is_wrong(text, text.encode()):
         text = "".join("_" if one in "*?," else one for one in text).strip()
         text = f"_{text[1:]}" if text.startswith("!") else text
-    if len(text) > LONGEST // 12 - 10 and _size_in_json(text) > LONGEST - 20:  # there may come a number behind it
+    if len(text) > LONGEST // 12 - 10 and _size_in_json(text) > LONGEST - 20:  # a number may follow it
         text = text[: LONGEST // 12 - 10].strip()
     return text or "_"

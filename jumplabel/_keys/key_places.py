@@ -11,19 +11,19 @@ _MAKERS = {"jumplabel._keys.static_key", "jumplabel._keys.key_arrays", "jumplabe
 
 
 class Place(NamedTuple):
-    """An instruction of the program, by names that it keeps when its module is run again. Keeps nothing alive."""
+    """An instruction of the program, by names that stay when its module is run again. Keeps nothing alive."""
 
     module: str
-    """Its ``__name__``; empty where that is no string."""
+    """The ``__name__`` of the module; empty where that is no string."""
     qualname: str
-    """Of the function or class, ``<module>`` outside of them."""
+    """The qualified name of the function or class; ``<module>`` outside of them."""
     file: str
     code: "ref[CodeType]"
     at: int
-    """Where in the code."""
+    """The offset of the instruction in the code, in bytes."""
 
     def is_again(self, other: "Place") -> bool:
-        """Whether this is the other place, run once more.
+        """Return whether this is the other place, run once more.
 
         In the same code object it is the same instruction. A module that is run again, or a cell of a notebook, has new
         code objects, with other lines. Then the module, the qualified name and the file must be the same. The cells of
@@ -37,14 +37,14 @@ class Place(NamedTuple):
         )
 
     def is_imported_twice(self, other: "Place") -> bool:
-        """Whether this is the other place in the same file, run as another module."""
+        """Return whether this is the other place in the same file, run as another module."""
         return (self.file, self.qualname) == (other.file, other.qualname) and self.module != other.module
 
 
 def caller() -> Place | None:
-    """The place in the program that has called StaticKey, StaticKeyArray or Tracepoint; None: there is no such frame.
+    """Return the place in the program that has called StaticKey, StaticKeyArray or Tracepoint; None without a frame.
 
-    A subclass of the program's may be in between: that is the place, then.
+    Where a subclass in the program makes the call, that is the place.
     """
     frame: FrameType | None = sys._getframe(1)
     while frame is not None and _module_of(frame) in _MAKERS:

@@ -1,9 +1,9 @@
-"""The thread that switches off deferred keys that nobody uses any more.
+"""The thread that switches off deferred keys that have no user any more.
 
 The engine knows which keys linger, how long, and whether the thread has to look sooner than it thinks
-(csrc/engine/transaction.h). The thread runs while some key lingers: it sleeps until the first one is due, and ends when
-it finds none. Toggles wake or start it. They are called from destructors and signal handlers too, which interrupt
-others at any point: nothing here takes a lock that one thread could want twice.
+(csrc/engine/transaction.h). The thread runs while some key lingers. It sleeps until the first one is due, and ends when
+it finds none. Toggles wake or start it. A toggle may be made by a destructor or a signal handler, which interrupts the
+code here at any point. So no lock is taken here that one thread could want twice.
 """
 
 import atexit
@@ -25,20 +25,24 @@ _ALL = 2**63 - 1
 _only_one = allocate_lock()
 
 living: Callable[[], list[Any]] = list
-"""The keys that there are. static_key.py knows them, and says so here."""
+"""Returns the living keys. registry.py puts its own function here."""
 
 wake: Callable[[], object]
-"""Call it behind a toggle that has set ``lib.static_keys_wake``, with nothing in between: a signal handler may raise
-behind any call, and this is one call of C. What it raises goes to ``without_a_thread()``."""
+"""Wakes or starts the thread. Call it behind a toggle that has set ``lib.static_keys_wake``, with no call in between: a
+signal handler may raise behind any call. This is one call of C itself. Give what it raises to ``without_a_thread()``.
+"""
 
 
 _started = count()
 _begun = 0
-"""How many threads were started, and how many of them have come as far as to run Python."""
+"""How many threads were started, and how many of them have begun to run Python."""
 
 
 def _run(_: int) -> None:
-    """Not a threading.Thread: to start one is to wait for it, and to take locks."""
+    """Switch off keys as they become due, until none lingers. The number of the thread is not used.
+
+    This is not a threading.Thread: starting one waits for it, and takes locks.
+    """
     global wake, _begun
     _begun += 1
     lib.own_thread_enters()
@@ -57,7 +61,7 @@ def _run(_: int) -> None:
             lib.own_thread_sleep(due, heard)
         failed = False
     finally:
-        # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the
+        # An error ends the thread, so that the interpreter reports it, and another thread goes on. A toggle sets the
         # flag, then reads ``wake``. This thread resets ``wake``, then reads the flag. So no wake-up is lost.
         if ours is _only_one:
             wake = _start
@@ -66,27 +70,40 @@ def _run(_: int) -> None:
                 _wake_safely()
 
 
-_start: Callable[[], object] = partial(next, map(start_own_thread, repeat(_run), zip(_started, strict=True)))
+def _counting_start() -> Callable[[], object]:
+    """Return a callable that counts a thread in ``_started`` and starts it, both in one call of C.
+
+    Each ``next`` takes a number from ``_started`` and calls ``start_own_thread(_run, (number,))``.
+    """
+    arguments = zip(_started, strict=True)
+    starts = map(start_own_thread, repeat(_run), arguments)
+    return partial(next, starts)
+
+
+_start = _counting_start()
 
 wake = _start
 
 
 def without_a_thread(error: Exception) -> None:
-    """Where none can be had, nothing lingers: the process has too many, or the interpreter is ending."""
+    """Switch off all keys that linger, as no thread can be had: there are too many, or the interpreter is ending.
+
+    error  what ``wake`` has raised. Raises it again where it is an audit hook's or a signal handler's.
+    """
     is_wakes = isinstance(error, RuntimeError) and not (error.__traceback__ and error.__traceback__.tb_next)
     if is_wakes and wake is not _start:
         return  # another thread has started it meanwhile, and it has yet to look
     try:
         while _expire(_ALL):
             pass
-    except PatchError as patch_error:  # of a toggle that has taken place: not its caller's
+    except PatchError as patch_error:  # the toggle itself has taken place, so its caller does not get this
         _report(patch_error)
     if not is_wakes:
         raise error  # it is an audit hook's, or a signal handler's
 
 
 def _report(error: PatchError) -> None:
-    """To sys.unraisablehook, which is told what a weak reference's callback raises."""
+    """Report the error by ``sys.unraisablehook``, which gets what a weak reference's callback raises."""
 
     def callback(_: object) -> None:
         raise error
@@ -104,8 +121,8 @@ def _wake_safely() -> None:
 
 
 def _look() -> int:
-    """Switch off what is due. When to look again, in ns of the engine's clock; 0: nothing lingers."""
-    lib.os_unblock_signals()  # the mask is that of whoever started us
+    """Switch off the keys that are due. Return when to look again, in ns of the engine's clock; 0: no key lingers."""
+    lib.os_unblock_signals()  # the thread has the signal mask of the thread that started it
     return _expire(monotonic_ns())
 
 
@@ -130,7 +147,7 @@ _telling: Telling | None = None
 
 def _expire_and_tell(now: int, expiry: Any) -> int:
     global _telling
-    keys = living()  # held: what the report says is said of these, and of no later ones
+    keys = living()  # kept alive: the report is about these keys
     report = new_report(len(keys) + 1)
     telling = _telling = Telling(partial(changes_of, report, keys))
     try:
@@ -144,21 +161,22 @@ def _expire_and_tell(now: int, expiry: Any) -> int:
 
 @atexit.register
 def _end() -> None:
-    """The interpreter dies of a thread that is made and has not begun when it ends: wait for those, and start no more.
+    """Start no more threads, and wait for those that have not begun: at most a second.
 
-    (Its first act is in thread_run() of Modules/_threadmodule.c, with what Py_FinalizeEx() has freed by then.) One that
-    has begun is stopped like any daemon thread. The time is for one that could not be made after all.
+    A thread that was made and has not begun crashes an interpreter that has ended. It begins in thread_run() of
+    Modules/_threadmodule.c, which uses what Py_FinalizeEx() has freed by then. A thread that has begun is stopped like
+    any daemon thread. The second is for a thread that was counted and could not be made.
     """
     global wake, _start
     wake = _start = allocate_lock().release  # RuntimeError: there is nothing to release
-    _only_one.acquire(False)  # who begins now finds one at work, and ends
+    _only_one.acquire(False)  # a thread that begins now finds another one at work, and ends
     started, end = next(_started), monotonic() + 1
     while _begun < started and monotonic() < end:
         sleep(1e-3)
 
 
 def _forked() -> None:
-    """Keys linger in a child, too, which has none of its parent's threads but the locks that they held."""
+    """Start a thread in the child, where keys linger, too. The child has its parent's locks and none of its threads."""
     global wake, _only_one, _begun, _telling
     _begun = next(_started) + 1  # with this one
     had_a_thread = wake is not _start

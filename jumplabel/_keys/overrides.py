@@ -26,12 +26,16 @@ if TYPE_CHECKING:
 F = TypeVar("F", bound=Callable[..., Any])
 
 _TEST_PREFIX = "test"
-"""Of the methods of a class that are tests, as unittest's loader and ``unittest.mock.patch`` have it."""
+"""Begins the names of a class's test methods, as for unittest's loader and ``unittest.mock.patch``."""
 
 
 @contextmanager
 def _held(key: "StaticKey", enabled: bool) -> Iterator[None]:
-    """A generator lifts its override also where a signal handler raises between its steps: it is dropped then."""
+    """Hold the key on or off for a ``with`` block.
+
+    This is a generator: where a signal handler raises between its steps, the generator is dropped and lifts its
+    override.
+    """
     if current_batch() is not None:
         raise StaticKeyError(f"{key!r}: an override within a batch would never be seen; put the batch inside it")
     override = ffi.new("struct key_override **")
@@ -50,7 +54,7 @@ def _held(key: "StaticKey", enabled: bool) -> Iterator[None]:
             if callbacks and not report:
                 report = new_report(1)
         finally:
-            # The engine looks whether there is one: there may be no memory for us to do so, or for a report.
+            # The engine looks whether there is an override to lift: we may have no memory to look, or for a report.
             try:
                 error = lib.static_key_lift(key._key, override, report)
             finally:
@@ -60,10 +64,10 @@ def _held(key: "StaticKey", enabled: bool) -> Iterator[None]:
 
 
 class Override:
-    """What ``StaticKey.override`` returns: a context manager and a decorator, to be used as often as one likes.
+    """What ``StaticKey.override`` returns: a context manager and a decorator, for any number of uses.
 
-    Any thread may use it, also while it is in use. A thread leaves the block that it has entered last; one that has
-    entered none leaves the newest.
+    Any thread may use it, also while it is in use. A thread leaves the block that it has entered last. A thread that
+    has entered none leaves the newest block.
     """
 
     def __init__(self, key: "StaticKey", enabled: bool) -> None:
@@ -87,7 +91,10 @@ class Override:
         last[1].__exit__(kind, error, at)
 
     def __call__(self, function: F) -> F:
-        """Hold the key for each run of the function: see ``StaticKey.override``. Raises DecorationError."""
+        """Return the function, holding the key for each of its runs: see ``StaticKey.override``.
+
+        Raises DecorationError.
+        """
         what = f"override of {self._key.name!r}"
         if isinstance(function, type):
             self._decorate_tests(what, function)

@@ -1,4 +1,4 @@
-"""Names of modules, and of keys, by patterns: ``shop.*``."""
+"""Patterns of the names of modules and keys: ``shop.*``."""
 
 import re
 from collections.abc import Callable, Iterable
@@ -9,14 +9,14 @@ from jumplabel.errors import PatternError
 
 
 class Patterns:
-    """Shell patterns over dotted names, as fnmatch knows them: ``*`` and ``?`` stand for dots too, ``[ab]`` for a or b.
+    """Shell patterns over dotted names, as in fnmatch: ``*`` and ``?`` match dots, too, and ``[ab]`` matches a or b.
 
-    patterns  ``shop`` is that name alone, ``shop.*`` all below it, ``*`` everything; ``!shop.vendor.*`` takes names out
-              again, wherever it stands among them. One may hold several, with commas between them.
-    of_keys   whether the names are those of keys, and may hold anything: one that looks like a pattern is found by
-              itself, ``shop.items[0]``, also as a whole, ``a, b``; and in quotes it means nothing else, ``"a, b"``
+    patterns  ``shop`` is that name alone, ``shop.*`` all names below it, ``*`` every name. ``!shop.vendor.*`` takes
+              names out again, wherever it stands among the others. A string may hold several, separated by commas.
+    of_keys   whether the names are those of keys, which may have any characters. Then a name that looks like a pattern
+              finds itself, ``shop.items[0]``, also as a whole, ``a, b``. In quotes it finds nothing else: ``"a, b"``
 
-    Raises PatternError for what is no string, is empty, or only takes out.
+    Raises PatternError for a pattern that is no string or is empty, and where all of them only take names out.
     """
 
     def __init__(self, patterns: Iterable[str], of_keys: bool = False) -> None:
@@ -40,7 +40,10 @@ class Patterns:
         return name in self._whole or _takes(name, self.patterns, matches)
 
     def among(self, names: Iterable[str]) -> list[str]:
-        """Those of the names that are meant, all of which are known: what is one of them means no other."""
+        """Return those of the names that the patterns mean. A pattern that is one of these names means no other.
+
+        names  all names that there are
+        """
         names = list(names)
         known = set(names)
 
@@ -54,11 +57,11 @@ class Patterns:
         return [name for name in names if _takes(name, parts, means)]
 
     def names(self, name: str) -> bool:
-        """Whether it is there as it is, not only found by a wildcard."""
+        """Return whether a pattern is this very name, in quotes or not. A wildcard that finds it does not count."""
         return name in self._whole or any(name in (part, _unquoted(part)) for part in self.patterns)
 
     def that_find(self, name: str) -> list[str]:
-        """The parts by which the name is taken in."""
+        """Return the parts that take the name in."""
         found = [part for whole in self._whole if whole == name for part in self._parts_of[whole]]
         return found or [part for part in self.patterns if matches(name, part)]
 
@@ -80,25 +83,25 @@ def _takes(name: str, parts: Iterable[str], means: Callable[[str, str], bool]) -
 
 
 def _unquoted(part: str) -> str | None:
-    """The name in quotes, in which a quote is written twice; None: it is not in quotes."""
+    """Return the name in quotes, in which two quotes stand for one; None for a part that is not in quotes."""
     if len(part) > 2 and part.startswith('"') and part.endswith('"'):
         return part[1:-1].replace('""', '"')
     return None
 
 
 _SIMPLE = re.compile(r"[\w.]*\*?")
-"""``shop``, ``shop.*``"""
+"""Finds parts such as ``shop`` and ``shop.*``."""
 
 
 def matches(name: str, part: str) -> bool:
-    """Whether a part that takes in, or what stands behind ``!``, finds the name."""
+    """Return whether a part of a pattern, without ``!``, finds the name."""
     if name == part:
         return True
-    if _SIMPLE.fullmatch(part):  # as most are; what fnmatch makes of the others takes long
+    if _SIMPLE.fullmatch(part):  # most parts are simple; fnmatch makes a regular expression of a part, which takes long
         return part.endswith("*") and name.startswith(part[:-1])
     quoted = _unquoted(part)
     return fnmatchcase(name, part) if quoted is None else name == quoted
 
 
 OURS = Patterns(["jumplabel", "jumplabel.*"])
-"""Our own modules."""
+"""Finds our own modules."""

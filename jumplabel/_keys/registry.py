@@ -1,4 +1,4 @@
-"""The living keys, by their names."""
+"""The registry of living keys, by their names."""
 
 from typing import TYPE_CHECKING
 from weakref import WeakValueDictionary
@@ -14,21 +14,22 @@ if TYPE_CHECKING:
     from jumplabel._keys.static_key import StaticKey
 
 by_name: "WeakValueDictionary[str, StaticKey]" = WeakValueDictionary()
-"""To be read and changed under the lock."""
+"""The living keys. Read and change it under the lock."""
 lock = ProcessLock()
-"""For the making of a key: it is looked up, made and entered in one step."""
+"""Held while a key is looked up, made and entered, so that this is one step."""
 
 starting: "list[Starting]" = []
-"""What starts on, see starting.py."""
+"""Which keys start on: see starting.py."""
 
 
 def living() -> "list[StaticKey]":
-    """All living keys, in no order, and without the lock: the thread of the deferred keys never waits for it."""
-    return [key for reference in by_name.valuerefs() if (key := reference()) is not None]
+    """Return all living keys, in no order. Takes no lock, so the thread of the deferred keys never waits for it."""
+    # Not valuerefs(): that runs Python code, with builtins that the program may have replaced.
+    return [key for reference in [*by_name.data.values()] if (key := reference()) is not None]  # type: ignore[attr-defined]
 
 
 def n_living() -> int:
-    """How many keys there are, or a few more: of some that are gone this may not have been heard of."""
+    """Return how many keys there are, or a few more: keys that have just gone may still be counted."""
     return len(by_name)
 
 
@@ -36,24 +37,27 @@ lingering.living = living
 
 
 def starts_on(name: str) -> bool:
-    """Whether a key of this name, made now with ``default=False``, starts on by a ``Starting``."""
+    """Return whether a ``Starting`` turns on a key of this name that is made now with ``default=False``."""
     return any(name in one.patterns for one in starting)
 
 
 def keys() -> "list[StaticKey]":
-    """All living keys, in the order of their names."""
+    """Return all living keys, in the order of their names. Any thread may call this."""
     with lock:
         found = list(by_name.values())
     return sorted(found, key=lambda key: key.name)
 
 
 def missing(name: str) -> "StaticKey | None":
-    """Make a key that is looked up by its name and is not there. Set by instrumented_modules.py."""
+    """Make the key that ``key`` looks for and does not find, and return it; or None.
+
+    instrumented_modules.py puts its own function here. The caller holds the lock.
+    """
     return None
 
 
 def key(name: str) -> "StaticKey":
-    """The key of this name. Raises StaticKeyError where there is none."""
+    """Return the key of this name. Any thread may call this. Raises StaticKeyError where there is no such key."""
     with lock:
         found = by_name.get(name)
         if found is None and isinstance(name, str):
@@ -67,9 +71,9 @@ def key(name: str) -> "StaticKey":
 
 
 def free_name(name: str) -> str:
-    """Return a name for a key of our own: this one, with ``_`` for what a key's name cannot have.
+    """Return a name for a key of our own: this one, with ``_`` for each character that a key's name cannot have.
 
-    "name (2)" and so on, if a living key has it. The caller holds the lock, so no other thread takes it.
+    Where a living key has the name, it is "name (2)" and so on. The caller holds the lock, so no other thread takes it.
     """
     if not isinstance(name, str) or not name:
         return name

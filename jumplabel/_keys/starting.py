@@ -8,10 +8,11 @@ from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ig
 
 
 class Starting:
-    """Keys that start on, by their names: those that match the patterns, made already or later.
+    """Turn on the keys whose names match the patterns: those that there are, now, and later ones as they are made.
 
-    Only those that can be enabled by anybody: not the key of a tracepoint, say, which follows that. It holds until the
-    process ends. Raises PatchError where the sites of those made already cannot be rewritten; then it holds for none.
+    It leaves out a key that follows something else, such as the key of a tracepoint. It stays in force until the
+    process ends. Raises PatchError where the sites of the keys that there are cannot be rewritten. Then no key is
+    turned on, now or later.
     """
 
     def __init__(self, patterns: Patterns) -> None:
@@ -29,6 +30,7 @@ class Starting:
             raise
 
     def matches(self, key: StaticKey, name: str) -> bool:
+        """Return whether the key starts on. Notes which patterns were used for it."""
         if type(key).enable is not StaticKey.enable or name not in self.patterns:
             return False
         self._used.update(self.patterns.that_find(name))

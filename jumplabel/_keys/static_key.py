@@ -1,25 +1,21 @@
-"""What a key knows: its name, its users, and how to bring its sites up to date.
+"""``StaticKey``. A key knows its name, its users, and how to bring its sites up to date.
 
-The state itself lives in the engine (csrc/engine/static_key.h), behind the one mutex that patching takes too; what is
-here is its Python face. The semantics are those of the Linux kernel's static keys,
-Documentation/staging/static-keys.rst.
+The state lives in the engine (csrc/engine/static_key.h), behind the one mutex that patching takes, too. This class is
+its Python face. The semantics are those of the Linux kernel's static keys, Documentation/staging/static-keys.rst.
 """
 
 import math
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, NoReturn
 from weakref import finalize
 
 from jumplabel._engine import ffi, lib
-from jumplabel._keys import key_names, key_places, lingering, registry
+from jumplabel._keys import key_names, key_places, registry
 from jumplabel._keys.batches import collecting, current_batch
 from jumplabel._keys.key_places import Place
 from jumplabel._keys.overrides import Override
 from jumplabel._keys.registry import key, keys
-from jumplabel._keys.toggles import callbacks
-from jumplabel._keys.transactions import apply, fail
+from jumplabel._keys.transactions import take
 from jumplabel._program import looks
-from jumplabel._program.engine_objects import published
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.errors import StaticKeyError
 
@@ -28,46 +24,45 @@ if TYPE_CHECKING:
 
 __all__ = ["FollowingKey", "StaticKey", "address", "key", "keys"]
 
-# Each look into ``lib`` is a call.
+# Found once: a toggle looks for them each time, and each look into ``lib`` is a call.
+_collecting = collecting.get
 _ENABLE, _DISABLE, _INC, _DEC, _FLUSH = lib.KEY_ENABLE, lib.KEY_DISABLE, lib.KEY_INC, lib.KEY_DEC, lib.KEY_FLUSH
-
-_toggle: Callable[[int, int], int]
-(_toggle,) = published(lib.key_toggle_function)
 
 
 class StaticKey:
     """A switch whose state is written into the code that it decides about.
 
-    name      what ``jumplabel.key()`` finds it by; unique among the living keys of the process
+    name      for ``jumplabel.key()`` to find the key; unique among the living keys of the process
     default   whether the key starts on, with one user
-    deferred  for how many seconds it lingers, still on, after ``dec`` has taken its last user away; 0: not at all
-    doc       what it is good for, shown to operators by ``python -m jumplabel keys PID``
+    deferred  how many seconds the key lingers, still on, after ``dec`` has removed its last user; 0: not at all
+    doc       what the key is good for, shown to operators by ``python -m jumplabel keys PID``
 
-    A key is on while it has users: its count is above zero. ``enable`` and ``disable`` are for one owner who sets it,
-    ``inc`` and ``dec`` for several who each want it on for a while. ``bool(key)`` is its state.
-
-    A deferred key that is dropped and taken again often is switched off at most once in that time: when nobody has used
-    it for ``deferred`` seconds in a row. Whoever takes it before that finds it on. That is what Linux
-    include/linux/jump_label_ratelimit.h is for. There, too, only ``dec`` is deferred: ``disable`` takes effect at once,
-    and so does ``flush``. While some key lingers the process has one more thread, which switches off what is due. It
-    reports a PatchError through ``sys.unraisablehook``, and tries again after as many seconds, one at least. The child
-    of a fork has its own. Where no thread can be had, as at the end of the interpreter, keys go off at once.
+    A key is on while it has users: its count is above zero. ``enable`` and ``disable`` are for one owner that sets the
+    key, ``inc`` and ``dec`` for several users that each want it on for a while. ``bool(key)`` is its state.
 
     Every method may be called from any thread. When a toggle returns, every call and every pass that starts later
-    sees the new state, on every thread; several sites do not flip at one instant. Within ``batch()`` a toggle takes
+    sees the new state, on every thread. Several sites do not flip at one instant. Within ``batch()`` a toggle takes
     effect when the batch ends. A toggle that cannot be carried out raises PatchError and changes nothing.
 
-    **The same place may make its key again**: a module that is reloaded, a notebook's cell that is run once more, a
-    loop. It gets the key that is there, with its users, its state and its sites, and gives it the new ``deferred`` and
-    ``doc``; ``default`` counts for a new key only. A place is an instruction of one code object; of code that was made
-    anew, the module's ``__name__``, the qualified name of the function or class, and the file. (A place in a factory is
-    the same for all its callers.) A subclass with an ``__init__`` of its own makes each of its keys once. Other places
-    ask ``StaticKey.get``.
+    A deferred key that often loses its last user and gets another one is switched off at most once in ``deferred``
+    seconds: when it had no user for so long. A user that comes before that finds the key on. Only ``dec`` is deferred:
+    ``disable`` and ``flush`` take effect at once. All this is as in Linux include/linux/jump_label_ratelimit.h. While
+    some key lingers the process has one more thread, which switches off the keys that are due. It reports a PatchError
+    through ``sys.unraisablehook``, and tries again after ``deferred`` seconds, one at least. The child of a fork has a
+    thread of its own. Where no thread can be had, as at the end of the interpreter, keys go off at once.
 
-    Raises StaticKeyError for a name that another place has taken, and for one that is no name: empty, not a string, no
-    UTF-8, with a NUL, longer than 4000 bytes in JSON; a pattern as ``*``, ``shop.*`` and ``!shop``; with a blank at
-    either end, or nothing beside a comma. (Others may look like patterns, and are found by themselves.) For a time that
-    is not a number of seconds from 0 on; and for a ``doc`` that is no string.
+    **The same place may make its key again**: a module that is reloaded, a notebook's cell that is run once more, a
+    loop. It gets the key that is there, with its users, its state and its sites. The key gets the new ``deferred`` and
+    ``doc``; ``default`` counts for a new key only. A place is an instruction of one code object. In code that is made
+    anew, it is the module's ``__name__``, the qualified name of the function or class, and the file. A place in a
+    factory is the same for all callers of the factory. A subclass with an ``__init__`` of its own makes each of its
+    keys once. Other places ask ``StaticKey.get``.
+
+    Raises StaticKeyError for a name that another place has taken, and for a string that is no name: it is empty, is not
+    UTF-8, has a NUL, or is longer than 4000 bytes in JSON; it is a pattern such as ``*``, ``shop.*`` and ``!shop``; it
+    has a blank at either end, or nothing beside a comma. Other names may look like patterns, and find themselves.
+    Raises it also where ``name`` or ``doc`` is no string, ``default`` no bool, and ``deferred`` no finite number of
+    seconds from 0 on.
     """
 
     __slots__ = ("__weakref__", "_address", "_default", "_deferred", "_doc", "_key", "_name", "_place")
@@ -75,7 +70,7 @@ class StaticKey:
     if not TYPE_CHECKING:
 
         def __new__(cls, *arguments: Any, **options: Any) -> "StaticKey":
-            if cls.__init__ is not StaticKey.__init__ or not (arguments or options):  # it may be named later
+            if cls.__init__ is not StaticKey.__init__ or not (arguments or options):  # __init__ may get the name later
                 return super().__new__(cls)
             return cls._make_again(*arguments, **options)
 
@@ -92,12 +87,12 @@ class StaticKey:
     ) -> "StaticKey":
         """Return the key of this name; make it, as ``StaticKey`` does, where there is none.
 
-        name      as of ``StaticKey``
-        default   and the others: as of ``StaticKey``; None goes with any key
+        name                    as in ``StaticKey``
+        default, deferred, doc  as in ``StaticKey``; None goes with any key
 
-        Any thread may call this: of several that make it at once, one does. Raises StaticKeyError for what StaticKey
-        refuses, where the key that is there was made with another ``default`` or ``deferred``, and where it is not of
-        this class.
+        Any thread may call this. Where several threads make the key at once, they get the same one. Raises
+        StaticKeyError for all that StaticKey refuses, where the key that is there was made with another ``default`` or
+        ``deferred``, and where it is not of this class.
         """
         key_names.check(name)
         options = {"default": default, "deferred": deferred, "doc": doc}
@@ -120,7 +115,7 @@ class StaticKey:
 
     @classmethod
     def _make_again(cls, name: str, default: bool = False, deferred: float = 0, doc: str | None = None) -> "StaticKey":
-        """The key that the calling place has made before, with these options; else a new one."""
+        """Return the key that the calling place has made before, with these options; otherwise a new key."""
         with registry.lock:
             found = registry.by_name.get(name) if isinstance(name, str) else None
             place = key_places.caller() if found is not None else None
@@ -135,6 +130,10 @@ class StaticKey:
             return found
 
     def _is_made_by(self, place: Place, cls: type) -> bool:
+        """Return whether this place has made the key before, of this class.
+
+        A key of a class that its module has made anew becomes one of the new class.
+        """
         if self._place is None or not place.is_again(self._place):
             return False
         if type(self) is not cls and _full_name(type(self)) == _full_name(cls):
@@ -147,7 +146,7 @@ class StaticKey:
     def _become(self, name: str, default: bool, deferred: float, doc: str | None, place: Place | None) -> None:
         """Become a key. The caller holds the registry's lock.
 
-        place  that makes it; None for a key of our own
+        place  the place that makes it; None for a key of our own
         """
         encoded = key_names.check(name)
         _check_default(name, default)
@@ -160,8 +159,9 @@ class StaticKey:
             raise MemoryError
         if nanoseconds:
             _defer(key, nanoseconds)
-        # Not ffi.gc(): the collector finalizes what that returns before others in the same garbage, whose __del__ or
-        # suspended ``with`` block still use the key. It does not know a plain pointer, which goes when the key lets go.
+        # Not ffi.gc(): the collector may free its result before other objects of the same cycle, whose __del__ or
+        # suspended ``with`` block still uses the key. The collector does not see a plain pointer, which lives as long
+        # as the key refers to it.
         finalizer = finalize(key, lib.static_key_drop, ffi.cast("struct static_key *", key))
         finalizer.atexit = False  # type: ignore[misc]  # typeshed takes the property for a missing slot
         self._name = name
@@ -171,13 +171,14 @@ class StaticKey:
         self._place = place
         self._key = key
         self._address = int(ffi.cast("uintptr_t", key))
-        if registry.by_name.setdefault(name, self) is not self:  # a signal handler's, which came in between
+        if registry.by_name.setdefault(name, self) is not self:  # a signal handler has made one in between
             raise StaticKeyError(_taken(registry.by_name[name], place))
-        if not self._key.enabled and _starts_on(self, name):  # of a Starting that was made meanwhile
+        if not self._key.enabled and _starts_on(self, name):  # by a Starting that was made meanwhile
             self.enable()
 
     @property
     def name(self) -> str:
+        """The key's name, unique among the living keys."""
         return self._name
 
     @property
@@ -195,29 +196,29 @@ class StaticKey:
 
     @property
     def deferred(self) -> float:
-        """For how many seconds the key lingers, on, when its last user has gone; 0.0: it does not."""
+        """How many seconds the key lingers, on, after its last user has gone; 0.0: it does not linger."""
         return self._deferred
 
     @property
     def doc(self) -> str | None:
-        """What the key is good for, as its maker says."""
+        """What the key is good for, as its maker says; None: the maker does not say."""
         return self._doc
 
     @property
     def entries(self) -> tuple["JumpEntry", ...]:
         """The key's living sites, in the order of their addresses."""
-        from jumplabel._keys.jump_entries import read_entries  # its classes take some milliseconds to make
+        from jumplabel._keys.jump_entries import read_entries  # making its classes takes some milliseconds
 
         return read_entries(self._key)
 
     def enable(self) -> None:
-        """Turn the key on, with one user; a key that is on already stays as it is."""
+        """Turn the key on, with one user. A key that has users stays as it is."""
         _step(self, _ENABLE)
 
     def disable(self) -> None:
-        """Turn the key off, at once if it is a deferred one, too; a key that is off already stays as it is.
+        """Turn the key off, a deferred key at once, too. A key that is off stays as it is.
 
-        Raises StaticKeyError where it has several users: it would go off under the others.
+        Raises StaticKeyError where the key has several users: it would go off under the others.
         """
         _step(self, _DISABLE)
 
@@ -226,9 +227,9 @@ class StaticKey:
         _step(self, _INC)
 
     def dec(self) -> None:
-        """Remove a user. The last one turns the key off, or leaves it to linger if it is a deferred one.
+        """Remove a user. The last user turns the key off; a deferred key lingers instead.
 
-        Raises StaticKeyError where there is none, as there is of a key that lingers.
+        Raises StaticKeyError where the key has no user. A key that lingers has none.
         """
         _step(self, _DEC)
 
@@ -239,18 +240,20 @@ class StaticKey:
     def override(self, enabled: bool) -> Override:
         """Hold the key on or off for a ``with`` block, in every thread; for tests and experiments.
 
-        Users are still counted inside the block, and what they want takes effect when it ends. Overrides may nest
-        and overlap: the newest decides. Not for use within ``batch()``, which would never show it. What this returns
-        may be used again, also within its own block.
+        enabled  True holds the key on, False off
 
-        It is a decorator, too. It holds the key for each run of a function; of a coroutine function until that is
-        done; of a generator or async generator from its first step to its end. Of a class it holds it for each method
-        whose name begins with "test", as ``unittest.mock.patch`` does; not for ``setUp``.
+        Users are still counted inside the block. Their count takes effect when the block ends. Overrides may nest
+        and overlap: the newest decides. The result may be used again, also within its own block. ``batch()`` refuses
+        an override, which would never be seen there.
 
-        Raises StaticKeyError for anything but True or False, and within a batch; PatchError where the sites cannot be
-        rewritten. Where that happens at the end of the block, the next toggle of the key makes up for it. A process
-        forked within the block keeps the override, unless it is the forking thread's own. As a decorator: raises
-        DecorationError for what it cannot hold the key for: a class without tests, a property, a plain function around
+        The result is a decorator, too. It holds the key for each run of a function: of a coroutine function until the
+        coroutine is done, of a generator or async generator from its first step to its end. In a class it decorates
+        each method whose name begins with "test", as ``unittest.mock.patch`` does, and not ``setUp``.
+
+        Any thread may call this. A process that is forked within the block keeps the override, unless it is the forking
+        thread's own. Raises StaticKeyError for anything but True or False, and within a batch. Raises PatchError where
+        the sites cannot be rewritten. Where that happens at the end of the block, the next toggle of the key makes up
+        for it. The decorator raises DecorationError for a class without tests, a property, and a plain function around
         a coroutine, generator or async generator function.
         """
         if not isinstance(enabled, bool):
@@ -267,7 +270,7 @@ class StaticKey:
 
 
 class FollowingKey(StaticKey):
-    """A key that goes by something else, and refuses to be toggled: StaticKeyError says what to do instead."""
+    """A key that follows something else. It refuses each toggle with a StaticKeyError that says what to do instead."""
 
     __slots__ = ()
 
@@ -288,12 +291,12 @@ class FollowingKey(StaticKey):
 
 
 def address(key: StaticKey) -> int:
-    """Of the engine's key, which lives as long as it has sites."""
+    """Return the address of the engine's key, which lives as long as it has sites."""
     return key._address
 
 
 def _nanoseconds(name: str, deferred: float) -> int:
-    """For the engine, which knows some hundred years."""
+    """Return the time in nanoseconds, at most the 146 years that the engine can count. Raises StaticKeyError."""
     try:
         if isinstance(deferred, int | float) and not isinstance(deferred, bool) and 0 <= deferred < math.inf:
             return math.ceil(min(float(deferred) * 1e9, 2.0**62))
@@ -305,7 +308,7 @@ def _nanoseconds(name: str, deferred: float) -> int:
     )
 
 
-finalize(StaticKey, int).detach()  # the first one imports a module, which a program's own call may not
+finalize(StaticKey, int).detach()  # the first finalizer imports a module, and a program's own call may not import
 
 
 def _defer(engine_key: Any, nanoseconds: int) -> None:
@@ -320,13 +323,13 @@ def _check_default(name: str, default: object) -> None:
 
 
 def _checked_doc(name: str, doc: object) -> str | None:
-    """Without the indentation of a docstring; None where there is nothing in it."""
+    """Return the text without the indentation of a docstring; None where it has no text. Raises StaticKeyError."""
     if doc is None:
         return None
     if not isinstance(doc, str):
         raise StaticKeyError(f"StaticKey {name!r}: doc says what the key is good for, a string, not {doc!r}")
     if "\n" in doc:
-        # Not inspect.cleandoc(): the caller holds the registry's lock, for which an import may wait.
+        # Not inspect.cleandoc(): the caller holds the registry's lock, and an import may wait for that lock.
         first, *others = doc.expandtabs().split("\n")
         margin = min((len(line) - len(line.lstrip(" ")) for line in others if line.strip(" ")), default=0)
         doc = "\n".join([first, *(line[margin:] for line in others)])
@@ -338,7 +341,7 @@ def _full_name(kind: type) -> tuple[str, str]:
 
 
 def _taken(found: StaticKey, place: Place | None) -> str:
-    """Why there can be no second key of its name, and what to do."""
+    """Return the message that there can be no second key of this name, and what to do."""
     name, other = found._name, found._place
     message = f"there is a StaticKey {name!r} already: get it with jumplabel.key({name!r}), or StaticKey.get({name!r})"
     if other is None or place is None:
@@ -353,29 +356,18 @@ def _taken(found: StaticKey, place: Place | None) -> str:
 
 
 def _starts_on(key: StaticKey, name: str) -> bool:
-    # All of them are asked, for each knows what it was used for.
+    # Ask all of them: each notes which of its patterns were used.
     return any([starting.matches(key, name) for starting in registry.starting])
 
 
 def _step(key: StaticKey, operation: int) -> None:
-    if collecting.get() is not None:
+    """Take a step now, or leave it to the batch in whose block this runs."""
+    if _collecting() is not None:
         current = current_batch()
         if current is not None:
             current.steps.append((key, operation))
             return
-    if callbacks:
-        apply([(key, operation)])
-        return
-    try:
-        error = _toggle(key._address, operation)
-    finally:  # a signal handler may raise right behind the call
-        if key._deferred and lib.static_keys_wake:
-            try:
-                lingering.wake()
-            except Exception as trouble:
-                lingering.without_a_thread(trouble)
-    if error:
-        fail(error, key)
+    take(key, operation)
 
 
 def _n_sites(engine_key: Any) -> int:

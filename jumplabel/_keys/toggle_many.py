@@ -1,10 +1,10 @@
-"""Toggle many keys for an operator: in one transaction, without those that refuse."""
+"""Toggle many keys for an operator: in one transaction, leaving out those that refuse."""
 
 from typing import NamedTuple
 
 from jumplabel._engine import lib
 from jumplabel._keys.static_key import StaticKey
-from jumplabel._keys.transactions import error_of, transact
+from jumplabel._keys.transactions import attempt, error_of
 from jumplabel.errors import JumpLabelError
 
 _ENABLE, _DISABLE = StaticKey.enable, StaticKey.disable
@@ -16,25 +16,26 @@ class Outcome(NamedTuple):
     word: str
     """``changed``, ``already`` or ``refused``."""
     why: str = ""
-    """It refused."""
+    """Why it has refused."""
 
 
 def toggle_all(keys: list[StaticKey], on: bool) -> list[Outcome]:
     """Enable or disable the keys, and return their outcomes in the same order.
 
-    All that can be toggled are one transaction. A key that refuses changes nothing for the others: one with several
-    users, one that follows something else, one of a class that toggles in its own way and raises. Where the sites of
-    all of them cannot be rewritten together, each key is toggled alone. Raises nothing.
+    All keys that can be toggled are one transaction. A key may refuse: it has several users, or it follows something
+    else, or its class toggles in a way of its own and raises. That changes nothing for the other keys. Where the sites
+    of all keys cannot be rewritten together, each key is toggled alone. Raises nothing.
     """
     together = [i for i, key in enumerate(keys) if _toggles_as_all_do(key, on)]
     outcomes = {i: _alone(key, on) for i, key in enumerate(keys) if i not in set(together)}
     while together:
         before = [_users(keys[i]) for i in together]
         try:
-            error, at = transact([(keys[i], lib.KEY_ENABLE if on else lib.KEY_DISABLE) for i in together])
+            failure = attempt([(keys[i], lib.KEY_ENABLE if on else lib.KEY_DISABLE) for i in together])
         except Exception as trouble:  # no memory, say
             outcomes.update((i, Outcome("refused", repr(trouble))) for i in together)
             break
+        error, at = failure or (0, 0)
         if error > 0:
             refused = together.pop(at)
             outcomes[refused] = Outcome("refused", str(error_of(error, keys[refused])))
@@ -49,7 +50,7 @@ def toggle_all(keys: list[StaticKey], on: bool) -> list[Outcome]:
 
 
 def _toggles_as_all_do(key: StaticKey, on: bool) -> bool:
-    """Whether the transaction may have it: no subclass toggles it, and it is not known to refuse."""
+    """Return whether the transaction may have the key: no subclass toggles it, and it is not known to refuse."""
     if on:
         return type(key).enable is _ENABLE
     return type(key).disable is _DISABLE and key.count <= 1

@@ -1,8 +1,8 @@
-"""Who is told of toggles, and how: ``on_toggle``.
+"""The callbacks of toggles: ``on_toggle``.
 
-The engine reports what a transaction has changed (struct key_report, csrc/engine/transaction.h). Whoever calls the
-engine asks for a report if there are ``callbacks``, and then, behind the call, has ``tell`` read it: a signal handler
-may raise in between, so that stands in a ``finally``. Nothing here takes a lock; a callback may do what it likes.
+The engine reports what a transaction has changed (struct key_report, csrc/engine/transaction.h). The caller of the
+engine asks for a report if there are ``callbacks``, and gives it to ``tell`` behind the call. A signal handler may
+raise in between, so ``tell`` stands in a ``finally``. No lock is taken here: a callback may do anything.
 """
 
 import sys
@@ -43,37 +43,41 @@ class Toggle(NamedTuple):
 F = TypeVar("F", bound=Callable[[Toggle], object])
 
 callbacks: dict[Callable[[Toggle], object], object] = {}
-"""In order, each with a mark of its registration. Each change is one step, which nobody finds half made: no locks."""
+"""The registered callbacks, in order, each with a mark of its registration. Each change is one step, without a lock."""
 
 
 def on_toggle(function: F) -> F:
-    """Have a function called behind every toggle, whoever makes it and however. Returns it: this is a decorator, too.
+    """Have a function called behind every toggle. Returns the function: this is a decorator, too.
 
     function  takes one Toggle; any callable that can be hashed, as functions, methods and partial objects can
 
     A toggle is every change of a key's state as its sites see it: by ``enable``, ``disable``, ``inc``, ``dec`` and
     ``flush``, by a ``batch()``, by an ``override`` that begins or ends, by the first or last probe of a tracepoint, by
-    a deferred key's time. What changes no state is none (``enable`` of a key that is on), nor is what is refused, nor a
-    new key. Each toggle is told once, with what the engine did, whatever happened to the key since.
+    the time of a deferred key. A call that changes no state is no toggle (``enable`` of a key that is on), nor is one
+    that is refused, nor a new key. Each toggle is told once, with what the engine did, whatever happened to the key
+    since.
 
-    The function is called when the toggle has taken effect and before it returns, in the thread that made it, with no
-    lock of the library held: one call for each key that changed, and for that one call for each function, in the order
-    of registration. For a deferred key whose time is over it is the library's thread, where one that takes long delays
-    other such keys; for a tracepoint that is dropped with its probes, it is a destructor; for the key of a logging
-    statement, where whoever changes the logger holds the lock of ``logging`` (as ``dictConfig`` does), or a name was
-    bound to another one, it is a thread of the library's, a little later. Toggles of several threads at once are each
-    told by their own, in any order.
+    The function is called when the toggle has taken effect and before it returns, in the thread that made it. No lock
+    of the library is held. For each key that changed, each function is called once, in the order of registration.
+    Toggles of several threads at once are told by these threads, in any order. Three sorts of toggles are told
+    elsewhere:
 
-    It may do anything, also toggle keys, which calls it again, within that call: see that this ends. What it raises
-    hurts neither the toggle nor the other functions, but is reported through ``sys.unraisablehook``; what is no
-    Exception (KeyboardInterrupt, SystemExit) is meant for the program, and passes on at once, to whoever toggled, and
-    so does what a signal handler raises meanwhile: the toggle has taken place, and what follows is not told. So does
-    the RecursionError of functions that toggle without end, up to the outermost one, which reports it.
+    - A deferred key whose time is over is told in the library's thread. A function that takes long delays other such
+      keys.
+    - A tracepoint that is dropped with its probes is told in a destructor.
+    - The key of a logging statement is told in a thread of the library, a little later. It changes with its logger,
+      where the caller holds the lock of ``logging`` (as ``dictConfig`` does), or with a name that is bound anew.
+
+    The function may do anything. **A toggle in it calls it again, within that call: see that this ends.** An exception
+    of the function hurts neither the toggle nor the other functions. It is reported through ``sys.unraisablehook``.
+    Three sorts of exceptions pass on to the code that toggled; then the toggle has taken place, and what follows is not
+    told. These are what is no Exception (KeyboardInterrupt, SystemExit), what a signal handler raises meanwhile, and
+    the RecursionError of functions that toggle without end, up to the outermost function, which reports it.
 
     The library keeps the function until ``off_toggle``, also in the child of a fork. The calls that a thread of the
-    library's has yet to make at a fork are made in the parent and in the child. Any thread may call this, a signal
-    handler too, and also within such a function: toggles that begin later are told. Raises CallbackError for what is
-    not such a function, or is registered already (it equals one: each access to a bound method makes a new one).
+    library has yet to make at a fork are made in the parent and in the child. Any thread may call this, also a signal
+    handler and such a function: toggles that begin later are told. Raises CallbackError for anything but such a
+    function, and for one that is equal to a registered one. (Each access to a bound method makes a new, equal one.)
     """
     if not callable(function):
         raise CallbackError(f"on_toggle needs a function that takes a Toggle, not {function!r}")
@@ -87,7 +91,7 @@ def on_toggle(function: F) -> F:
 
 
 def register(function: Callable[[Toggle], object]) -> None:
-    """``on_toggle`` without a look at what kind of function it is. Imports nothing."""
+    """Register a callback, without a look at what kind of function it is. Imports nothing."""
     _check_hashable(function)
     ours = object()
     if callbacks.setdefault(function, ours) is not ours:
@@ -95,10 +99,11 @@ def register(function: Callable[[Toggle], object]) -> None:
 
 
 def off_toggle(function: Callable[[Toggle], object]) -> None:
-    """Have a function that was given to ``on_toggle`` not be called any more, and let go of it.
+    """Unregister a function that was given to ``on_toggle``, and let go of it.
 
-    When it returns, no toggle that begins later calls it. One that is being told in another thread may still. Any
-    thread may call this, and the function itself. Raises CallbackError for one that is not registered.
+    A toggle that begins after this has returned does not call the function. A toggle that another thread is telling may
+    still call it. Any thread may call this, and so may the function. Raises CallbackError for a function that is not
+    registered.
     """
     _check_hashable(function)
     try:
@@ -117,17 +122,18 @@ def _check_hashable(function: Any) -> None:
 
 
 def new_report(keys: int) -> Any:
-    """For the engine, with room for so many keys."""
+    """Return a report for the engine to fill, with room for so many keys."""
     return ffi.new("struct key_report *", {"room": keys, "changes": keys})
 
 
 def tell(report: Any, keys: Iterable["StaticKey"]) -> None:
+    """Call the callbacks for those of the keys that have changed, in this order."""
     if report.n:
         tell_all(changes_of(report, keys))
 
 
 def changes_of(report: Any, keys: Iterable["StaticKey"]) -> list[Toggle]:
-    """Of those among these keys that have changed, in this order."""
+    """Return the toggles of those of the keys that have changed, in this order."""
     found = {report.changes[i].key: i for i in range(report.n)}
     nanoseconds = report.nanoseconds
     toggles = []
@@ -184,16 +190,16 @@ class Telling:
 
 _told_elsewhere: deque[Telling] = deque()
 _teller: dict[str, object] = {}
-"""What its start was, while there is one."""
+"""The mark of its start, while a thread tells."""
 
 
 def tell_elsewhere(toggles: list[Toggle]) -> None:
-    """In a thread of ours, as this one may be anywhere, and hold any lock. Nothing is waited for."""
+    """Tell the toggles in a thread of ours: this thread may hold any lock of the program. Waits for nothing."""
     go_on_elsewhere(Telling(lambda: toggles))
 
 
 def go_on_elsewhere(telling: Telling) -> None:
-    """The same, with what has perhaps begun already."""
+    """Finish a telling that may have begun, in a thread of ours."""
     lib.fork_notice_urgent = 1  # a child goes on, too
     _told_elsewhere.append(telling)
     _start_teller()
@@ -217,7 +223,7 @@ def _tell_in_own_thread() -> None:
     try:
         _tell_elsewhere()
     finally:
-        if _told_elsewhere:  # a function has raised what ends the thread
+        if _told_elsewhere:  # an exception of a function ends this thread
             _start_teller()
 
 
@@ -230,12 +236,12 @@ def _tell_elsewhere() -> None:
                 _told_elsewhere.popleft()
         finally:
             _teller.clear()
-        if not _told_elsewhere:  # or else they came when this was about to end
+        if not _told_elsewhere:  # otherwise they came when this was about to end
             return
 
 
 def _forked() -> None:
-    """What a thread of the parent had yet to tell, a thread of the child's tells."""
+    """Have a thread of the child tell what a thread of the parent had yet to tell."""
     if tells_here():
         return  # the function that is being called has forked: this thread goes on
     _teller.clear()

@@ -1,4 +1,4 @@
-"""A command whose output has no reader any more: ``keys PID | head -1``, ``watch PID | head``, ``info 2>&1 | true``."""
+"""Commands whose output loses its reader: ``keys PID | head -1``, ``watch PID | head``, ``info 2>&1 | true``."""
 
 import os
 import select
@@ -8,15 +8,15 @@ from contextlib import ExitStack, contextmanager, redirect_stderr, suppress
 from typing import Any
 
 STATUS = 141
-"""What a shell shows for ``cat`` and ``ls`` there: SIGPIPE, which Python ignores, ends them, 128 + 13."""
+"""The exit status that a shell shows for ``cat`` and ``ls`` there. SIGPIPE ends them, 128 + 13. Python ignores it."""
 
 
 @contextmanager
 def ends_quietly() -> Iterator[None]:
-    """Raise SystemExit with STATUS, without a word, where the block's output had no reader any more.
+    """Raise SystemExit with STATUS where the output of the block has lost its reader. Prints nothing.
 
-    As Python's documentation says, in its note on SIGPIPE: what is left in a buffer goes to /dev/null. So does all
-    that is written to a stderr that was closed from the start, for which argparse takes stdout.
+    What is left in a buffer goes to /dev/null, as Python's documentation says in its note on SIGPIPE. Where stderr was
+    closed from the start, what the block writes to it goes there, too: argparse would write to stdout instead.
     """
     try:
         try:
@@ -30,7 +30,7 @@ def ends_quietly() -> Iterator[None]:
         _flush()
     except BrokenPipeError:
         broken = [stream for stream in _streams() if not has_reader(stream)]
-        if not broken:  # it was another pipe
+        if not broken:  # another pipe has raised it
             raise
         nowhere = os.open(os.devnull, os.O_WRONLY)
         for stream in broken:
@@ -40,17 +40,17 @@ def ends_quietly() -> Iterator[None]:
 
 
 def has_reader(stream: Any) -> bool:
-    """Whether what is written to a stream may still be read. True for all that is no pipe and no socket."""
+    """Return whether what is written to a stream may still be read. True for anything but a pipe or a socket."""
     try:
         poll = select.poll()
         poll.register(stream.fileno(), 0)
         return not any(events & (select.POLLERR | select.POLLHUP) for _, events in poll.poll(0))
-    except (AttributeError, OSError, ValueError):  # no file, or closed from the start
+    except (AttributeError, OSError, ValueError):  # not a file, or closed from the start
         return True
 
 
 def tell(message: str) -> None:
-    """Write a line to stderr; where that was closed from the start, nowhere: ``print(file=None)`` takes stdout."""
+    """Write a line to stderr; nowhere where stderr was closed from the start: ``print(file=None)`` takes stdout."""
     if sys.stderr is not None:
         print(message, file=sys.stderr, flush=True)
 
@@ -61,5 +61,5 @@ def _streams() -> list[Any]:
 
 def _flush() -> None:
     for stream in _streams():
-        with suppress(ValueError):  # closed by us
+        with suppress(ValueError):  # the block has closed it
             stream.flush()

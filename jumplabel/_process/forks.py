@@ -1,8 +1,8 @@
-"""What is to be done in the child of a fork, also of one that is made past Python's hooks.
+"""What is done in the child of a fork, also of a fork past Python's hooks.
 
-uWSGI, and libraries in C, fork without telling Python. The engine notices it (csrc/cpython/fork_notice.h), and calls
-``notice()`` as soon as it can: in the main thread between two instructions, or in the first toggle. ``serve()`` looks
-for itself. A child may be noticed in several of these ways, and is tidied up once.
+uWSGI and libraries in C fork without telling Python. The engine notices such a fork (csrc/cpython/fork_notice.h), and
+calls ``notice()`` as soon as it can: in the main thread between two instructions, or in the first toggle. ``serve()``
+calls it, too. A child may be noticed in several of these ways, and is tidied up once.
 """
 
 import os
@@ -16,12 +16,12 @@ _process = getpid()
 
 
 def in_child(function: Callable[[], object]) -> None:
-    """Have it called in each child of a fork, in the order of registration, in the thread that goes on there."""
+    """Have a function called in each child of a fork, in the thread that goes on there, in order of registration."""
     _in_child.append(function)
 
 
 def notice() -> None:
-    """Call the functions, if this process is a child in which they were not called yet."""
+    """Call the functions if this process is a child in which they were not called yet."""
     global _process
     if _process == getpid():
         return

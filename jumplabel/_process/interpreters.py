@@ -5,7 +5,7 @@ from importlib import import_module
 
 
 def is_main() -> bool:
-    """Return whether this is the main interpreter; True where the private module is missing that tells."""
+    """Return whether this is the main interpreter. True where Python has no module that knows."""
     try:
         interpreters = import_module("_interpreters" if sys.version_info >= (3, 13) else "_xxsubinterpreters")
     except ImportError:

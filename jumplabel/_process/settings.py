@@ -11,11 +11,11 @@ variable                meaning                                                 
 ``JUMPLABEL_SERVE``     call ``serve()``, in its default folder or this one      ``1``, a path
 ======================  =======================================================  ==========
 
-JUMPLABEL_SERVE counts for nothing under ``python -E`` and ``-I``. JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE are read in
-startup.py.
+JUMPLABEL_SERVE has no effect under ``python -E`` and ``-I``. startup.py reads JUMPLABEL_INSTRUMENT and
+JUMPLABEL_ENABLE.
 
-A variable never stops a program: one with a wrong value, or with one that cannot be had here, is told once, by a
-SettingWarning, and left out. The other variables count.
+A variable never stops a program. One SettingWarning reports a value that is wrong, or that this system cannot give, and
+the variable is left out. The other variables take effect.
 """
 
 import os
@@ -39,13 +39,16 @@ _REPORTED = "a warning of jumplabel's, which goes on"
 
 
 def configure_if_asked() -> None:
-    """By the environment, in the main interpreter: the engine, which sub-interpreters share, begins as by default."""
+    """Configure the engine by the environment. Only the main interpreter does so: sub-interpreters share the engine.
+
+    Without the variables the engine keeps its defaults.
+    """
     if any(os.environ.get(name) for name in CHOICES) and is_main():
         configure()
 
 
 def configure(environment: Mapping[str, str] = os.environ) -> None:
-    """Hand the settings to the engine. Warns of a value that is not among CHOICES, and leaves it out."""
+    """Give the settings to the engine. Warns of a value that is not among CHOICES, and leaves it out."""
     values = []
     for name, choices in CHOICES.items():
         text = environment.get(name, "")
@@ -58,13 +61,13 @@ def configure(environment: Mapping[str, str] = os.environ) -> None:
 
 
 def left_out(message: str) -> None:
-    """Warn of a variable that is left out; once, so the main interpreter does. Never raises."""
+    """Warn of a variable that is left out. Only the main interpreter warns, so a process warns once. Never raises."""
     if is_main():
         warn(message)
 
 
 def warn(message: str) -> None:
-    """Warn, and never raise: where a filter turns the warning into an exception, report that as unraisable."""
+    """Warn, and never raise. Where a filter makes an exception of the warning, report it as unraisable."""
     try:
         warnings.warn(message, SettingWarning, stacklevel=2)
     except Exception as error:
@@ -72,12 +75,15 @@ def warn(message: str) -> None:
 
 
 def asks_to_serve(environment: Mapping[str, str] = os.environ) -> bool:
-    """Return whether JUMPLABEL_SERVE has a value, be it a wrong one, that counts here."""
+    """Return whether JUMPLABEL_SERVE has an effect here. A wrong value counts, too."""
     return not sys.flags.ignore_environment and environment.get("JUMPLABEL_SERVE", "") not in ("", "0")
 
 
 def folder_to_serve(environment: Mapping[str, str] = os.environ) -> str | None:
-    """Where to serve; "": in the default folder; None: nowhere. Raises SettingError for a path that is not absolute."""
+    """Return the folder to serve in; "" for the default folder, None for no serving.
+
+    Raises SettingError for a path that is not absolute.
+    """
     if not asks_to_serve(environment):
         return None
     text = environment["JUMPLABEL_SERVE"]

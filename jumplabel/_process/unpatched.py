@@ -1,12 +1,11 @@
-"""Clocks, threads and locks as the system has them, whatever other libraries replace.
+"""Clocks, threads and locks of the system, whatever other libraries replace.
 
 gevent and eventlet replace threads and locks, before or after the package is imported. freezegun, time-machine and
-mocks replace clocks. Everything in the package that waits, starts a thread or holds a lock takes it from here:
+mocks replace clocks. All code in the package that waits, starts a thread or holds a lock takes it from here:
 
 - Time is the engine's own. No library moves it, and ``sleep`` never switches to another greenlet.
-- A thread that is started here is one of the system. It runs beside the greenlets of the others, touches no hub, and
-  goes on in a thread whose hub never runs.
-- A lock that is made here belongs to a thread of the system, and is never held across code of the program's. So no
+- A thread that is started here is a thread of the system. It runs beside the program's greenlets, and needs no hub.
+- A lock that is made here belongs to a thread of the system, and is never held across code of the program. So no
   greenlet switches while its thread holds one. In the child of a fork a ``ProcessLock`` is a new one.
 
 Sockets are in unpatched_sockets.py.
@@ -41,22 +40,22 @@ monotonic_ns = lib.clock_monotonic
 
 
 def monotonic() -> float:
-    """Seconds."""
+    """Return the engine's clock, in seconds."""
     return float(lib.clock_monotonic()) / 1e9
 
 
 def wall_clock() -> float:
-    """Seconds since 1970."""
+    """Return the time, in seconds since 1970."""
     return float(lib.clock_wall()) / 1e9
 
 
 def sleep(seconds: float) -> None:
-    """Also less, where a signal comes."""
+    """Sleep for so many seconds, or until a signal comes."""
     lib.clock_sleep(int(seconds * 1e9))
 
 
 def _own_threads() -> Any:
-    """``_thread``; or where a library has replaced its functions, what Python makes of it a second time."""
+    """Return ``_thread``. Where a library has replaced its functions, return a second copy that Python makes."""
     functions = _thread.start_new_thread, _thread.allocate_lock, _thread.get_ident
     if all(type(each) is BuiltinFunctionType and each.__module__ == "_thread" for each in functions):
         return _thread

@@ -1,6 +1,7 @@
-"""Unix sockets, and waiting for them, as the system has them: see unpatched.py.
+"""Unix sockets of the system, and waiting for them: see unpatched.py.
 
-Not ``socket`` and ``selectors``: gevent and eventlet replace names in them, which their own functions then use.
+Not ``socket`` and ``selectors``: gevent and eventlet replace names in these modules, and the modules' own functions use
+the replacements.
 """
 
 import _socket
@@ -19,7 +20,7 @@ _INVALID: int = lib.POLLNVAL
 
 
 class Socket(_socket.socket):
-    """A socket whose descriptor programs that the process executes do not inherit."""
+    """A socket that no program which the process executes inherits."""
 
     def accept(self) -> "tuple[Socket, Any]":
         descriptor, address = self._accept()  # type: ignore[attr-defined]
@@ -33,12 +34,13 @@ class Socket(_socket.socket):
 
 
 def socketpair() -> tuple[Socket, Socket]:
+    """Return two connected sockets."""
     first, second = _socket.socketpair(AF_UNIX, SOCK_STREAM)
     return Socket(AF_UNIX, SOCK_STREAM, 0, first.detach()), Socket(AF_UNIX, SOCK_STREAM, 0, second.detach())
 
 
 def identity(descriptor: int) -> tuple[int, int] | None:
-    """What tells an open file from all others; None where the descriptor is closed."""
+    """Return the device and the inode of an open file, which no other file has; None for a closed descriptor."""
     try:
         status = os.fstat(descriptor)
     except OSError:
@@ -47,7 +49,7 @@ def identity(descriptor: int) -> tuple[int, int] | None:
 
 
 def let_go(socket: Socket, opened: tuple[int, int] | None) -> None:
-    """Close it; but only forget it, where by now its descriptor is another file than the one opened."""
+    """Close the socket. Where its descriptor is another file by now than the one opened, only forget the descriptor."""
     if identity(socket.fileno()) == opened:
         socket.close()
     else:
@@ -61,26 +63,28 @@ class Ready(NamedTuple):
 
 
 class Poll:
-    """Waits for sockets, by poll(2), which has no descriptor of its own that a program could close or a fork share."""
+    """Waits for sockets by poll(2), which has no descriptor that a program could close or a fork could share."""
 
     def __init__(self) -> None:
         self._sockets: dict[Socket, tuple[int, Any]] = {}
 
     def register(self, socket: Socket, events: int, data: Any = None) -> None:
-        """Wait for these events of it, READ and WRITE."""
+        """Wait for these events of the socket: READ, WRITE or both."""
         self._sockets[socket] = events, data
 
     def modify(self, socket: Socket, events: int) -> None:
-        """Wait for these, instead."""
+        """Wait for these events of the socket instead."""
         self._sockets[socket] = events, self._sockets[socket][1]
 
     def unregister(self, socket: Socket) -> None:
         del self._sockets[socket]
 
     def select(self, timeout: float | None) -> list[Ready]:
-        """Those that are ready, within so many seconds; None: at any time. A hang-up is an event of any sort.
+        """Wait until a socket is ready, and return those that are.
 
-        Raises OSError for a closed descriptor.
+        timeout  the longest time to wait, in seconds; None: no limit
+
+        A hang-up counts as READ and WRITE. Raises OSError for a closed descriptor.
         """
         registered = list(self._sockets.items())
         files = ffi.new("struct pollfd[]", [(socket.fileno(), events, 0) for socket, (events, _) in registered])

@@ -1,12 +1,18 @@
-"""How the engine hands over Python objects that it makes: its types, and functions that are called without cffi."""
+"""Python objects that the engine makes: types, and functions that Python calls without cffi."""
 
 from collections.abc import Callable
 from typing import Any
 
 
-def published(publish: Callable[[int], int]) -> list[Any]:
-    """What a function of the engine appends to a list: cffi cannot return objects."""
-    found: list[Any] = []
-    if publish(id(found)):
+def published(publish: Callable[..., int], *arguments: object) -> list[Any]:
+    """Return the objects that a function of the engine publishes.
+
+    publish    appends them to a list, as cffi cannot return objects; takes the list's address (csrc/cpython/publish.h)
+    arguments  what else it takes
+
+    Raises MemoryError.
+    """
+    objects: list[Any] = []
+    if publish(id(objects), *arguments):
         raise MemoryError
-    return found
+    return objects

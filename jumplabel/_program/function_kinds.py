@@ -1,6 +1,6 @@
-"""What ``inspect`` would say of a callable, without its import: that takes as long as half of this package's.
+"""What ``inspect`` says of a callable, without importing it: the import takes half as long as that of this package.
 
-Each answer is that of the function of ``inspect`` that its docstring names;
+Each function gives the answer of the function of ``inspect`` that its docstring names.
 tests/program/test_function_kinds.py compares them.
 """
 
@@ -10,34 +10,39 @@ from collections.abc import Callable
 from types import BuiltinFunctionType, CodeType, FunctionType, MethodType, MethodWrapperType
 from typing import Any
 
+from jumplabel._program import looks
+from jumplabel._program.looks import NOT_FOUND
+
 # The flags of code objects, Include/cpython/code.h.
 GENERATOR = 0x20
 COROUTINE = 0x80
 ITERABLE_COROUTINE = 0x100
 ASYNC_GENERATOR = 0x200
 
-_MISSING: Any = object()
-_type: Any = vars(type)
-_mro, _dict = _type["__mro__"].__get__, _type["__dict__"].__get__
-
 
 def has_code_flag(function: Any, flag: int) -> bool:
-    """Return whether the code of a function, or of what is like one, has a flag: ``isgeneratorfunction`` and others."""
-    function = _within(function)
+    """Return whether the code of a function has a flag: ``isgeneratorfunction``, ``iscoroutinefunction`` and others.
+
+    An object with all attributes of a function counts as one.
+    """
+    function = _innermost_function(function)
     return (isinstance(function, FunctionType) or _is_like_a_function(function)) and bool(
         function.__code__.co_flags & flag
     )
 
 
 def is_marked_coroutine(function: Any) -> bool:
-    """Return whether ``inspect.markcoroutinefunction`` has marked it (3.12 and later)."""
+    """Return whether ``inspect.markcoroutinefunction`` has marked the function (3.12 and later)."""
     module = sys.modules.get("inspect")
     mark = getattr(module, "_is_coroutine_mark", getattr(module, "_is_coroutine_marker", None))
-    return mark is not None and getattr(_within(function), "_is_coroutine_marker", None) is mark
+    return mark is not None and getattr(_innermost_function(function), "_is_coroutine_marker", None) is mark
 
 
 def is_routine(thing: Any) -> bool:
-    """``inspect.isroutine``: a function, method, built-in function, or descriptor that makes methods."""
+    """Return whether it is a function, method, built-in function, or descriptor that makes methods.
+
+    As ``inspect.isroutine``.
+    """
     if isinstance(thing, BuiltinFunctionType | FunctionType | MethodType | MethodWrapperType):
         return True
     if isinstance(thing, (type, *_NO_ROUTINES)):
@@ -53,7 +58,10 @@ _ALSO_ROUTINES: Any = getattr(functools, "_singledispatchmethod_get", ())  # 3.1
 
 
 def unwrapped(function: Any, stop: Callable[[Any], bool] | None = None) -> Any:
-    """``inspect.unwrap``: follow ``__wrapped__`` to its end, or until ``stop``. Raises ValueError for a circle."""
+    """Follow ``__wrapped__`` to its end, or until ``stop`` says so, and return what is there. As ``inspect.unwrap``.
+
+    Raises ValueError for a circle.
+    """
     seen, one = {id(function): function}, function
     while hasattr(one, "__wrapped__") and not (stop and stop(one)):
         one = one.__wrapped__
@@ -64,17 +72,20 @@ def unwrapped(function: Any, stop: Callable[[Any], bool] | None = None) -> Any:
 
 
 def type_call(callable: Any) -> Any:
-    """``inspect.getattr_static(type(callable), "__call__")``, which runs no code of the class or its metaclass."""
+    """Return the ``__call__`` of the callable's type, without running code of the type or its metaclass.
+
+    As ``inspect.getattr_static(type(callable), "__call__")``. Raises AttributeError.
+    """
     kind = type(callable)
-    for one in (*_mro(kind), *_mro(type(kind))):
-        found = _dict(one).get("__call__", _MISSING)
-        if found is not _MISSING:
+    for one in kind, type(kind):
+        found = looks.first(one, "__call__")
+        if found is not NOT_FOUND:
             return found
     raise AttributeError("__call__")
 
 
-def _within(function: Any) -> Any:
-    """The function in methods and partial objects."""
+def _innermost_function(function: Any) -> Any:
+    """Return the function that is within methods and partial objects."""
     before = None
     while sys.version_info >= (3, 13) and function is not before:
         before = function
@@ -90,11 +101,11 @@ def _within(function: Any) -> Any:
 
 
 def _is_like_a_function(thing: Any) -> bool:
-    """As what Cython compiles: it has all attributes of a function."""
+    """Return whether it has all attributes of a function, as a function that Cython has compiled does."""
     if not callable(thing) or isinstance(thing, type):
         return False
-    defaults = getattr(thing, "__defaults__", _MISSING)
-    keywords = getattr(thing, "__kwdefaults__", _MISSING)
+    defaults = getattr(thing, "__defaults__", NOT_FOUND)
+    keywords = getattr(thing, "__kwdefaults__", NOT_FOUND)
     annotations = getattr(thing, "__annotations__", None) if sys.version_info < (3, 14) else None
     return (
         isinstance(getattr(thing, "__code__", None), CodeType)

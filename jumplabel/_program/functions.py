@@ -1,4 +1,4 @@
-"""What a function is and is called. Looks, and changes nothing."""
+"""What kind of function a callable is, and what it is called. Only ``with_code`` changes anything."""
 
 import contextlib
 import sys
@@ -23,7 +23,7 @@ from jumplabel.errors import DecorationError
 
 
 def is_awaitable_generator_function(function: Any) -> bool:
-    """Of types.coroutine."""
+    """Return whether it is a generator function that ``types.coroutine`` has made awaitable."""
     codes = [getattr(body, "__code__", None) for body in _bodies(function)]
     return any(getattr(code, "co_flags", 0) & ITERABLE_COROUTINE for code in codes)
 
@@ -36,12 +36,18 @@ _FLAVOURS = {
 
 
 def flavour(function: Any) -> str:
-    """What the function is, where calling it gives no plain result; of a plain one, what it is wrapped around."""
-    return own_flavour(inside(unwrapped(inside(function), stop=_decides)))
+    """Return what kind of function it is: ``"a coroutine function"``, say; ``""`` for one with plain results.
+
+    For a plain function around another one, return the kind of the other one.
+    """
+    return own_flavour(inside(unwrapped(inside(function), stop=_ends_the_search)))
 
 
 def check_can_be_off(whose: str, function: Any) -> None:
-    """Raises DecorationError where nobody can tell what callers want instead of its results."""
+    """Check that it is known what the function's callers get while it is off. Raises DecorationError.
+
+    whose  the decorator, for the message
+    """
     around = flavour(function)
     if around and not own_flavour(inside(function)):
         raise DecorationError(
@@ -51,7 +57,10 @@ def check_can_be_off(whose: str, function: Any) -> None:
 
 
 def with_code(made: Any, function: Any) -> Any:
-    """Let ``inspect`` say of it what it says of the function: it looks into a partial object, but not into ours."""
+    """Let ``inspect`` say of an object that we made what it says of the function. Returns the object.
+
+    ``inspect`` looks into a partial object, but not into ours.
+    """
     decides = inside(function)
     if isinstance(function, partial) and own_flavour(decides):
         for name in ("__name__", "__code__", "__defaults__", "__kwdefaults__"):
@@ -61,18 +70,21 @@ def with_code(made: Any, function: Any) -> Any:
 
 
 def check_same_flavour(whose: str, function: Any, other: Any) -> None:
-    """Raises DecorationError where one of them cannot take the other's place."""
+    """Check that one of two functions can take the other's place. Raises DecorationError.
+
+    whose  the decorator, for the message
+    """
     if flavour(function) != flavour(other):
         one, another = (f"{full_name(each)} is {flavour(each) or 'a plain callable'}" for each in (function, other))
         raise DecorationError(f"{whose}: {one}, and {another}; no caller could use the results of both")
 
 
-def _decides(function: Any) -> bool:
+def _ends_the_search(function: Any) -> bool:
     return bool(own_flavour(inside(function))) or _makes_context_managers(function)
 
 
 def inside(function: Any) -> Any:
-    """The callable that decides what a call returns."""
+    """Return the callable that decides what a call returns: the one within sites, partial objects and methods."""
     while isinstance(function, StaticCallable | CallSite | partial | MethodType):
         if isinstance(function, StaticCallable | CallSite):
             function = function.__wrapped__
@@ -82,7 +94,7 @@ def inside(function: Any) -> Any:
 
 
 def own_flavour(function: Any) -> str:
-    """Without a look at what it is wrapped around."""
+    """Return what kind of function it is by itself, whatever it is wrapped around: see ``flavour``."""
     bodies = _bodies(function)
     for flag, flavour in _FLAVOURS.items():
         if any(has_code_flag(body, flag) for body in bodies):
@@ -91,7 +103,7 @@ def own_flavour(function: Any) -> str:
 
 
 def _bodies(function: Any) -> list[Any]:
-    """What a call runs: of an object, its type's __call__."""
+    """Return what a call may run: the function; for another object, also its type's ``__call__``."""
     return [function] if is_routine(function) else [function, type_call(function)]
 
 
@@ -101,23 +113,28 @@ _CONTEXT_MANAGERS = [
 
 
 def _makes_context_managers(function: Any) -> bool:
-    """A plain function around a generator function, of which everybody knows what it returns."""
+    """Return whether it is a plain function around a generator function that returns a context manager."""
     code = getattr(function, "__code__", None)
     return any(code is each for each in _CONTEXT_MANAGERS)
 
 
 def _is_marked(function: Any) -> bool:
-    """By the mark that asyncio.iscoroutinefunction() looks for; who has set it has imported asyncio."""
+    """Return whether the function has the mark that ``asyncio.iscoroutinefunction()`` looks for.
+
+    Without asyncio imported there is no mark.
+    """
     mark = getattr(sys.modules.get("asyncio.coroutines"), "_is_coroutine", None)
     return mark is not None and getattr(function, "_is_coroutine", None) is mark
 
 
 def full_name(function: Any) -> str:
+    """Return ``module.qualname``; that of its type for an object without a name."""
     module = getattr(function, "__module__", None) or type(function).__module__
     qualname = getattr(function, "__qualname__", None) or type(function).__qualname__
     return f"{module}.{qualname}"
 
 
 def owner(function: Any) -> str:
+    """Return the function's name for the jump table: ``module.qualname:line``."""
     code = getattr(unwrapped(function), "__code__", None)
     return printable(f"{full_name(function)}:{code.co_firstlineno}" if code else full_name(function))

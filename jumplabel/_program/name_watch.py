@@ -1,8 +1,8 @@
-"""What does a name stand for, and how do we hear that it stands for something else?
+"""Watches names in modules and classes: finds what a name stands for, and notices when that changes.
 
 From CPython 3.12 on the dicts of modules and classes are watched (csrc/cpython/dict_watch.h). On 3.11, and where other
 tools have taken all watchers, a module gets a class with ``__setattr__`` and ``__delattr__`` while names in it are
-watched: what is stored in its dict directly, or in a class, is not heard of there.
+watched. **There, a change of a class, or one made in a module's dict directly, is not noticed.**
 """
 
 import logging
@@ -13,8 +13,9 @@ from types import ModuleType
 from typing import Any, NamedTuple
 from weakref import ref
 
-from jumplabel._engine import ffi, lib
+from jumplabel._engine import lib
 from jumplabel._program import looks
+from jumplabel._program.engine_objects import published
 from jumplabel._program.looks import NOT_FOUND
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel._program.unseen import Unseen, seen
@@ -24,21 +25,23 @@ STALE = lib.TURN_STALE
 
 _Keys = dict[int, Any]
 names: dict[int, dict[str, _Keys]] = {}
-"""By the number of a dict and a name in it: the addresses of the keys that depend on it, and what keeps those."""
+"""Maps the number of a dict, and a name in it, to the keys that depend on the name: address to what keeps the key."""
 touched: set[int] = set()
-"""The addresses of keys that were turned on since what they depend on has changed."""
+"""The addresses of keys that C has turned on because a name that they depend on has changed."""
 turned: list[tuple[int, int, int]] = []
-"""Of those that were off: the address, the number of sites, the nanoseconds that it took; until somebody tells."""
+"""The keys of these that were off before, until callbacks are told of the toggle: the address, the number of sites,
+and the nanoseconds that the toggle took.
+"""
 
 away: set[int] = set()
-"""Code objects whose sites C has led away since _settle() looked last, by id."""
+"""The ids of code objects whose sites C has led away since ``_settle`` looked last."""
 
 everything: _Keys = {}
-"""All bound keys. In place of a name's own, where each of them may depend on it."""
+"""All bound keys. Stands in ``names`` for a name that each of them may depend on."""
 
 
 class _Listeners:
-    """Set by log_keys.py and branch_names.py."""
+    """What is done about changes. log_keys.py and branch_names.py put their own functions here."""
 
     def __init__(self) -> None:
         self.settle: Callable[[], None] = int  # type: ignore[assignment]
@@ -50,7 +53,10 @@ listeners = _Listeners()
 
 
 def _settle_now(is_finalizing: Callable[[], bool] = sys.is_finalizing) -> None:
-    """Between any two instructions of any thread. What else is raised is a signal handler's, for whoever runs."""
+    """Settle what depends on changed names. Runs between any two instructions of any thread.
+
+    Reports our own errors as unraisable. Any other exception is a signal handler's, for the code that runs.
+    """
     if is_finalizing():  # the interpreter empties modules as it ends
         return
     try:
@@ -65,11 +71,8 @@ _settle = Unseen(_settle_now)
 
 
 def _start() -> tuple[Any, ...]:
-    found: list[Any] = []
-    shared = (found, names, touched, turned, _settle, away)
-    if lib.dict_watch_start(*(ffi.cast("uintptr_t", id(each)) for each in shared)):
-        raise MemoryError
-    changes, changed, turn, *watching = found
+    shared = names, touched, turned, _settle, away
+    changes, changed, turn, *watching = published(lib.dict_watch_start, *map(id, shared))
     return changes, changed, turn, *(watching or (None,) * 9)
 
 
@@ -89,7 +92,12 @@ class Watch(NamedTuple):
 
 
 def watch(holder: Any, name: str, address: int, keep: object) -> Watch | None:
-    """Have the key turned on when the name in the module or class changes; None: it would not be heard of."""
+    """Have the key turned on when the name in the module or class changes. None: a change would not be noticed.
+
+    holder   the module or class
+    address  the engine's key
+    keep     what keeps the key alive
+    """
     if HEARS_ALL:
         note(name)
         number = watch_dict(holder)
@@ -104,6 +112,7 @@ def watch(holder: Any, name: str, address: int, keep: object) -> Watch | None:
 
 
 def unwatch(watch: Watch, address: int) -> None:
+    """Watch the name for this key no longer."""
     in_dict = names.get(watch.number, {})
     keys = in_dict.get(watch.name, everything)
     if keys is not everything:
@@ -124,11 +133,14 @@ def _unwatch_if_empty(number: int, holder: Any) -> None:
 
 
 _classes: "dict[int, ref[type]]" = {}
-"""Of loggers, by the numbers of their dicts."""
+"""The classes of loggers, by the numbers of their dicts."""
 
 
 def watch_classes(kinds: dict[int, type], decisive: Iterable[str]) -> bool:
-    """Have all keys turned on when one of these names in one of the classes changes. Whether one is watched newly."""
+    """Have all keys turned on when one of these names in one of the classes changes.
+
+    Returns whether this watches a class that was not watched before.
+    """
     if not HEARS_ALL:
         return False
     for number, reference in list(_classes.items()):
@@ -149,7 +161,7 @@ def watch_classes(kinds: dict[int, type], decisive: Iterable[str]) -> bool:
 
 
 def forget_classes() -> None:
-    """Nothing is bound any more."""
+    """Watch no class any longer: no key is bound."""
     for number in list(_classes):
         _forget_class(number)
 
@@ -186,7 +198,7 @@ _Module.__module__ = ModuleType.__module__
 
 def _change(module: ModuleType, name: str, change: Callable[[], None]) -> None:
     in_dict = names.get(id(looks.variables(module)), {})
-    if name == "__class__":  # behind which nobody may tell us of changes any more: then the keys stay on
+    if name == "__class__":  # with another class, later changes may not be noticed: the keys stay on
         keys = {address: keep for keys in list(in_dict.values()) for address, keep in list(keys.items())}
     else:
         keys = in_dict.get(name, {})
@@ -197,7 +209,7 @@ def _change(module: ModuleType, name: str, change: Callable[[], None]) -> None:
 
 
 def _number_by_class(holder: Any) -> int | None:
-    if issubclass(type(holder), type) or holder is logging:  # what is changed there is not heard of
+    if issubclass(type(holder), type) or holder is logging:  # changes there are not noticed
         return 0
     if type(holder) is ModuleType:
         ModuleType.__setattr__(holder, "__class__", _Module)
@@ -208,7 +220,10 @@ def _number_by_class(holder: Any) -> int | None:
 
 
 def find(module: ModuleType, path: tuple[str, ...]) -> tuple[Any, list[tuple[Any, str]]]:
-    """A global and then attributes of modules and classes, or NOT_FOUND; and the names that this depends on."""
+    """Return what a path in a module stands for, or NOT_FOUND; and the names that this depends on.
+
+    path  the name of a global, then of attributes of modules and classes
+    """
     variables = looks.variables(module)
     depends: list[tuple[Any, str]] = [(module, path[0])]
     found: Any = variables.get(path[0], NOT_FOUND)

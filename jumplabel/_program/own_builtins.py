@@ -1,7 +1,7 @@
 """The builtins as they were when the library was imported.
 
-Tests replace builtins (``mock.patch("builtins.isinstance")``). A module whose ``__builtins__`` these are has functions
-that go on with the interpreter's own, whatever a program's statement makes them do at that moment.
+Tests replace builtins (``mock.patch("builtins.isinstance")``). A module that has these as its ``__builtins__`` goes on
+with the interpreter's own, also where a statement of the program runs its functions meanwhile.
 """
 
 import builtins

@@ -1,4 +1,4 @@
-"""The types of the callables that are made in C: callable.c and call_site.c."""
+"""The types of callables that C makes: csrc/cpython/callable.c and call_site.c."""
 
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
@@ -14,7 +14,7 @@ StaticCallable: Any
 if TYPE_CHECKING:
 
     class _Site:
-        """What call_site.c gives both types."""
+        """What csrc/cpython/call_site.c gives both types."""
 
         __kind__: str
         __name__: str
@@ -43,13 +43,16 @@ if TYPE_CHECKING:
     class CallSite(_Site): ...
 
     class ObjectSite(_Site):
-        """It is no method in a class."""
+        """A site that does not become a method as an attribute of a class."""
 
 else:
     CallSite, ObjectSite = published(lib.call_site_types)
 
 
 def sealed(kind: T) -> T:
-    """A class decorator: a subclass of theirs that adds methods is called as quickly as they are, and cannot change."""
+    """Seal a subclass of these types: its objects are called as quickly as theirs, and its attributes cannot be set.
+
+    A class decorator. The subclass may add methods only.
+    """
     lib.call_site_seal(id(kind))
     return kind

@@ -1,7 +1,7 @@
 """Calls of our own functions that tracers and profilers do not see (csrc/cpython/unseen.h).
 
-``Unseen(function)`` is what the library puts where the program's own statements call it: into classes, as a callback of
-a weak reference. ``seen(callable, *args)`` calls something of the program's from there.
+``Unseen(function)`` is a callable that the program's own statements may call: in a class, or as the callback of a weak
+reference. ``seen(callable, *args)`` calls a callable of the program from there, so that tracers see it.
 """
 
 from collections.abc import Callable
@@ -21,9 +21,9 @@ _AUDITED = ("code.__new__", "object.__setattr__")
 
 
 def is_ours(error: BaseException) -> bool:
-    """Return whether what we did has raised it: not a signal handler, whose exceptions are for the program.
+    """Return whether our own code has raised the error. Those of signal handlers are for the program.
 
-    An audit hook that refuses what we do has raised it for us.
+    The error of an audit hook that refuses what we do counts as ours.
     """
     at = error.__traceback__
     while at is not None:
@@ -35,7 +35,7 @@ def is_ours(error: BaseException) -> bool:
 
 
 def _is_an_audit_hook(frame: FrameType) -> bool:
-    """Return whether the function was called with the name of an event, perhaps as a method."""
+    """Return whether the function was called with the name of an audit event, perhaps as a method."""
     names = frame.f_code.co_varnames[: max(frame.f_code.co_argcount, 1)][:2]
     given = [frame.f_locals.get(name) for name in names]
     given += [each for one in given if type(one) is tuple for each in one[:1]]

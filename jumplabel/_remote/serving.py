@@ -19,6 +19,7 @@ from jumplabel._process.interpreters import is_main
 from jumplabel._process.settings import folder_to_serve, left_out
 from jumplabel._process.unpatched import ProcessLock, allocate_lock, get_ident, start_own_thread
 from jumplabel._process.unpatched_sockets import identity
+from jumplabel._program.exported import exported
 from jumplabel._remote import connections
 from jumplabel._remote.connections import Connections, report
 from jumplabel._remote.socket_folder import (
@@ -46,6 +47,7 @@ _servers: "set[Server]" = set()
 """All whose thread runs."""
 
 
+@exported
 class Server:
     """What ``serve()`` returns; also a context manager, which closes it.
 
@@ -239,6 +241,7 @@ def _default_folders(first: str) -> Iterator[str]:
         yield private_folder()
 
 
+@exported
 def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     """Open a Unix socket, for ``python -m jumplabel keys PID``, ``enable``, ``disable``, ``watch`` and ``level``.
 

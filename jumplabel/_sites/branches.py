@@ -16,6 +16,7 @@ from jumplabel._bytecode.plan_sites import refusal
 from jumplabel._engine import lib
 from jumplabel._process import forks
 from jumplabel._program import looks
+from jumplabel._program.exported import exported
 from jumplabel._sites.function_search import functions_in, module_of
 from jumplabel._sites.snapshots import snapshot_of
 from jumplabel.errors import DecorationError
@@ -27,6 +28,7 @@ T = TypeVar("T")
 def static_branches(target: T, *, strict: bool = False, snapshot: bool = False) -> T: ...
 @overload
 def static_branches(*, strict: bool = False, snapshot: bool = False) -> Callable[[T], T]: ...
+@exported
 def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool = False) -> Any:
     """A decorator: every test of a key in a function becomes one instruction, which toggling the key rewrites.
 

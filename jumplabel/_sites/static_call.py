@@ -5,6 +5,7 @@ from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, Concatenate, Generic, ParamSpec, TypeVar, overload
 
 from jumplabel._engine import ffi, lib
+from jumplabel._program.exported import exported
 from jumplabel._program.functions import check_can_be_off, check_same_flavour, full_name, owner, with_code
 from jumplabel._program.site_types import CallSite, sealed
 from jumplabel._sites.call_sites import lead
@@ -20,6 +21,7 @@ ON = 1
 
 
 @sealed
+@exported
 class StaticCall(CallSite, Generic[P, R]):
     """A function whose implementation can be replaced while it is being called.
 

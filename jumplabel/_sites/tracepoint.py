@@ -13,6 +13,7 @@ from jumplabel._keys.static_key import FollowingKey, StaticKey, address, key
 from jumplabel._keys.static_key import _counted as counted
 from jumplabel._keys.toggles import callbacks
 from jumplabel._keys.transactions import apply, patch_error
+from jumplabel._program.exported import exported
 from jumplabel._program.functions import flavour, full_name
 from jumplabel._program.looks import text
 from jumplabel._program.printing import printable
@@ -40,6 +41,7 @@ class _TracepointKey(FollowingKey):
 
 
 @sealed
+@exported
 class Tracepoint(ObjectSite):
     """A place in a program that others can watch, while it runs: call it there, with whatever there is to know.
 
@@ -168,7 +170,16 @@ class Tracepoint(ObjectSite):
         return f"<Tracepoint {self.name!r} with {counted(len(self.probes), 'probe')}>"
 
     def __reduce__(self) -> tuple[Any, ...]:
-        return _of_name, (self.name,)
+        return Tracepoint._find, (self.name,)
+
+    @classmethod
+    def _find(cls, name: str) -> "Tracepoint":
+        """Return the living tracepoint of this name. A pickle names this method, so it needs no private module."""
+        reference = getattr(key(name), "_tracepoint", None)
+        found: Tracepoint | None = reference and reference()
+        if found is None:
+            raise StaticKeyError(f"{key(name)!r} is not that of a living Tracepoint")
+        return found
 
     if TYPE_CHECKING:
 
@@ -196,14 +207,6 @@ def _turn_off(native: Any, its_key: "ref[StaticKey]", _: object) -> None:
     error = lib.static_key_toggle(native, lib.KEY_DISABLE)
     if error:
         raise patch_error(error, "the key of a tracepoint that is gone")
-
-
-def _of_name(name: str) -> Tracepoint:
-    reference = getattr(key(name), "_tracepoint", None)
-    found: Tracepoint | None = reference and reference()
-    if found is None:
-        raise StaticKeyError(f"{key(name)!r} is not that of a living Tracepoint")
-    return found
 
 
 scope.KEY_ATTRIBUTES.append((Tracepoint, "enabled"))

@@ -1,7 +1,6 @@
-"""Tracers and profilers see a program's own calls, and no frame of the library."""
+"""Tracers, profilers and monitoring tools see no frame of the library's in a program's calls."""
 
 import logging
-import os
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -11,28 +10,11 @@ from typing import Any
 
 import pytest
 from logger_checks import shown
+from own_calls import OURS, SOURCE
 from packages import Packages, records
 
-import jumplabel
 from jumplabel import install
 from jumplabel._instrument import closures
-
-SOURCE = """
-    import logging
-
-    logger = logging.getLogger("own.calls")
-
-    def make(log=logger):
-        def inner():
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("x")
-            log.error("y")
-            return 7
-        return inner
-
-    def work():
-        logger.debug("work")
-"""
 
 
 @pytest.fixture
@@ -42,12 +24,9 @@ def shop(packages: Packages) -> Iterator[ModuleType]:
     packages.forget()
 
 
-OURS = os.path.dirname(jumplabel.__file__)
-
-
 @contextmanager
 def watched() -> Iterator[list[str]]:
-    """The functions of ours that tracers, profilers and monitoring tools see."""
+    """Return the functions of the library's that tracers, profilers and monitoring tools see, in a list that grows."""
     seen: list[str] = []
 
     def note(frame: Any, event: str, arg: Any) -> Any:
@@ -84,7 +63,7 @@ def watched() -> Iterator[list[str]]:
 def define(shop: ModuleType) -> None:
     for name in ("own.calls", "own.calls.a", "own.calls.a"):
         shop.make(logging.getLogger(name))()
-    for n in range(closures.KEPT + 2):  # the first of them goes
+    for n in range(closures.KEPT + 2):  # more than are kept
         shop.make(logging.getLogger(f"own.calls.{n}"))
 
 
@@ -118,7 +97,7 @@ def test_no_frame_of_ours_is_seen(shop: ModuleType, what: Callable[[ModuleType],
         assert seen or what is bind_names
 
 
-def test_another_thread_is_profiled_as_ever(shop: ModuleType) -> None:
+def test_another_thread_is_profiled_without_frames_of_ours(shop: ModuleType) -> None:
     seen: list[str] = []
 
     def note(frame: Any, event: str, arg: Any) -> None:
@@ -153,7 +132,7 @@ class Traced(logging.Logger):
 
 
 def test_the_programs_own_setters_are_seen(shop: ModuleType) -> None:
-    """They are called by ours, in the middle of what is not seen."""
+    """A function of the library's, which is not seen, calls them."""
     logger = Traced("own.calls.traced")
     shop.logger = logger
     seen = []
@@ -171,7 +150,7 @@ def test_the_programs_own_setters_are_seen(shop: ModuleType) -> None:
     assert seen == [("call", "limit", 0), ("line", "limit", 2), ("return", "limit", 2)]
 
 
-def test_a_known_logger_takes_no_python(shop: ModuleType) -> None:
+def test_a_closure_with_a_known_logger_runs_no_python_of_ours(shop: ModuleType) -> None:
     logger = logging.getLogger("own.calls.known")
     first, calls = shop.make(logger), []
     before = sys.gettrace()

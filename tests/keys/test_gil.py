@@ -1,4 +1,4 @@
-"""A toggle keeps the GIL, unless it must wait for another thread (csrc/cpython/key_toggle.c)."""
+"""A toggle keeps the GIL while it has to wait for no other thread (csrc/cpython/key_toggle.c)."""
 
 import os
 import subprocess
@@ -51,20 +51,33 @@ def run(script, *arguments, first="", **environment):
     assert (done.returncode, done.stderr) == (0, "")
 
 
-def test_no_other_thread_runs_python_meanwhile():
-    """It would have the GIL for its whole switch interval. Here that is long, so it runs when we let go, or never."""
+@pytest.mark.parametrize("how", ["a toggle", "a toggle with a callback", "a batch"])
+def test_no_other_thread_runs_python_during(how):
+    """The other thread would keep the GIL for its whole switch interval. That is long here, so it runs only if the
+    toggling thread lets go of the GIL.
+    """
     run(
         """
-sys.setswitchinterval(100)  # before any thread begins to wait
+import contextlib, jumplabel
+block = jumplabel.batch if sys.argv[1] == "a batch" else contextlib.nullcontext
+if sys.argv[1] == "a toggle with a callback":
+    jumplabel.on_toggle(lambda toggle: None)
+others = [StaticKey(f"key.{i}") for i in range(10)]
+sys.setswitchinterval(100)  # before the other thread begins to wait
 threading.Thread(target=tick, daemon=True).start()
 before = ticks
 for _ in range(300):
-    key.enable()
-    key.disable()
+    with block():
+        key.enable()
+        for other in others:
+            other.inc()
+    with block():
+        key.disable()
 assert ticks == before
 ended = True
 assert gate() is None
-"""
+""",
+        how,
     )
 
 
@@ -91,7 +104,9 @@ assert gate() is None
 
 
 def test_a_fork_that_waits_for_the_gil_is_not_waited_for_with_it():
-    """The fork has the mutex: the engine's handler ran first. Another library's handler wants the GIL."""
+    """The fork holds the mutex: the engine's handler was registered later, so it runs first. Another handler wants the
+    GIL.
+    """
     run(
         """
 forking = threading.Thread(target=libc.fork)
@@ -142,7 +157,7 @@ assert gate() == 1
 
 
 def test_others_run_while_threads_must_answer():
-    """A thread that blocks the signal needs the GIL to go on: waiting for it in vain would take a second."""
+    """A thread blocks the signal, and needs the GIL to go on. Waiting for it in vain would take a second."""
     run(
         """
 times = []

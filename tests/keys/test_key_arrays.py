@@ -117,7 +117,7 @@ def test_pickling_gives_the_array_of_that_prefix_and_these_names(features, prefi
         assert copy.copy(array) is copy.deepcopy(array) is array
 
 
-def test_unpickling_an_array_that_was_not_made_says_so(prefix):
+def test_unpickling_an_array_that_is_not_made_yet_says_so(prefix):
     data = pickle.dumps(StaticKeyArray(prefix, NAMES))
     with pytest.raises(StaticKeyError, match="made by the module that defines it"):
         pickle.loads(data)

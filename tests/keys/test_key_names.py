@@ -110,7 +110,7 @@ def ask(command, *patterns):
 
 @pytest.fixture
 def others():
-    """Keys that patterns would find, if names were taken for patterns."""
+    """Keys with names that patterns like the other names would find."""
     return [StaticKey(name) for name in ("shop0", "shopb", "shop1 (2)", "b", "shopcart")]
 
 

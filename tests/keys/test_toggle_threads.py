@@ -11,11 +11,9 @@ from processes import run
 from site_checks import fork_quietly
 
 import jumplabel
-from jumplabel import StaticKey, batch, off_toggle, on_toggle, static_gate
+from jumplabel import batch, off_toggle, on_toggle, static_gate
 from jumplabel._engine import lib
-from jumplabel._keys import toggles
-
-keys_module = sys.modules[StaticKey.__module__]  # jumplabel.keys is the function
+from jumplabel._keys import toggles, transactions
 
 
 @pytest.fixture(autouse=True)
@@ -30,7 +28,7 @@ def toggled(key):
 
 
 def applied(key):
-    keys_module.apply([(key, lib.KEY_DISABLE if key else lib.KEY_ENABLE)])
+    transactions.apply([(key, lib.KEY_DISABLE if key else lib.KEY_ENABLE)])
 
 
 def overridden(key):

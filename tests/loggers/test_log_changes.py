@@ -1,4 +1,4 @@
-"""Every change of what a logger would do is heard of: in ``logging``, and in its objects and classes."""
+"""Each change of what a logger would do is heard: in ``logging``, in its objects and in its classes."""
 
 import logging
 import logging.config
@@ -8,9 +8,40 @@ import pytest
 from logger_checks import LEVELS, WATCHED, answers, keys_of, states
 
 import jumplabel
-from jumplabel._loggers.log_keys import bind, unbind
+from jumplabel import StaticKey
+from jumplabel._loggers.log_keys import LogKey, bind, unbind
 
 pytestmark = pytest.mark.usefixtures("as_before")
+
+
+@pytest.fixture
+def as_before():
+    """Restore the root's level and handlers, and the level that is disabled."""
+    root = logging.root
+    level, handlers, disabled = root.level, root.handlers[:], logging.root.manager.disable
+    yield
+    root.setLevel(level)
+    root.handlers[:] = handlers
+    logging.disable(disabled)
+
+
+@pytest.fixture
+def keys(shop):
+    keys = keys_of(shop, "logger")
+    bind(keys)
+    yield keys
+    keys.clear()
+
+
+@pytest.fixture
+def right(keys, logger):
+    """Check that the keys are as the logger says, or as expected."""
+
+    def check(expected=None):
+        assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
+
+    return check
+
 
 # ---- levels ----
 
@@ -29,7 +60,7 @@ def test_levels_anywhere_in_the_tree(logger, shop):
         assert states(keys) == answers(shop.logger)
 
 
-def test_disable_of_the_whole(logger, right):
+def test_logging_disable(logger, right):
     logger.setLevel(10)
     for level in (10, 30, 50, 0):
         logging.disable(level)
@@ -65,7 +96,7 @@ def test_configurations(logger, right, tmp_path):
 
 
 def test_a_logger_that_comes_between(logger, shop):
-    """It takes the place of a placeholder, and no cache is cleared."""
+    """The new logger replaces a placeholder between a logger and its ancestor. ``logging`` clears no cache then."""
     name = logger.name
     logger.setLevel(40)
     shop.logger = logging.getLogger(f"{name}.x.y.z")
@@ -87,7 +118,7 @@ def test_a_logger_that_comes_between(logger, shop):
         logging.setLoggerClass(logging.Logger)
 
 
-def test_handlers_and_propagation_play_no_part(logger, right):
+def test_handlers_and_propagation_change_no_key(logger, right):
     logger.setLevel(20)
     before = jumplabel.info()
     logger.propagate = False
@@ -135,8 +166,8 @@ def test_attributes_that_are_set_directly(logger, right):
     right()
 
 
-def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
-    """It may say yes by its cache where it would say no; what it says no to by its cache alone stays on."""
+def test_an_old_answer_in_the_cache_of_a_logger_holds(logger, shop, keys):
+    """A cached yes turns the key on. A cached no, which the level contradicts, leaves it on."""
     logger.setLevel(20)
     assert logger.isEnabledFor(20) and not logger.isEnabledFor(10)
     logger.level = 10
@@ -153,7 +184,7 @@ def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
 def test_odd_levels_stay_on(logger, right):
     class Level(int):
         def __le__(self, other):
-            raise AssertionError("the program's code is run")
+            raise AssertionError("the program's code is not run")
 
         __ge__ = __gt__ = __lt__ = __bool__ = __le__
 
@@ -164,6 +195,20 @@ def test_odd_levels_stay_on(logger, right):
         right(True)
         setattr(logger, attribute, before)
         right()
+
+
+def test_a_logger_among_its_own_ancestors_stays_on(logger, shop, keys):
+    """The search for a level ends after 1,000 ancestors. A shorter line of them is followed to its end."""
+    top = logging.Logger("top", 60)
+    for count, enabled in [(900, False), (1100, True)]:
+        line = [logging.Logger(str(n)) for n in range(count)]
+        for one, parent in zip(line, [*line[1:], top], strict=True):
+            one.parent = parent
+        logger.parent = line[0]
+        assert states(keys) == [enabled] * 6
+    logger.parent = logger
+    assert all(states(keys))
+    logger.parent = logging.root
 
 
 @pytest.mark.parametrize("name", [*LEVELS, "log", "isEnabledFor", "getEffectiveLevel"])
@@ -180,7 +225,7 @@ def test_a_method_replaced_in_the_object(logger, right, name):
 
 
 class ToCriticalOnly(logging.Logger):
-    """Leaves everything as it is."""
+    """Changes nothing that decides."""
 
 
 class Chatty(logging.Logger):
@@ -215,7 +260,7 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_subclasses_that_have_their_own_way_stay_on(logger, shop, name):
+def test_subclasses_that_decide_by_themselves_stay_on(logger, shop, name):
     kind = type("Own", (logging.Logger,), CLASSES[name])
     shop.logger = kind.__new__(kind)
     object.__setattr__(shop.logger, "name", "own")
@@ -224,7 +269,7 @@ def test_subclasses_that_have_their_own_way_stay_on(logger, shop, name):
     keys = keys_of(shop, "logger")
     bind(keys)
     assert all(states(keys))
-    if name not in ("debug", "__dict__"):  # of an ancestor it counts, too
+    if name not in ("debug", "__dict__"):  # the class of an ancestor decides, too
         shop.logger, logger.parent = logger, shop.logger
         bind(keys)
         assert all(states(keys)) or name == "disabled"
@@ -244,7 +289,7 @@ def test_a_method_replaced_in_the_class(logger, right, keys, name):
     right(False)
 
 
-def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, right, keys):
+def test_a_method_replaced_in_the_class_is_noticed_when_a_level_is_set(logger, right, keys):
     logger.setLevel(60)
     with mock.patch("logging.Logger.isEnabledFor"):
         logger.setLevel(50)
@@ -253,7 +298,7 @@ def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, righ
     right(False)
 
 
-def test_a_hook_of_another_tool_stays(logger, right, keys):
+def test_a_hook_of_the_program_stays(logger, right, keys):
     def spy(self, name, value):
         seen.append(name)
         ours(self, name, value)
@@ -272,3 +317,55 @@ def test_a_hook_of_another_tool_stays(logger, right, keys):
     logger.setLevel(60)
     right(False)
     assert "level" in seen
+
+
+# ---- adapters ----
+
+
+class Prefixed(logging.LoggerAdapter):
+    def process(self, msg, kwargs):
+        return f"prefix {msg}", kwargs
+
+
+class Own(logging.LoggerAdapter):
+    def log(self, *args, **kwargs):
+        raise AssertionError
+
+
+@pytest.mark.parametrize("kind", [logging.LoggerAdapter, Prefixed])
+def test_adapters(logger, shop, kind):
+    shop.log = kind(kind(logger, {}), {})
+    keys = [*keys_of(shop, "log"), LogKey("logging.log", shop, ("log",), "log", 20)]
+    logger.setLevel(30)
+    bind(keys)
+    methods = {**LEVELS, "log": 20}
+    for level in (10, 50, 20):
+        logger.setLevel(level)
+        assert states(keys) == [shop.log.isEnabledFor(each) for each in methods.values()]
+    logger.setLevel(60)
+    assert not any(states(keys))
+    shop.log.logger.logger = logging.Logger("other", 10)
+    assert all(states(keys))
+    shop.log.logger.logger = logger
+    assert not any(states(keys))
+    shop.log.logger.logger = 7
+    assert all(states(keys))
+    shop.log.logger = logger
+    assert not any(states(keys))
+    with mock.patch.object(shop.log, "isEnabledFor"):
+        assert all(states(keys))
+    assert not any(states(keys))
+
+
+def test_adapters_that_decide_by_themselves_stay_on(logger, shop):
+    logger.setLevel(60)
+    shop.log = Own(logger, {})
+    keys = keys_of(shop, "log")
+    bind(keys)
+    assert all(states(keys))
+
+
+def test_a_key_that_follows_nothing_keeps_its_state(logger, keys):
+    key = StaticKey("tests.left alone", default=True)
+    logger.setLevel(60)
+    assert key.enabled

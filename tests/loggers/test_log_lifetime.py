@@ -1,4 +1,4 @@
-"""Keys that follow loggers over time: what keeps what, what fails, forks, and what is left in the end."""
+"""Keys that follow loggers: what keeps them, what fails, forks, and the end."""
 
 import gc
 import logging
@@ -6,25 +6,35 @@ import weakref
 
 import pytest
 from logger_checks import WATCHED, keys_of, module, nothing_of_ours_is_left, states
-from processes import run, script
+from processes import run
 
 import jumplabel
 from jumplabel import static_branches
-from jumplabel._loggers.log_keys import LogKey, _bound, bind
+from jumplabel._loggers.followed_loggers import bound
+from jumplabel._loggers.log_keys import LogKey, bind
 from jumplabel._program import name_watch
 
-LOGGERS = script("follows_a_logger")
+LOGGERS = """
+    import logging
+    from logger_checks import answers, keys_of, module, nothing_of_ours_is_left, states
+    from jumplabel import static_gate
+    from jumplabel._program import name_watch
+    from jumplabel._loggers.log_keys import LogKey, bind, unbind
+
+    logger = logging.getLogger("shop.cart")
+    shop = module("shop.cart", logger=logger)
+    keys = keys_of(shop, "logger")
+"""
+
+# ---- references ----
 
 
-# ---- what keeps what ----
-
-
-def test_a_key_that_goes_takes_all_with_it(logger, shop):
+def test_nothing_is_left_of_a_deleted_key(logger, shop):
     keys = keys_of(shop, "logger")
     bind(keys)
     reference, before = weakref.ref(keys[0]), jumplabel.info().keys
     del keys[0]
-    assert reference() is None and len(_bound) == 5 and len(name_watch.everything) == 5
+    assert reference() is None and len(bound) == 5 and len(name_watch.everything) == 5
     assert jumplabel.info().keys == before - 1
     keys.clear()
     nothing_of_ours_is_left()
@@ -61,7 +71,7 @@ def test_functions_may_outlive_their_module(logger):
     bind([key])
     del shop
     gc.collect()
-    if get() is not None:  # then the interpreter has not emptied the variables
+    if get() is not None:  # the interpreter has not emptied the variables
         assert not key.enabled
         logger.setLevel(10)
         assert key.enabled
@@ -72,7 +82,7 @@ def test_functions_may_outlive_their_module(logger):
 
 
 def test_a_function_may_keep_its_key(logger):
-    """Code made for a module does so."""
+    """As code that is made for a module does."""
     shop = module("shop", logger=logger)
     shop.key = LogKey("logging.kept", shop, ("logger",), "debug")
     exec("def function():\n    return 1 if key else 0", vars(shop))
@@ -87,20 +97,49 @@ def test_a_function_may_keep_its_key(logger):
 # ---- what fails ----
 
 
-def test_a_patch_that_fails_is_raised_and_made_up_for():
+def test_a_patch_that_fails_raises_and_the_next_change_makes_up_for_it():
     run(
         LOGGERS,
-        script("log_patches_fail"),
+        """
+        gates = [static_gate(key)(lambda: 1) for key in keys]
+        logger.setLevel(60)
+        bind(keys)
+
+        blocking = BlockingThread()
+        for change in (
+            lambda: logger.setLevel(10),
+            lambda: setattr(logger, "level", 10),
+            lambda: setattr(logger, "debug", print),
+            lambda: unbind(keys),
+        ):
+            refused(errno.EDEADLK, change)
+            assert [gate() for gate in gates] == [None] * 6 and not any(states(keys))
+        assert logger.level == 60 and "debug" not in vars(logger)
+        reports = []
+        sys.unraisablehook = reports.append
+        if name_watch.HEARS_ALL:
+            shop.logger = None
+            states(keys)  # a call, between whose instructions it is looked at again
+            assert [report.exc_value.errno for report in reports] == [errno.EDEADLK]
+        else:
+            refused(errno.EDEADLK, setattr, shop, "logger", None)
+            shop.__dict__["logger"] = None
+        assert not any(states(keys))
+        refused(errno.EDEADLK, bind, keys)
+        blocking.unblock()
+        logging.root.setLevel(30)
+        assert [gate() for gate in gates] == [1] * 6 and all(states(keys))
+        blocking.end()
+        """,
         JUMPLABEL_SYNC="signal",
     )
 
 
-def test_the_lock_is_free_after_a_patch_that_fails_in_the_clearing_of_the_caches():
-    """The next change makes up for what failed."""
+def test_the_lock_is_free_after_a_patch_that_fails_while_caches_are_cleared():
+    """And the next change makes up for the patch."""
     run(
         LOGGERS,
         """
-        from jumplabel._loggers import log_keys
         gates = [static_gate(key)(lambda: 1) for key in keys]
         logger.setLevel(60)
         bind(keys)

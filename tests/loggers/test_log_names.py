@@ -1,4 +1,4 @@
-"""Changes of the name that a logger is found by, of modules with a class of ours, and of adapters."""
+"""Each change of the name by which a logger is found is heard."""
 
 import copy
 import logging
@@ -8,18 +8,32 @@ import types
 from unittest import mock
 
 import pytest
-from logger_checks import LEVELS, WATCHED, answers, keys_of, module, states
+from logger_checks import WATCHED, answers, keys_of, module, states
 
-from jumplabel import StaticKey, static_gate
+from jumplabel import static_gate
 from jumplabel._loggers.log_keys import LogKey, bind
 
-pytestmark = pytest.mark.usefixtures("as_before")
 
-# ---- the name ----
+@pytest.fixture
+def keys(shop):
+    keys = keys_of(shop, "logger")
+    bind(keys)
+    yield keys
+    keys.clear()
+
+
+@pytest.fixture
+def right(keys, logger):
+    """Check that the keys are as the logger says, or as expected."""
+
+    def check(expected=None):
+        assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
+
+    return check
 
 
 def in_globals(shop):
-    """A function of the module that rebinds its global."""
+    """Return a function of the module that rebinds the module's global."""
     code = compile("def rebind(value):\n    global logger\n    logger = value", "shop", "exec")
     exec(code, vars(shop))
     return shop.rebind
@@ -44,7 +58,7 @@ def test_the_name_is_rebound(logger, shop, right, keys):
 
 
 @pytest.mark.skipif(not WATCHED, reason="what is stored in a dict is not heard of")
-def test_the_name_is_rebound_past_the_module(logger, shop, right, keys):
+def test_the_name_is_rebound_in_the_dict_of_the_module(logger, shop, right, keys):
     logger.setLevel(60)
     rebind = in_globals(shop)
     changes = [
@@ -124,7 +138,7 @@ def test_a_level_is_rebound(logger, shop):
 
 
 def test_a_site_is_on_before_the_name_has_changed(logger, shop, keys):
-    """The mock that takes the logger's place sees the first call."""
+    """So the first call reaches the new object, such as a mock."""
     logger.setLevel(60)
     gate = static_gate(keys[0], default="off")(lambda: "on")
     seen = []
@@ -139,14 +153,14 @@ def test_a_site_is_on_before_the_name_has_changed(logger, shop, keys):
     shop.logger = Logger("gone")
     shop.logger.setLevel(60)
     assert gate() == "off"
-    shop.logger = None  # the old one goes within the assignment
+    shop.logger = None  # the old logger is deleted within the assignment
     assert seen == ["on"] and gate() == "on"
 
 
 # ---- a module with a class of ours ----
 
 
-def test_the_module_looks_as_before(logger, shop, keys):
+def test_a_module_with_a_class_of_ours_looks_unchanged(logger, shop, keys):
     assert type(shop).__name__ == "module" and type(shop).__module__ == "builtins"
     assert repr(shop) == repr(module(shop.__name__)) and isinstance(shop, types.ModuleType)
     for function in (copy.copy, copy.deepcopy, pickle.dumps):
@@ -168,55 +182,3 @@ def test_modules_of_another_class_stay_on(logger, keys):
     others = keys_of(shop, "logger")
     bind(others)
     assert all(states(others)) and type(shop) is Module
-
-
-# ---- adapters ----
-
-
-class Prefixed(logging.LoggerAdapter):
-    def process(self, msg, kwargs):
-        return f"prefix {msg}", kwargs
-
-
-class Own(logging.LoggerAdapter):
-    def log(self, *args, **kwargs):
-        raise AssertionError
-
-
-@pytest.mark.parametrize("kind", [logging.LoggerAdapter, Prefixed])
-def test_adapters(logger, shop, kind):
-    shop.log = kind(kind(logger, {}), {})
-    keys = [*keys_of(shop, "log"), LogKey("logging.log", shop, ("log",), "log", 20)]
-    logger.setLevel(30)
-    bind(keys)
-    methods = {**LEVELS, "log": 20}
-    for level in (10, 50, 20):
-        logger.setLevel(level)
-        assert states(keys) == [shop.log.isEnabledFor(each) for each in methods.values()]
-    logger.setLevel(60)
-    assert not any(states(keys))
-    shop.log.logger.logger = logging.Logger("other", 10)
-    assert all(states(keys))
-    shop.log.logger.logger = logger
-    assert not any(states(keys))
-    shop.log.logger.logger = 7
-    assert all(states(keys))
-    shop.log.logger = logger
-    assert not any(states(keys))
-    with mock.patch.object(shop.log, "isEnabledFor"):
-        assert all(states(keys))
-    assert not any(states(keys))
-
-
-def test_adapters_that_have_their_own_way_stay_on(logger, shop):
-    logger.setLevel(60)
-    shop.log = Own(logger, {})
-    keys = keys_of(shop, "log")
-    bind(keys)
-    assert all(states(keys))
-
-
-def test_a_key_that_follows_nothing_is_left_alone(logger, keys):
-    key = StaticKey("tests.left alone", default=True)
-    logger.setLevel(60)
-    assert key.enabled

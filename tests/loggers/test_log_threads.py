@@ -1,4 +1,4 @@
-"""Keys that follow loggers while threads and signal handlers change levels, names and bindings."""
+"""Keys that follow loggers while other threads, or signal handlers, change the loggers."""
 
 import gc
 import logging
@@ -13,7 +13,7 @@ from site_checks import in_thread
 
 from jumplabel import static_branches
 from jumplabel._keys.static_key import address
-from jumplabel._loggers import log_hooks
+from jumplabel._loggers import change_hooks
 from jumplabel._loggers.log_keys import LogKey, bind, unbind
 from jumplabel._program import name_watch
 
@@ -47,8 +47,8 @@ def test_no_record_is_lost_after_a_level_is_set(logger, shop, rounds):
 
 
 @pytest.mark.stress
-def test_all_at_once(logger, shop, stress_seconds):
-    """Levels, names and bindings are changed by several threads; in the end all is right."""
+def test_levels_names_and_bindings_change_at_once(logger, shop, stress_seconds):
+    """Several threads change levels, names and bindings. In the end each key is right."""
     others = [logging.getLogger(f"{logger.name}.{n}") for n in range(3)]
     for n, each in enumerate(others):
         setattr(shop, f"other{n}", each)
@@ -103,7 +103,7 @@ def test_all_at_once(logger, shop, stress_seconds):
 
 
 def test_a_name_rebound_while_another_thread_has_the_lock(logger, shop):
-    """The key is on at once, and off as soon as a thread comes by."""
+    """The key is on at once. The next thread that takes the lock turns it off."""
     logger.setLevel(60)
     keys = keys_of(shop, "logger")
     bind(keys)
@@ -150,13 +150,13 @@ def set_it_directly(logger):
 
 
 def clear_the_caches(logger):
-    vars(logger)["level"] = 10  # past all hooks
+    vars(logger)["level"] = 10  # not heard
     logging.root._cache.clear()
 
 
 @pytest.mark.parametrize("change", list(enumerate([set_level, set_it_directly, clear_the_caches])))
 def test_a_signal_handler_may_set_a_level(logger, shop, change):
-    """The level that the handler sets last holds, wherever it interrupts the setting of another one."""
+    """The handler interrupts another change at each line of it. The level that was set last holds."""
     keys = keys_of(shop, "logger")
     bind(keys)
     logger.setLevel(60)
@@ -192,7 +192,7 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
             signal.signal(signal.SIGUSR1, before)
         assert states(keys) == answers(logger) + answers(child)
         logger.setLevel(60)
-        if left > 0:  # it was not interrupted
+        if left > 0:  # the change was not interrupted
             break
     else:
         raise AssertionError("it never ended")
@@ -200,9 +200,9 @@ def test_a_signal_handler_may_set_a_level(logger, shop, change):
 
 
 def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypatch):
-    """The key is bound after the look whether a key follows the logger, and before the change."""
+    """Another thread binds the key after the hook has found that no key depends on the logger."""
     keys = keys_of(shop, "logger")
-    concerns, looks = log_hooks.listeners.concerns, []
+    concerns, looks = change_hooks.listeners.concerns, []
     logger.disabled = True
     shop.root = logging.root
     keep = keys_of(shop, "root")
@@ -216,12 +216,12 @@ def test_a_logger_that_changes_while_a_key_is_bound_to_it(logger, shop, monkeypa
             return False
         return concerns(thing)
 
-    monkeypatch.setattr(log_hooks.listeners, "concerns", bound_behind_its_back)
+    monkeypatch.setattr(change_hooks.listeners, "concerns", bound_behind_its_back)
     logger.disabled = False
     assert looks and states(keys) == answers(logger) and any(states(keys))
 
 
-def test_no_thread_turns_by_an_old_look(logger, shop):
+def test_a_turn_by_outdated_states_is_refused(logger, shop):
     (key,) = keys_of(shop, "logger", methods=["debug"])
     before = name_watch.changes()
     name_watch.changed()
@@ -229,16 +229,16 @@ def test_no_thread_turns_by_an_old_look(logger, shop):
     assert name_watch.turn(name_watch.changes(), [], [address(key)]) == 0 and not key.enabled
 
 
-def test_all_is_on_in_the_middle_of_a_change_that_cannot_be_foreseen(logger, shop, monkeypatch):
+def test_all_keys_are_on_in_the_middle_of_an_unforeseen_change(logger, shop, monkeypatch):
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
-    through, seen = log_hooks.listeners.through, []
+    through, seen = change_hooks.listeners.make_change, []
 
     def spy(changed, attributes, change, wait):
         through(changed, attributes, lambda: (seen.append(states(keys)), change()), wait)
 
-    monkeypatch.setattr(log_hooks.listeners, "through", spy)
+    monkeypatch.setattr(change_hooks.listeners, "make_change", spy)
     logger.__class__ = type("Quiet", (logging.Logger,), {})
     logger.level = 10
     logger.level = 50
@@ -247,8 +247,8 @@ def test_all_is_on_in_the_middle_of_a_change_that_cannot_be_foreseen(logger, sho
     assert states(keys) == answers(logger)
 
 
-def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop):
-    """This holds also if a thread has worked the state out in the middle, from before the change."""
+def test_keys_of_a_change_past_the_lock_stay_on_until_the_lock_is_free(logger, shop):
+    """Also if another call has worked the keys out in the middle, from the state before the change."""
     keys = keys_of(shop, "logger")
     logger.setLevel(60)
     bind(keys)
@@ -270,7 +270,7 @@ def test_what_goes_on_past_the_lock_stays_on_until_the_lock_is_free(logger, shop
         vars(logger)["level"] = 10
 
     try:
-        log_hooks.listeners.past_lock(logger, change)
+        change_hooks.listeners.make_change_past_lock(logger, change)
         assert all(states(keys))
     finally:
         let_go.set()

@@ -293,11 +293,11 @@ class Following(StaticKey):
 
 
 def test_the_nearest_names_are_shown_where_there_are_many(key, held):
-    many = [StaticKey(f"{key.name}_{i}_") for i in range(pytest_plugin.SOME + 1)]
+    many = [StaticKey(f"{key.name}_{i}_") for i in range(pytest_plugin.MOST_NAMES + 1)]
     with pytest.raises(StaticKeyError, match=r"of the \d+ there are, the nearest: ") as caught:
         held.enable(f"{key.name}_7x_")
     names = str(caught.value).partition("nearest: ")[2].split(", ")
-    assert names[0] == many[7].name and len(names) == pytest_plugin.SOME
+    assert names[0] == many[7].name and len(names) == pytest_plugin.MOST_NAMES
 
 
 def test_nothing_is_seen_of_how_users_are_restored(key):

@@ -19,7 +19,7 @@ FACTS = """
 import sys
 import jumplabel
 from jumplabel._remote import serving
-hooks = [finder for finder in sys.meta_path if type(finder).__module__ == "jumplabel._instrument.import_hook"]
+hooks = [finder for finder in sys.meta_path if isinstance(finder, jumplabel.Hook)]
 key = jumplabel.StaticKey("shop.tracing")
 print(jumplabel.info().syncs_per_batch, len(hooks), key.enabled, len(serving._servers))
 """

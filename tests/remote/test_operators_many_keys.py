@@ -62,7 +62,7 @@ def test_a_toggle_tells_of_each_key_with_the_time_of_the_whole(shop):
 def test_a_key_that_gets_a_second_user_on_the_way_is_left_out(shop, monkeypatch):
     for key in shop:
         key.enable()
-    real = toggled_module.transact
+    real = toggled_module.attempt
     tries = []
 
     def just_before(steps):
@@ -71,7 +71,7 @@ def test_a_key_that_gets_a_second_user_on_the_way_is_left_out(shop, monkeypatch)
         tries.append(len(steps))
         return real(steps)
 
-    monkeypatch.setattr(toggled_module, "transact", just_before)
+    monkeypatch.setattr(toggled_module, "attempt", just_before)
     outcomes = {answer["key"]: answer["outcome"] for answer in ask("disable", "depot.*")}
     assert list(outcomes.values()) == ["changed", "refused", "refused", "changed"] and tries == [3, 2]
     assert [key.enabled for key in shop] == [False, True, True, False]
@@ -89,7 +89,7 @@ def test_a_key_of_a_class_that_toggles_in_its_own_way(shop):
 
 
 def test_where_they_cannot_be_rewritten_together_each_is_tried_alone(shop, monkeypatch):
-    monkeypatch.setattr(toggled_module, "transact", lambda steps: (-12, len(steps)))
+    monkeypatch.setattr(toggled_module, "attempt", lambda steps: (-12, len(steps)))
 
     def enable(self):
         if self is shop[1]:

@@ -1,4 +1,4 @@
-"""install(): instrumented code is cached, and compiled anew where the cache is of no use."""
+"""install(): imports from the cache of marked code."""
 
 import gc
 import logging
@@ -9,13 +9,13 @@ import pytest
 from packages import CART, Packages, records, sites
 from processes import run
 
-from jumplabel import install, uninstall
+from jumplabel import install, instrumented, uninstall
 from jumplabel._instrument import code_cache
 
 
 @pytest.fixture
 def cached(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files whose source was compiled."""
+    """Return the names of the files whose source was compiled, in order."""
     compiled: list[str] = []
     compile_or_leave = code_cache.compile_or_leave
 
@@ -50,7 +50,7 @@ def test_a_second_start_compiles_nothing(packages: Packages, cached: list[str]) 
     assert sites("shop_q") == []
 
 
-def test_what_is_cached_is_of_one_source_and_one_set_of_options(packages: Packages, cached: list[str]) -> None:
+def test_a_cache_is_for_one_source_and_one_set_of_options(packages: Packages, cached: list[str]) -> None:
     install("shop_r", asserts="off")
     packages.load("shop_r", CART)
     packages.forget()
@@ -64,7 +64,7 @@ def test_what_is_cached_is_of_one_source_and_one_set_of_options(packages: Packag
 
 
 @pytest.mark.parametrize("damage", [b"", b"\0" * 40, "half", "wrong", "unknown", "moved"])
-def test_a_cache_that_is_none_is_made_anew(packages: Packages, cached: list[str], damage: object) -> None:
+def test_a_damaged_cache_is_made_again(packages: Packages, cached: list[str], damage: object) -> None:
     install("shop_s", asserts="off")
     packages.load("shop_s", CART)
     [path] = packages.caches()
@@ -87,7 +87,7 @@ def test_a_cache_that_is_none_is_made_anew(packages: Packages, cached: list[str]
     assert cached == ["shop_s.py"] * 2
 
 
-def test_where_no_bytecode_is_written_none_is(
+def test_no_cache_is_written_where_no_bytecode_is_written(
     packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     install("shop_t*", asserts="off")
@@ -105,7 +105,7 @@ def test_where_no_bytecode_is_written_none_is(
     assert cached == ["shop_t1.py", "shop_t2.py", "shop_t3.py"]
 
 
-def test_with_assertions_compiled_away_there_are_none_to_be_sites(packages: Packages) -> None:
+def test_assertions_that_are_compiled_away_are_no_sites(packages: Packages) -> None:
     packages.write("shop_u", CART)
     script = f"""
 sys.path.insert(0, {str(packages.folder)!r})
@@ -115,3 +115,23 @@ if [entry.key for entry in jumplabel.jump_table()] != ["logging.shop_u.logger.de
     raise SystemExit(1)
 """
     run(script, PYTHONOPTIMIZE="1")
+
+
+def test_a_source_that_cannot_be_marked_is_left_as_a_whole(
+    packages: Packages, cached: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from jumplabel._instrument import mark_statements
+
+    def fail(*_: object) -> None:
+        raise RecursionError("too deep")
+
+    monkeypatch.setattr(mark_statements, "mark", fail)
+    install("shop_v", asserts="off")
+    for _ in range(2):
+        with pytest.raises(AssertionError):
+            packages.load("shop_v", CART).total([-1])
+        [report] = instrumented()
+        assert report.left == ((1, "the module as a whole: too deep"),)
+        packages.forget()
+        gc.collect()
+    assert cached == ["shop_v.py"]
