@@ -7,14 +7,13 @@ is none, a stub (csrc/arch/x86_64/plain_branch.h). Here is what finds the addres
 import errno
 import os
 import sys
-from types import BuiltinFunctionType, FrameType, FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import finalize
 
 from jumplabel._engine import ffi, lib
 from jumplabel._keys.static_key import StaticKey
-from jumplabel._program.looks import text
-from jumplabel._program.printing import printable
+from jumplabel._sites.callers import caller
 from jumplabel.errors import DecorationError, PatchError
 
 
@@ -124,7 +123,7 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
         raise DecorationError(f"native_branch needs a StaticKey first, not {key!r}")
     addresses = _address_of("off", off), _address_of("on", on)
     _check_types(off, on)
-    owner = _owner(sys._getframe(1))
+    owner = caller()
     error = ffi.new("int *")
     pointers = [ffi.cast("void *", address) for address in addresses]
     entry = lib.jump_entry_new_branch(key._key, owner.encode(), *pointers, error)
@@ -153,11 +152,6 @@ def refusal() -> str | None:
 
 def _let_go(branch: NativeBranch) -> None:
     """A cdata is gone, and with this call the last reference that its finalizer held."""
-
-
-def _owner(caller: FrameType) -> str:
-    name, function = text(dict.get(caller.f_globals, "__name__")) or "?", caller.f_code.co_qualname
-    return printable(f"{name}:{caller.f_lineno}" if function == "<module>" else f"{name}.{function}:{caller.f_lineno}")
 
 
 def _address_of(name: str, pointer: object) -> int:

@@ -1,6 +1,5 @@
 """``Tracepoint``: a call that leads to whoever wants to know, and nowhere while nobody does."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -14,10 +13,9 @@ from jumplabel._keys.static_key import _counted as counted
 from jumplabel._keys.toggles import callbacks
 from jumplabel._keys.transactions import apply, patch_error
 from jumplabel._program.functions import flavour, full_name
-from jumplabel._program.looks import text
-from jumplabel._program.printing import printable
 from jumplabel._program.site_types import ObjectSite, sealed
 from jumplabel._sites.call_sites import swap
+from jumplabel._sites.callers import caller
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -82,7 +80,7 @@ class Tracepoint(ObjectSite):
                 return there
             off, off_is, wrapped = None, "result", None
             made: Tracepoint = super().__new__(
-                cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, _caller(), wrapped
+                cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, caller(), wrapped
             )
             its_key._tracepoint = ref(made, partial(_turn_off, its_key._key, ref(its_key)))
             return made
@@ -177,15 +175,6 @@ class Tracepoint(ObjectSite):
 
 def _place(probe: object, probes: tuple[object, ...]) -> int | None:
     return next((place for place, one in enumerate(probes) if one is probe or one == probe), None)
-
-
-def _caller() -> str:
-    """Who makes a tracepoint, for the jump table."""
-    frame = sys._getframe(1).f_back
-    if frame is None:  # a thread that does nothing else
-        return __name__
-    names = [text(dict.get(frame.f_globals, "__name__")) or "?", frame.f_code.co_qualname]
-    return printable(f"{'.'.join(name for name in names if name != '<module>')}:{frame.f_lineno}")
 
 
 def _turn_off(native: Any, its_key: "ref[StaticKey]", _: object) -> None:
