@@ -11,7 +11,7 @@ from jumplabel._bytecode.hints import HINTS
 from jumplabel._bytecode.kept_values import Pushed, lead_of
 from jumplabel._bytecode.scope import Scope, is_key
 from jumplabel._bytecode.strict import asks_of_keys, doubt
-from jumplabel._bytecode.tests_become_sites import CannotRewriteError, Plan, Rewriting, Site
+from jumplabel._bytecode.tests_become_sites import BytecodeSite, CannotRewriteError, Plan, Rewriting
 from jumplabel._keys.static_key import StaticKey, address, keys
 from jumplabel._program.looks import NOT_FOUND
 from jumplabel._program.name_watch import HEARS_ALL
@@ -135,7 +135,7 @@ class _Planner:
         of_a_key, why_not = self.is_of_a_key(test, tree.scope, snapshot)
         if of_a_key and not why_not:
             try:
-                rewriting.add(test, named=self.named and test.path[0] == GLOBAL and not snapshot)
+                rewriting.make_site(test, named=self.named and test.path[0] == GLOBAL and not snapshot)
             except CannotRewriteError as error:
                 why_not = str(error)
         if why_not and (self.strict or (snapshot and of_a_key)):
@@ -178,16 +178,16 @@ class _Planner:
                 name = f"with {value.name!r} for key, the value of `{what}`"
                 raise refusal(reading.code, line, f"{name} would change during a call; write a conditional expression")
 
-    def sites_already(self, reading: Reading) -> list[tuple[Site, Path, int | None]]:
+    def sites_already(self, reading: Reading) -> list[tuple[BytecodeSite, Path, int | None]]:
         """Those of code that is a plan's work: its tests cannot be read any more."""
-        sites: list[tuple[Site, Path, int | None]] = []
+        sites: list[tuple[BytecodeSite, Path, int | None]] = []
         branches = code_objects.branches_of(reading.code)
         living = {address(key): key for key in keys()} if branches else {}
         for key_address, *site in branches:
             if key_address in living:  # nobody turns the others again
                 path = (SITE, living[key_address].name)
                 self.found[path] = living[key_address]
-                sites.append((Site(*site), path, reading.instructions[reading.at[site[0]]].line))
+                sites.append((BytecodeSite(*site), path, reading.instructions[reading.at[site[0]]].line))
         return sites
 
     def find(self, path: Path, scope: Scope) -> Any:

@@ -1,20 +1,35 @@
-"""How a test becomes a site, in its own room: nothing moves.
+"""How an ``if`` becomes a site, from the decorator down to the store.
+
+ 1. ``_sites/branches.py``: ``@static_branches`` finds functions (``function_search.py``) and sets their new code.
+ 2. ``new_code.py`` makes the new code by a plan. Functions of the same code and keys share both.
+ 3. ``plan_sites.py`` makes the plan: which tests become sites, and which must stay as they are.
+ 4. ``find_tests.py`` reads the bytecode and finds the tests of names.
+ 5. ``scope.py`` looks a name up as the function would: is it a key? ``strict.py`` says what ``strict=True`` refuses.
+ 6. ``kept_values.py`` follows a value that a test leaves on the stack, to where the site may lead instead.
+ 7. ``tests_become_sites.py``, this file, writes each site over its test. Nothing moves.
+ 8. ``code_objects.py`` hands the sites to the engine (``csrc/cpython/code_object.c``): entries of their keys.
+ 9. ``branch_names.py`` turns a site into an ordinary test while its name stands for something else.
+10. A toggle (``csrc/engine/transaction.c``) stores one byte in each site: ``site_code.c``, ``code_poke.c``.
+
+The *room* of a test is all of its code units, from the first load to the conditional jump::
 
     before                          after
     LOAD_GLOBAL   tracing           JUMP_FORWARD   to the body, or to where the test jumps     <- the site
       its caches                    JUMP_FORWARD   the same: the twin, see csrc/cpython/traced_frames.h (3.12 and later)
-    TO_BOOL                         BUILD_MAP, LOAD_FROM_DICT_OR_GLOBALS tracing, NOP ...
+    TO_BOOL                         BUILD_MAP, LOAD_FROM_DICT_OR_GLOBALS tracing, NOP ...      <- the second load
     POP_JUMP_IF_FALSE               TO_BOOL, POP_JUMP_IF_FALSE as they were
 
-The rest of the room is run only while the name stands for something else (branch_names.py, 3.12 and later): the site
-then leads behind the twin, to another way to load the global, without caches, and so to the ordinary test.
+Three builders fill the room behind the site and its twin:
 
-A site's argument is one byte. What it cannot say, one state's jump leads to a *relay* in the room that can: a jump
-of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first. A value that is
-only tested again is not pushed: the jump leads to where those tests would lead, see kept_values.py.
+- ``_direct``: the site leads where the test leads. If there is room, a second load of the global follows, without
+  caches (3.12 and later). It runs only while the name stands for something else than the key: branch_names.py then
+  leads the site to it, and so to the ordinary test behind it.
+- ``_relay``: the site leads to a jump in the room, the *relay*. It is for what the site's one byte cannot say: a jump
+  of more than 255 units, and a value to push before the jump.
+- ``_backward`` (3.11): the test's own backward jump, without its condition, is the relay.
 
-The conditional jump stays where it can, though nobody gets there: tools that read code from end to end (the
-interpreter's own tracing is one) find that it leads where it did.
+The conditional jump stays in its place where it can, although it never runs there. Tools that read code from end to
+end, such as the interpreter's own tracing, find that it leads where it did.
 """
 
 import sys
@@ -24,28 +39,31 @@ from types import CodeType
 from typing import NamedTuple
 
 from jumplabel._bytecode.find_tests import Instruction, Path, Reading, Test
-from jumplabel._bytecode.kept_values import Pushed, lead_of
+from jumplabel._bytecode.kept_values import Lead, Pushed, lead_of
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
-MOST = 255  # units that a site can jump
-TWIN = sys.version_info >= (3, 12)
-N_JUMPS = 1 + TWIN
+LONGEST = 255
+"""The most units that a site can jump over."""
+HAS_TWIN = sys.version_info >= (3, 12)
+N_JUMPS = 1 + HAS_TWIN
 
-_STANDS_FOR = {False: ("BUILD_TUPLE", 0), True: ("LOAD_ASSERTION_ERROR", 0)}
-"""What has the truth of a key, and needs no constant: an empty tuple, a class."""
+_SAME_TRUTH = {False: ("BUILD_TUPLE", 0), True: ("LOAD_ASSERTION_ERROR", 0)}
+"""Instructions that push a value of this truth without a constant: an empty tuple, a class."""
 if "LOAD_SMALL_INT" in opmap:  # 3.14
-    _STANDS_FOR = {state: ("LOAD_SMALL_INT", int(state)) for state in (False, True)}
+    _SAME_TRUTH = {state: ("LOAD_SMALL_INT", int(state)) for state in (False, True)}
 
-_UNIT = 2
-_KEPT = [
+_UNIT = 2  # bytes
+
+_UNCHANGED = [
     *("co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals", "co_stacksize", "co_flags"),
     *("co_names", "co_varnames", "co_freevars", "co_cellvars", "co_filename", "co_name", "co_qualname"),
     *("co_firstlineno", "co_linetable", "co_exceptiontable"),
 ]
+"""The attributes that code with sites has in common with the code that it was made of."""
 
 
-class Site(NamedTuple):
-    """A JUMP_FORWARD, and its arguments."""
+class BytecodeSite(NamedTuple):
+    """A ``JUMP_FORWARD`` of a code object, and its two arguments."""
 
     unit: int
     off: int
@@ -54,36 +72,44 @@ class Site(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """What becomes of a code object, whatever keys are found at the paths."""
+    """What becomes of a code object. It names paths and no keys, so functions with different keys share it."""
 
     units: bytes
-    sites: list[tuple[Site, Path, int | None]]
-    """With the line of the test."""
+    sites: list[tuple[BytecodeSite, Path, int | None]]
+    """Each site with the path of its key and the line of its test."""
     constants: list[Path]
-    """The keys to be had behind the other constants."""
+    """The paths of the keys to be appended to ``co_consts``."""
     within: "dict[int, Plan]"
-    """For code objects in co_consts, by their place there."""
+    """Plans for code objects in ``co_consts``, by their index there."""
     snapshot: bool
-    """Whether its sites are never turned: it is made once for each state, see fix()."""
+    """Whether no toggle turns the sites: fix() makes a variant for each state instead."""
     ordinary: dict[int, int | None]
-    """For sites of names, by their units: the argument by which they lead to the ordinary test behind them, if any."""
+    """For sites of names, by unit: the argument that leads to the second load; None for a site without one."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
-        """The new code of the code that this is the plan of."""
+        """Return the new code.
+
+        code    the code that this is the plan of
+        keys    what was found at the paths
+        within  the new code objects for ``co_consts``, by index
+        """
         constants = [*code.co_consts, *(keys[path] for path in self.constants)]
         for i, inner in within.items():
             constants[i] = inner
         return code.replace(co_code=self.units, co_consts=tuple(constants))
 
     def fixed(self) -> list[Path]:
-        """The paths whose tests go one way for the whole of a call."""
+        """Return the paths whose tests go one way for the whole of a call."""
         if not self.snapshot:
             return []
         within = [path for inner in self.within.values() for path in inner.fixed()]
         return list(dict.fromkeys([path for _, path, _ in self.sites] + within))
 
     def fix(self, made: CodeType, is_on: Callable[[Path], bool]) -> CodeType:
-        """The variant of code made by this plan, with those within that belong to the same call, for one state."""
+        """Return the variant of code for one state, with the variants of the code within that runs in the same call.
+
+        made  the code that make() returned
+        """
         constants = list(made.co_consts)
         for i, inner in self.within.items():
             if inner.snapshot:
@@ -91,7 +117,7 @@ class Plan(NamedTuple):
         return made.replace(co_code=self.turned(is_on), co_consts=tuple(constants))
 
     def turned(self, is_on: Callable[[Path], bool]) -> bytes:
-        """The units in one state of the keys."""
+        """Return the units in one state of the keys."""
         units = bytearray(self.units)
         for site, path, _ in self.sites:
             _turn(units, site, is_on(path))
@@ -99,91 +125,106 @@ class Plan(NamedTuple):
 
 
 class CannotRewriteError(Exception):
-    """Why a test must stay an ordinary one."""
+    """The reason for which a test stays an ordinary test."""
 
 
 class Rewriting:
-    """A code object while its tests are made sites."""
+    """A code object while its tests become sites."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.units = bytearray(reading.code.co_code)
         self.constants: list[Path] = []
-        self.sites: list[tuple[Site, Path, int | None]] = []
+        self.sites: list[tuple[BytecodeSite, Path, int | None]] = []
         self.ordinary: dict[int, int | None] = {}
 
     def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
-        """Raises ValueError where code with these units would not be as the old one in every other respect."""
+        """Return the plan of what was done here.
+
+        Raises ValueError where code with these units would differ from the old code in any other respect.
+        """
         code, units = self.reading.code, bytes(self.units)
-        new = code.replace(co_code=units)  # not the one to be used: a code object keeps what it was once asked for
-        if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
+        # For this check alone: a code object keeps the ``co_code`` that was read once, whatever is stored later.
+        new = code.replace(co_code=units)
+        if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _UNCHANGED):
             raise ValueError("the interpreter makes another code object of it")
         return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary)
 
-    def add(self, test: Test, named: bool = False) -> None:
-        """Make a site of a test; one that can be the ordinary test again, if it is named and has the room for that.
+    def make_site(self, test: Test, named: bool = False) -> None:
+        """Make a site of a test.
 
-        Raises CannotRewriteError, and then it is as it was.
+        named  whether the site has to become an ordinary test while the name stands for something else
+
+        Raises CannotRewriteError, with nothing changed.
         """
-        target, pushes = lead_of(self.reading, test)
+        lead = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
             raise CannotRewriteError("it is on several lines, and a tracer would miss some of them; write it on one")
-        constants, pushed = self.constants, b""
-        if pushes is Pushed.KEY:
-            constants = list(dict.fromkeys([*constants, test.path]))
-            pushed = _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
-        elif pushes is Pushed.STATE:
-            pushed = _instruction(*_STANDS_FOR[test.jumps_if])
-        first = test.start + N_JUMPS
-        if target < test.start:
-            # The jump itself, without its condition, is the relay.
-            taken, end = test.jump.start, test.jump.end
-            room = self.units[_UNIT * first : _UNIT * end]
-            room[: _UNIT * (taken - first)] = _instruction("NOP", 0) * (taken - first)
-            room[-_UNIT] = opmap["JUMP_BACKWARD"]
-            ordinary = b""
+        if lead.target < test.start:
+            room = self._backward(test)
+        elif lead.pushed is not Pushed.NOTHING or lead.target - test.start - 1 > LONGEST:
+            room = self._relay(test, lead)
         else:
-            room = bytearray()
-            taken = target
-            if pushed or target - test.start - 1 > MOST:
-                taken = first
-                room += pushed
-                room += _jump(first + len(room) // _UNIT, target)
-            ordinary = _other_load(test.instructions[0]) if named and not room else b""
-            if ordinary and first + len(ordinary) // _UNIT <= test.instructions[0].end:
-                room += ordinary
-                end = test.instructions[0].end
-            else:
-                ordinary = b""
-                end = _end(test, first + len(room) // _UNIT)
-            if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
-                raise CannotRewriteError(
-                    "it has no room for what tells tracers where it leads; let the key be a global"
-                )
-        if self.reading.targets.intersection(range(test.start + 1, end)):
+            room = self._direct(test, lead.target, named)
+        if self.reading.targets.intersection(range(test.start + 1, room.end)):
             raise CannotRewriteError("another branch leads into the middle of it; test the key in an `if` of its own")
-        off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
-        site = Site(test.start, off - test.start - 1, on - test.start - 1, TWIN)
-        if max(site.off, site.on) > MOST:
+        off, on = (room.taken if state == test.jumps_if else test.past for state in (False, True))
+        site = BytecodeSite(test.start, off - test.start - 1, on - test.start - 1, HAS_TWIN)
+        if max(site.off, site.on) > LONGEST:
             raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
-        room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
-        self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
-        self.constants = constants
+        units = _jumps(site.off) + room.units
+        units += _instruction("NOP", 0) * (room.end - test.start - len(units) // _UNIT)
+        self.units[_UNIT * test.start : _UNIT * room.end] = units
         self.sites.append((site, test.path, test.line))
-        if named and pushes is not Pushed.KEY:
-            self.ordinary[site.unit] = first - test.start - 1 if ordinary else None
+        if lead.pushed is Pushed.KEY:
+            if test.path not in self.constants:
+                self.constants.append(test.path)
+        elif named:
+            self.ordinary[site.unit] = None if room.second_load is None else room.second_load - test.start - 1
 
-    def turn_on(self, site: Site) -> None:
-        """For good."""
+    def turn_on(self, site: BytecodeSite) -> None:
+        """Have a site lead to its on branch for good."""
         _turn(self.units, site, True)
 
+    def _direct(self, test: Test, target: int, named: bool) -> "_Room":
+        """Lead to the target itself."""
+        first = test.start + N_JUMPS
+        load = test.instructions[0]
+        second_load = _load_without_caches(load) if named else b""
+        if second_load and first + len(second_load) // _UNIT <= load.end:
+            return _Room(second_load, load.end, target, first)
+        end = _end(test, first)
+        if end > test.jump.start and not self._starts_its_line(test, target):
+            raise CannotRewriteError("it has no room for what tells tracers where it leads; let the key be a global")
+        return _Room(b"", end, target)
+
+    def _relay(self, test: Test, lead: Lead) -> "_Room":
+        """Lead to a jump in the room, behind what pushes a value."""
+        first = test.start + N_JUMPS
+        units = self._push(test, lead.pushed)
+        units += _jump(first + len(units) // _UNIT, lead.target)
+        return _Room(units, _end(test, first + len(units) // _UNIT), first)
+
+    def _backward(self, test: Test) -> "_Room":
+        """Lead to the test's own backward jump, made unconditional."""
+        jump = self.units[_UNIT * test.jump.start : _UNIT * test.jump.end]
+        jump[-_UNIT] = opmap["JUMP_BACKWARD"]
+        nops = _instruction("NOP", 0) * (test.jump.start - test.start - N_JUMPS)
+        return _Room(nops + jump, test.jump.end, test.jump.start)
+
+    def _push(self, test: Test, pushed: Pushed) -> bytes:
+        if pushed is Pushed.KEY:
+            among = [*self.constants, test.path].index(test.path)
+            return _instruction("LOAD_CONST", len(self.reading.code.co_consts) + among)
+        return _instruction(*_SAME_TRUTH[test.jumps_if]) if pushed is Pushed.STATE else b""
+
     def _starts_its_line(self, test: Test, target: int) -> bool:
-        """Whether tracers report the target's line also without the test's jump to it, as they do with it.
+        """Return whether tracers report the target's line even without the test's jump to it.
 
         From 3.12 on they look where each jump leads, run or not, before they begin: CPython's
-        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment. They find what
-        lies behind a second test of the value by that one's instructions, which are on the line and stay.
+        Python/instrumentation.c, initialize_lines(). The site shows them only where it leads at that moment. Behind a
+        second test of the value they find the line by that test's instructions, which are on the line and stay.
         """
         if sys.version_info < (3, 12) or target != test.jump.target:
             return True
@@ -192,8 +233,21 @@ class Rewriting:
         return line in (test.line, None) or line != before
 
 
-def _other_load(load: Instruction) -> bytes:
-    """What loads a global without caches, and pushes as much beside it; from 3.12 on."""
+class _Room(NamedTuple):
+    """How the room of a test is filled behind the site and its twin."""
+
+    units: bytes
+    """The units that follow the twin. ``NOP`` fills the rest."""
+    end: int
+    """The first unit that stays as it was."""
+    taken: int
+    """Where the site leads in the state in which the test's jump is taken."""
+    second_load: int | None = None
+    """The unit at which the second load begins."""
+
+
+def _load_without_caches(load: Instruction) -> bytes:
+    """Return instructions that load a global and push as much beside it, from 3.12 on; else nothing."""
     if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
         return b""
     null = _instruction("PUSH_NULL", 0) * (load.arg & 1)
@@ -202,7 +256,12 @@ def _other_load(load: Instruction) -> bytes:
 
 
 def _end(test: Test, needed: int) -> int:
-    """Where the rewritten part of the room ends: behind a whole instruction, the last of the loads at least."""
+    """Return where the rewritten part of the room ends: behind a whole instruction, the last of the loads at least.
+
+    needed  the unit up to which the part is needed
+
+    Raises CannotRewriteError where the room ends before that.
+    """
     for instruction in test.instructions[test.loads - 1 :]:
         if instruction.end >= needed:
             return instruction.end
@@ -216,22 +275,24 @@ def _instruction(name: str, arg: int) -> bytes:
     return code
 
 
-def _turn(units: bytearray, site: Site, on: bool) -> None:
+def _turn(units: bytearray, site: BytecodeSite, on: bool) -> None:
     jumps = _jumps(site.on if on else site.off)
     units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
 
 
-def _jumps(target: int) -> bytes:
-    """A site and its twin, with the argument that leads there."""
-    return b"".join(_instruction("JUMP_FORWARD", target - unit) for unit in range(N_JUMPS))
+def _jumps(argument: int) -> bytes:
+    """Return a site and its twin. Both lead where this argument of the site leads."""
+    return b"".join(_instruction("JUMP_FORWARD", argument - unit) for unit in range(N_JUMPS))
 
 
 def _jump(unit: int, target: int) -> bytes:
-    """A jump to there, of which this is to be the first unit."""
-    name, sign = ("JUMP_FORWARD", 1) if target > unit else ("JUMP_BACKWARD", -1)
+    """Return a forward jump to a target.
+
+    unit  where the jump itself is to begin
+    """
     size = 0
-    while True:  # a longer one may lead less far, and then be longer than it needs to be
+    while True:  # a longer jump leads less far, and may then be longer than it has to be
         size += 1
-        code = _instruction(name, sign * (target - unit - size))
+        code = _instruction("JUMP_FORWARD", target - unit - size)
         if len(code) <= size * _UNIT:
             return bytes((opmap["EXTENDED_ARG"], 0)) * (size - len(code) // _UNIT) + code
