@@ -207,11 +207,11 @@ def test_the_jump_table_shows_it():
         return next(entry for entry in jumplabel.jump_table() if entry.address == address)
 
     assert (row().kind, row().native, row().state) == ("call", True, True)
-    assert row().key == "sites.echo" and row().owner == f"sites.echo:{echo.__code__.co_firstlineno}"
+    assert row().key == "site_checks.echo" and row().owner == f"site_checks.echo:{echo.__code__.co_firstlineno}"
     call.update(None)
     assert row().state is False
     assert jumplabel.info().native_sites == before + 1
-    assert not any(key.name == "sites.echo" for key in jumplabel.keys())
+    assert not any(key.name == "site_checks.echo" for key in jumplabel.keys())
 
 
 # ---- refusals ----
