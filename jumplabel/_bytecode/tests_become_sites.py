@@ -28,6 +28,9 @@ Three builders fill the room behind the site and its twin:
   of more than 255 units, and a value to push before the jump.
 - ``_backward`` (3.11): the test's own backward jump, without its condition, is the relay.
 
+Up to 3.12 the first load may also push the NULL of a call, as in ``(a if tracing else b)()``. Then a ``PUSH_NULL``
+before the site does that.
+
 The conditional jump stays in its place where it can, although it never runs there. Tools that read code from end to
 end, such as the interpreter's own tracing, find that it leads where it did.
 """
@@ -160,20 +163,22 @@ class Rewriting:
         lead = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
             raise CannotRewriteError("it is on several lines, and a tracer would miss some of them; write it on one")
+        unit = test.start + test.pushes_null
+        behind = unit + N_JUMPS
         if lead.target < test.start:
-            room = self._backward(test)
-        elif lead.pushed is not Pushed.NOTHING or lead.target - test.start - 1 > LONGEST:
-            room = self._relay(test, lead)
+            room = self._backward(test, behind)
+        elif lead.pushed is not Pushed.NOTHING or lead.target - unit - 1 > LONGEST:
+            room = self._relay(test, behind, lead)
         else:
-            room = self._direct(test, lead.target, named)
+            room = self._direct(test, behind, lead.target, named)
         if self.reading.targets.intersection(range(test.start + 1, room.end)):
             raise CannotRewriteError("another branch leads into the middle of it; test the key in an `if` of its own")
         off, on = (room.taken if state == test.jumps_if else test.past for state in (False, True))
-        site = BytecodeSite(test.start, off - test.start - 1, on - test.start - 1, HAS_TWIN)
+        site = BytecodeSite(unit, off - unit - 1, on - unit - 1, HAS_TWIN)
         if max(site.off, site.on) > LONGEST:
             raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
-        units = _jumps(site.off) + room.units
+        units = _instruction("PUSH_NULL", 0) * test.pushes_null + _jumps(site.off) + room.units
         units += _instruction("NOP", 0) * (room.end - test.start - len(units) // _UNIT)
         self.units[_UNIT * test.start : _UNIT * room.end] = units
         self.sites.append((site, test.path, test.line))
@@ -181,36 +186,36 @@ class Rewriting:
             if test.path not in self.constants:
                 self.constants.append(test.path)
         elif named:
-            self.ordinary[site.unit] = None if room.second_load is None else room.second_load - test.start - 1
+            self.ordinary[unit] = N_JUMPS - 1 if room.has_second_load else None
 
     def turn_on(self, site: BytecodeSite) -> None:
         """Have a site lead to its on branch for good."""
         _turn(self.units, site, True)
 
-    def _direct(self, test: Test, target: int, named: bool) -> "_Room":
+    # Builders. Each fills the room from the unit behind the site and its twin on.
+
+    def _direct(self, test: Test, behind: int, target: int, named: bool) -> "_Room":
         """Lead to the target itself."""
-        first = test.start + N_JUMPS
         load = test.instructions[0]
-        second_load = _load_without_caches(load) if named else b""
-        if second_load and first + len(second_load) // _UNIT <= load.end:
-            return _Room(second_load, load.end, target, first)
-        end = _end(test, first)
+        second_load = _load_without_caches(load, with_null=not test.pushes_null) if named else b""
+        if second_load and behind + len(second_load) // _UNIT <= load.end:
+            return _Room(second_load, load.end, target, has_second_load=True)
+        end = _end(test, behind)
         if end > test.jump.start and not self._starts_its_line(test, target):
             raise CannotRewriteError("it has no room for what tells tracers where it leads; let the key be a global")
         return _Room(b"", end, target)
 
-    def _relay(self, test: Test, lead: Lead) -> "_Room":
+    def _relay(self, test: Test, behind: int, lead: Lead) -> "_Room":
         """Lead to a jump in the room, behind what pushes a value."""
-        first = test.start + N_JUMPS
         units = self._push(test, lead.pushed)
-        units += _jump(first + len(units) // _UNIT, lead.target)
-        return _Room(units, _end(test, first + len(units) // _UNIT), first)
+        units += _jump(behind + len(units) // _UNIT, lead.target)
+        return _Room(units, _end(test, behind + len(units) // _UNIT), behind)
 
-    def _backward(self, test: Test) -> "_Room":
+    def _backward(self, test: Test, behind: int) -> "_Room":
         """Lead to the test's own backward jump, made unconditional."""
         jump = self.units[_UNIT * test.jump.start : _UNIT * test.jump.end]
         jump[-_UNIT] = opmap["JUMP_BACKWARD"]
-        nops = _instruction("NOP", 0) * (test.jump.start - test.start - N_JUMPS)
+        nops = _instruction("NOP", 0) * (test.jump.start - behind)
         return _Room(nops + jump, test.jump.end, test.jump.start)
 
     def _push(self, test: Test, pushed: Pushed) -> bytes:
@@ -237,20 +242,23 @@ class _Room(NamedTuple):
     """How the room of a test is filled behind the site and its twin."""
 
     units: bytes
-    """The units that follow the twin. ``NOP`` fills the rest."""
+    """What the room begins with there. ``NOP`` fills the rest."""
     end: int
     """The first unit that stays as it was."""
     taken: int
     """Where the site leads in the state in which the test's jump is taken."""
-    second_load: int | None = None
-    """The unit at which the second load begins."""
+    has_second_load: bool = False
+    """Whether the units are a second load."""
 
 
-def _load_without_caches(load: Instruction) -> bytes:
-    """Return instructions that load a global and push as much beside it, from 3.12 on; else nothing."""
+def _load_without_caches(load: Instruction, with_null: bool) -> bytes:
+    """Return instructions that load a global without caches, from 3.12 on; else nothing.
+
+    with_null  push the NULL of a call where the load pushes it
+    """
     if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
         return b""
-    null = _instruction("PUSH_NULL", 0) * (load.arg & 1)
+    null = _instruction("PUSH_NULL", 0) * (with_null and load.arg & 1)
     other = _instruction("BUILD_MAP", 0) + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
     return null + other if sys.version_info < (3, 13) else other + null
 
