@@ -1,4 +1,4 @@
-"""What is read of a code object: its instructions, the tests among them; and what that costs."""
+"""Reading a code object: its instructions, the tests among them, and what reading costs."""
 
 import argparse
 import asyncio.tasks
@@ -121,7 +121,7 @@ def test_what_is_negated_is_the_value_itself():
     assert read(code_of("return not likely(key).enabled")).negations == []
 
 
-def test_values_that_nobody_uses_are_dropped():
+def test_unused_values_are_dropped():
     for body in ("key and x()", "return key and x()"):
         found = read(code_of(body))
         assert [found.is_dropped_at(test.jump.target) for test in found.tests if test.keeps] in ([True], [])
@@ -168,7 +168,7 @@ def test_a_handler_in_the_middle_of_an_instruction_is_refused():
     with pytest.raises(ValueError, match=f"into the middle of an instruction, to unit {wrong}$"):
         read(code.replace(co_exceptiontable=broken))
     whole = read(code.replace(co_exceptiontable=code.co_exceptiontable + bytes((start | 128, length, wrong))))
-    assert wrong not in whole.targets  # half an entry is none
+    assert wrong not in whole.targets  # half an entry does not count
 
 
 def test_a_constant_that_is_not_there_is_none_of_a_key(key):
@@ -206,7 +206,7 @@ def test_the_work_grows_as_the_function_does(key, form, snapshot, closure):
     if snapshot and "key and" in form and (closure or "=" in form):
         pytest.skip("a value of a key, or without room on 3.11: it is refused")
     functions = [with_tests(key, form, tests, closure) for tests in (10, 10, 40)]
-    # Not the first one: what is done but once is done there, and 3.12 and later only begin to trace.
+    # The first call does what is done only once, and 3.12 and later only begin to trace in it.
     _, few, many = [executed(static_branches, function, snapshot=snapshot) for function in functions]
     assert 1000 < many < 4.4 * few
 
@@ -219,7 +219,7 @@ def with_tests(key, form, tests, closure):
 
 
 def executed(function, *args, **kwargs):
-    """How many instructions of Python's a call takes."""
+    """Return how many bytecode instructions a call takes."""
     count = 0
 
     def trace(frame, event, arg):
@@ -229,7 +229,7 @@ def executed(function, *args, **kwargs):
         return trace
 
     before = sys.gettrace()
-    gc.disable()  # what others left is not of the call
+    gc.disable()  # garbage of earlier tests is no part of the call
     sys.settrace(trace)
     try:
         function(*args, **kwargs)
