@@ -1,4 +1,4 @@
-"""The engine's functions on code objects, described in csrc/cpython/code_object.h, and what lives as long as one."""
+"""The engine's functions on code objects (csrc/cpython/code_object.h), and records of code objects."""
 
 import sys
 from collections.abc import Iterable
@@ -24,27 +24,27 @@ def _start() -> tuple[list[Any], bool]:
 
 
 (make_branches, branches_of, set_code, lead_branches), TOLD = _start()
-"""TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
+"""TOLD: whether code that the JIT compiled can be told of a toggle. If not, there must be no branches."""
 
 
-_SLOTS = ("first", "second", "third")
+_SLOTS = ("first", "second", "third", "fourth")
 
 
 class CodeRef(ref[CodeType]):
-    """A weak reference that knows the id() of its code object, for a callback that many of them share."""
+    """A weak reference with the id() of its code object, for a callback that many references share."""
 
     __slots__ = ("number",)
     number: int
 
 
 class _Known(CodeRef):
-    """A weak reference that carries what is known: one for each code object, as imports make thousands."""
+    """A weak reference that carries all records of one code object, as imports make thousands of them."""
 
     __slots__ = _SLOTS
 
 
 _found: dict[int, _Known] = {}
-"""By id: by value, equal functions of two files are one."""
+"""By id. By value, equal code of two files would be the same key, and a toggle changes the value."""
 _free_slots = iter(_SLOTS)
 
 
@@ -57,7 +57,7 @@ _gone = Unseen(_forget)
 
 
 class OfCode(Generic[T]):
-    """What is known of code objects, as long as they live. There are as many of these as _SLOTS has names."""
+    """A table of records, one for a code object, which live as long as it. _SLOTS has a name for each such table."""
 
     def __init__(self) -> None:
         self._slot = next(_free_slots)
@@ -80,9 +80,10 @@ _kept: OfCode[tuple[StaticKey, ...]] = OfCode()
 
 
 def keep(code: CodeType, keys: Iterable[StaticKey]) -> None:
-    """Let keys live as long as code does, whose sites nobody would turn without them."""
+    """Let keys live as long as code with their sites. No toggle could turn a site without its key."""
     _kept[code] = tuple(keys)
 
 
 def kept(code: CodeType) -> tuple[StaticKey, ...]:
+    """Return the keys that live as long as code."""
     return _kept.get(code) or ()
