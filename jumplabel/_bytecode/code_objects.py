@@ -24,7 +24,7 @@ def _start() -> tuple[list[Any], bool]:
 
 
 (make_branches, branches_of, set_code, lead_branches), TOLD = _start()
-"""TOLD: whether code that the JIT compiled can be told of a toggle. If not, there must be no branches."""
+"""TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
 
 
 _SLOTS = ("first", "second", "third", "fourth")
