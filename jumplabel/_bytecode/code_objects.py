@@ -1,7 +1,7 @@
 """The engine's functions on code objects (csrc/cpython/code_object.h), and records of code objects."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import CodeType
 from typing import Any, Generic, TypeVar
 from weakref import ref
@@ -23,11 +23,8 @@ def _start() -> tuple[list[Any], bool]:
     return functions, not result
 
 
-(make_branches, branches_of, set_code, lead_branches), TOLD = _start()
-"""TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
-
-
-_SLOTS = ("first", "second", "third", "fourth")
+(make_branches, make_branches_of_module, branches_of, set_code), TOLD = _start()
+"""TOLD: whether code that the JIT compiled can be told of a toggle. If not, there must be no branches."""
 
 
 class CodeRef(ref[CodeType]):
@@ -40,12 +37,13 @@ class CodeRef(ref[CodeType]):
 class _Known(CodeRef):
     """A weak reference that carries all records of one code object, as imports make thousands of them."""
 
-    __slots__ = _SLOTS
+    __slots__ = ("kept", "made", "origin", "seen")
+    kept: tuple[StaticKey, ...]
+    origin: object
 
 
 _found: dict[int, _Known] = {}
 """By id. By value, equal code of two files would be the same key, and a toggle changes the value."""
-_free_slots = iter(_SLOTS)
 
 
 def _forget(gone: Any) -> None:
@@ -56,27 +54,35 @@ def _forget(gone: Any) -> None:
 _gone = Unseen(_forget)
 
 
-class OfCode(Generic[T]):
-    """A table of records, one for a code object, which live as long as it. _SLOTS has a name for each such table."""
+def _known(code: CodeType) -> _Known:
+    """Return the records of a code object; a new reference without any, if there are none yet."""
+    number = id(code)
+    of = _found.get(number)
+    if of is None or of() is not code:
+        of = _Known(code, _gone)
+        of.number = number
+        _found[number] = of
+    return of
 
-    def __init__(self) -> None:
-        self._slot = next(_free_slots)
+
+class OfCode(Generic[T]):
+    """A table of records, one for a code object, which live as long as it.
+
+    slot  the slot of ``_Known`` for the records of this table
+    """
+
+    def __init__(self, slot: str) -> None:
+        self._slot = slot
 
     def __setitem__(self, code: CodeType, known: T) -> None:
-        number = id(code)
-        of = _found.get(number)
-        if of is None or of() is not code:
-            of = _Known(code, _gone)
-            of.number = number
-            _found[number] = of
-        setattr(of, self._slot, known)
+        setattr(_known(code), self._slot, known)
 
     def get(self, code: CodeType) -> T | None:
         of = _found.get(id(code))
         return getattr(of, self._slot, None) if of is not None and of() is code else None
 
 
-_kept: OfCode[tuple[StaticKey, ...]] = OfCode()
+_kept: OfCode[tuple[StaticKey, ...]] = OfCode("kept")
 
 
 def keep(code: CodeType, keys: Iterable[StaticKey]) -> None:
@@ -87,3 +93,18 @@ def keep(code: CodeType, keys: Iterable[StaticKey]) -> None:
 def kept(code: CodeType) -> tuple[StaticKey, ...]:
     """Return the keys that live as long as code."""
     return _kept.get(code) or ()
+
+
+def enter(owner: Any, new: Iterable[tuple[T, CodeType]], keys: Mapping[T, tuple[StaticKey, ...]]) -> None:
+    """Make the records of code objects that have none yet, in fewer steps than one by one.
+
+    owner  with its way, the origin of each code object (original_code.py)
+    new    the code objects, each with its way
+    keys   the keys that code keeps, by way
+    """
+    for way, code in new:
+        known = _Known(code, _gone)
+        known.number = number = id(code)
+        known.kept = keys.get(way, ())
+        known.origin = owner, way
+        _found[number] = known

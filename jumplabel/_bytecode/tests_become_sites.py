@@ -74,6 +74,14 @@ class BytecodeSite(NamedTuple):
     twin: bool
 
 
+class Ordinary(NamedTuple):
+    """How the site of a name becomes the ordinary test of that name again."""
+
+    argument: int
+    """Leads the site to the second load; 0: the room has no second load."""
+    path: Path
+
+
 class Plan(NamedTuple):
     """What becomes of a code object. It names paths and no keys, so functions with different keys share it."""
 
@@ -86,8 +94,10 @@ class Plan(NamedTuple):
     """Plans for code objects in ``co_consts``, by their index there."""
     snapshot: bool
     """Whether no toggle turns the sites: fix() makes a variant for each state instead."""
-    ordinary: dict[int, int | None]
-    """For sites of names, by unit: the argument that leads to the second load; None for a site without one."""
+    ordinary: dict[int, Ordinary]
+    """For the sites of names, by unit."""
+    has_older_sites: bool
+    """Whether some of the sites were there before."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """Return the new code.
@@ -139,7 +149,8 @@ class Rewriting:
         self.units = bytearray(reading.code.co_code)
         self.constants: list[Path] = []
         self.sites: list[tuple[BytecodeSite, Path, int | None]] = []
-        self.ordinary: dict[int, int | None] = {}
+        self.ordinary: dict[int, Ordinary] = {}
+        self.has_older_sites = False
 
     def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
         """Return the plan of what was done here.
@@ -151,7 +162,7 @@ class Rewriting:
         new = code.replace(co_code=units)
         if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _UNCHANGED):
             raise ValueError("the interpreter makes another code object of it")
-        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary)
+        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary, self.has_older_sites)
 
     def make_site(self, test: Test, named: bool = False) -> None:
         """Make a site of a test.
@@ -178,15 +189,15 @@ class Rewriting:
         if max(site.off, site.on) > LONGEST:
             raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
-        units = _instruction("PUSH_NULL", 0) * test.pushes_null + _jumps(site.off) + room.units
-        units += _instruction("NOP", 0) * (room.end - test.start - len(units) // _UNIT)
+        units = _PUSH_NULL * test.pushes_null + _jumps(site.off) + room.units
+        units += _NOP * (room.end - test.start - len(units) // _UNIT)
         self.units[_UNIT * test.start : _UNIT * room.end] = units
         self.sites.append((site, test.path, test.line))
         if lead.pushed is Pushed.KEY:
             if test.path not in self.constants:
                 self.constants.append(test.path)
         elif named:
-            self.ordinary[unit] = N_JUMPS - 1 if room.has_second_load else None
+            self.ordinary[unit] = Ordinary(N_JUMPS - 1 if room.has_second_load else 0, test.path)
 
     def turn_on(self, site: BytecodeSite) -> None:
         """Have a site lead to its on branch for good."""
@@ -215,7 +226,7 @@ class Rewriting:
         """Lead to the test's own backward jump, made unconditional."""
         jump = self.units[_UNIT * test.jump.start : _UNIT * test.jump.end]
         jump[-_UNIT] = opmap["JUMP_BACKWARD"]
-        nops = _instruction("NOP", 0) * (test.jump.start - behind)
+        nops = _NOP * (test.jump.start - behind)
         return _Room(nops + jump, test.jump.end, test.jump.start)
 
     def _push(self, test: Test, pushed: Pushed) -> bytes:
@@ -258,8 +269,8 @@ def _load_without_caches(load: Instruction, with_null: bool) -> bytes:
     """
     if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
         return b""
-    null = _instruction("PUSH_NULL", 0) * (with_null and load.arg & 1)
-    other = _instruction("BUILD_MAP", 0) + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
+    null = _PUSH_NULL * (with_null and load.arg & 1)
+    other = _EMPTY_MAP + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
     return null + other if sys.version_info < (3, 13) else other + null
 
 
@@ -281,6 +292,11 @@ def _instruction(name: str, arg: int) -> bytes:
     while arg := arg >> 8:
         code = bytes((opmap["EXTENDED_ARG"], arg & 255)) + code
     return code
+
+
+_NOP = _instruction("NOP", 0)
+_PUSH_NULL = _instruction("PUSH_NULL", 0)
+_EMPTY_MAP = _instruction("BUILD_MAP", 0)
 
 
 def _turn(units: bytearray, site: BytecodeSite, on: bool) -> None:
