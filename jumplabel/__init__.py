@@ -79,7 +79,7 @@ else:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name == "static_branches":  # what it reads code by comes now: files may have run out when it is called
-            import_module(f"{__name__}._bytecode.find_tests").prepare()
+            import_module(f"{__name__}._bytecode.instructions").prepare()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
 

@@ -3,7 +3,7 @@
  1. ``_sites/branches.py``: ``@static_branches`` finds functions (``function_search.py``) and sets their new code.
  2. ``new_code.py`` makes the new code by a plan. Functions of the same code and keys share both.
  3. ``plan_sites.py`` makes the plan: which tests become sites, and which must stay as they are.
- 4. ``find_tests.py`` reads the bytecode and finds the tests of names.
+ 4. ``find_tests.py`` finds the tests of names in the bytecode, which ``instructions.py`` reads.
  5. ``scope.py`` looks a name up as the function would: is it a key? ``strict.py`` says what ``strict=True`` refuses.
  6. ``kept_values.py`` follows a value that a test leaves on the stack, to where the site may lead instead.
  7. ``tests_become_sites.py``, this file, writes each site over its test. Nothing moves.
@@ -41,7 +41,8 @@ from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
 
-from jumplabel._bytecode.find_tests import Instruction, Path, Reading, Test
+from jumplabel._bytecode.find_tests import Path, Reading, Test
+from jumplabel._bytecode.instructions import Instruction
 from jumplabel._bytecode.kept_values import Lead, Pushed, lead_of
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 

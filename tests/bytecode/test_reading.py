@@ -15,7 +15,7 @@ from opcode import opmap, opname
 import pytest
 
 from jumplabel import static_branches
-from jumplabel._bytecode import find_tests
+from jumplabel._bytecode import find_tests, instructions
 from jumplabel._bytecode.find_tests import read
 
 MODULES = [argparse, asyncio.tasks, dis, tokenize]
@@ -69,7 +69,7 @@ def test_the_facts_of_every_opcode_are_those_of_the_interpreter():
     first_of_tools = getattr(opcode, "MIN_INSTRUMENTED_OPCODE", 256)  # 3.12
     known = 0
     for number, name in enumerate(opname[:256]):
-        kind = find_tests._kind(number)
+        kind = instructions._kind(number)
         if name == "CACHE" or opmap.get(name) != number or number >= first_of_tools:
             assert kind is None
             continue

@@ -10,7 +10,7 @@ import pytest
 from site_checks import nothing_made
 
 from jumplabel import DecorationError, static_branches
-from jumplabel._bytecode import find_tests
+from jumplabel._bytecode import instructions
 from jumplabel._bytecode.find_tests import read
 from jumplabel._bytecode.tests_become_sites import HAS_TWIN, Rewriting, _jump
 
@@ -159,9 +159,9 @@ def test_an_instruction_that_has_no_name_is_refused(key, monkeypatch):
 
     names = list(dis.opname)
     names[opmap["BUILD_LIST"]] = "<103>"
-    monkeypatch.setattr(find_tests, "opname", names)
+    monkeypatch.setattr(instructions, "opname", names)
     monkeypatch.setattr("opcode.opname", names)  # the package bytecode looks here
-    monkeypatch.setattr(find_tests, "_kind", find_tests._kind.__wrapped__)
+    monkeypatch.setattr(instructions, "_kind", instructions._kind.__wrapped__)
     with nothing_made(), pytest.raises(DecorationError, match=r"unknown instruction, <103>, at unit \d+"):
         static_branches(function)
 
