@@ -232,7 +232,7 @@ def _compile(arguments: argparse.Namespace) -> int:
     from jumplabel._instrument import compile_modules
 
     try:
-        group = startup.Group(_what(arguments), tuple(arguments.patterns))
+        group = startup.ModuleGroup(_what(arguments), tuple(arguments.patterns))
     except PatternError as error:
         arguments.parser.error(str(error))
     options = group.options

@@ -51,9 +51,9 @@ def answers(logger, methods=LEVELS):
 
 
 def nothing_of_ours_is_left():
-    from jumplabel._loggers import log_keys
+    from jumplabel._loggers.followed_loggers import bound
 
-    assert not log_keys._bound and not name_watch.names and not name_watch.everything
+    assert not bound and not name_watch.names and not name_watch.everything
     assert "__setattr__" not in vars(logging.Logger) and "__setattr__" not in vars(logging.Manager)
     assert "__setattr__" not in vars(logging.LoggerAdapter)
     assert type(logging.root._cache) is dict

@@ -11,6 +11,26 @@ from typing import Any
 
 import jumplabel
 
+CART = """
+    import logging
+
+    logger = logging.getLogger(__name__)
+    evaluated = []
+
+    def argument(value):
+        evaluated.append(value)
+        return value
+
+    def total(prices):
+        result = 0
+        for price in prices:
+            logger.debug("price %s", argument(price))
+            assert price > 0, "no price"
+            result += price
+        return result
+"""
+"""A module with a logging statement and an assertion."""
+
 
 class Packages:
     """A folder of modules on sys.path. Behind it, they are as if they had never been there."""

@@ -1,7 +1,8 @@
-"""Assertions that start off, under a test runner: its tests pass where they should fail. The user is told.
+"""Warn where assertions start off under a test runner: its tests pass where they should fail.
 
-A test runner is recognised by the command line, when assertions are first taken so, and by what the program has loaded,
-when it ends. This looks at names only: it imports nothing, and runs nothing of the program's.
+A test runner is recognised in two ways: by the command line, when assertions are first taken to start off, and by the
+modules that the program has loaded, when the program ends. Only names are read: nothing is imported, and no code of the
+program's runs.
 """
 
 import atexit
@@ -28,13 +29,13 @@ _COMMANDS = frozenset(
 """Test runners by the name of the program's file."""
 
 _WITH_TEST = frozenset("django django-admin manage setup".split())
-"""Programs that are a test runner where their first argument is ``test``."""
+"""Programs and modules that are a test runner when their first argument is ``test``."""
 
 _WRAPPERS = frozenset("coverage jumplabel".split())
-"""Programs that run the program behind ``run``."""
+"""Programs that run another program, named after their argument ``run``."""
 
 _TESTS = ("test_*.py", "*_test.py", "tests.py")
-"""Files of tests, which run themselves."""
+"""Files of tests that run themselves."""
 
 _LOADED = {
     "_pytest.config": "pytest",
@@ -48,35 +49,36 @@ _LOADED = {
     "ward.run": "ward",
     "zope.testrunner.runner": "zope.testrunner",
 }
-"""Modules that only a test runner loads, and its name."""
+"""Modules that only a test runner loads, each with the test runner's name."""
 
 _started_off: "WeakSet[StaticKey]" = WeakSet()
+"""The keys of assertions that were made off."""
 _warned_by: int | None = None
-"""The process that has told."""
-_watched = False
+"""The pid of the process that has warned."""
+_looks_at_exit = False
 
 
 def take_off() -> None:
-    """Assertions are about to be taken that start off: tell now, where the command line says enough, or at the end."""
-    global _watched
-    if not _watched:
-        _watched = True
+    """Warn before assertions are taken that start off: now, if the command line names a test runner, or at exit."""
+    global _looks_at_exit
+    if not _looks_at_exit:
+        _looks_at_exit = True
         atexit.register(_look_again, os.getpid())
     if not starts_on("asserts."):  # JUMPLABEL_ENABLE='asserts.*'
-        _tell(_by_command_line(sys.orig_argv, sys.argv))
+        _warn_under(_by_command_line(sys.orig_argv, sys.argv))
 
 
 def has_started_off(key: StaticKey) -> None:
-    """A key of assertions was made, off."""
+    """Note a key of assertions that has just been made off."""
     _started_off.add(key)
 
 
 def _look_again(pid: int) -> None:
     if os.getpid() == pid and not all(_started_off):
-        _tell(_by_command_line(sys.orig_argv, sys.argv) or _by_modules())
+        _warn_under(_by_command_line(sys.orig_argv, sys.argv) or _by_modules())
 
 
-def _tell(runner: str | None) -> None:
+def _warn_under(runner: str | None) -> None:
     global _warned_by
     if runner is not None and _warned_by != os.getpid():
         _warned_by = os.getpid()
@@ -91,21 +93,34 @@ def _by_command_line(original: list[str], arguments: list[str]) -> str | None:
     """Return the test runner that a command line names.
 
     original   sys.orig_argv, as Python was started
-    arguments  sys.argv; "-m" or "-c" stands first where the module has not been found yet
+    arguments  sys.argv. Its first item is "-m" while Python has not found the module yet, and "-c" for a command
     """
     given = original[1:]
+    return _by_module_option(given) or _by_program(given, arguments)
+
+
+def _by_module_option(given: list[str]) -> str | None:
+    """Return the test runner after ``-m``."""
     for place, argument in enumerate(given):
-        module = (given[place + 1 : place + 2] or [""])[0] if argument == "-m" else argument.removeprefix("-m")
-        after = given[place + 2 :] if argument == "-m" else given[place + 1 :]
-        if argument.startswith("-m") and (module in _MODULES or (module in _WITH_TEST and after[:1] == ["test"])):
+        if not argument.startswith("-m"):
+            continue
+        module, after = argument.removeprefix("-m"), given[place + 1 :]
+        if argument == "-m":
+            module, after = "".join(after[:1]), after[1:]
+        if module in _MODULES or (module in _WITH_TEST and after[:1] == ["test"]):
             return module
+    return None
+
+
+def _by_program(given: list[str], arguments: list[str]) -> str | None:
+    """Return the test runner that is the program, or that a wrapper runs: ``coverage run manage.py test``."""
     program = arguments[:1] if arguments[:1] not in (["-m"], ["-c"]) else []
-    behind = []
+    wrapped = []
     if "run" in given and any(_command(word) in _WRAPPERS for word in given[: given.index("run")]):
-        behind = given[given.index("run") + 1 :]
-    words = program + behind
+        wrapped = given[given.index("run") + 1 :]
+    words = program + wrapped
     for place, word in enumerate(words):
-        after = (arguments[1:] + behind)[:1] if place < len(program) else words[place + 1 :]
+        after = (arguments[1:] + wrapped)[:1] if place < len(program) else words[place + 1 :]
         file = os.path.basename(word)
         if _command(word) in _COMMANDS or any(fnmatchcase(file, pattern) for pattern in _TESTS):
             return file
@@ -115,6 +130,7 @@ def _by_command_line(original: list[str], arguments: list[str]) -> str | None:
 
 
 def _command(path: str) -> str:
+    """Return a file's name without the endings that installers and Python give it."""
     name = os.path.basename(path)
     return name.removesuffix(".exe").removesuffix(".py").removesuffix("-script")
 

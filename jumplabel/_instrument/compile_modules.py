@@ -1,7 +1,7 @@
-"""``python -m jumplabel compile``: the code that the import hook would make at the first start, made ahead of it.
+"""``python -m jumplabel compile``: make the code that the import hook would make at the first start.
 
-For the building of images, as ``compileall``, whose words and exit status it has. Nothing is imported, but for what
-finders import to find a module that is named in full.
+Images are built with it, as with ``compileall``. It has the options, the output and the exit status of ``compileall``.
+It imports no module itself. Finders may import the package of a module that is named in full.
 """
 
 import os
@@ -23,7 +23,7 @@ MODES = {
     "checked-hash": code_cache.CHECKED_HASH,
     "unchecked-hash": code_cache.UNCHECKED_HASH,
 }
-"""How a file tells that its source has changed, in the words of ``compileall --invalidation-mode``."""
+"""How a compiled file detects a changed source, by the names of ``compileall --invalidation-mode``."""
 
 
 class Found(NamedTuple):
@@ -34,13 +34,14 @@ class Found(NamedTuple):
 
 
 def run(patterns: Patterns, options: Options, mode: str | None, force: bool, quiet: int) -> int:
-    """Compile the modules that match, and return the exit status: 0 where all of them are compiled.
+    """Compile the modules that match, and return the exit status: 0 if all of them are compiled, else 1.
 
-    mode   one of MODES; None: ``checked-hash`` where SOURCE_DATE_EPOCH is set, otherwise ``timestamp``
-    force  also those that are compiled already
-    quiet  1: only tell of what goes wrong; 2: tell nothing
+    mode   one of MODES; None is ``checked-hash`` where SOURCE_DATE_EPOCH is set, otherwise ``timestamp``
+    force  compile also modules that are compiled already
+    quiet  0 prints each file and each error, 1 prints errors only, 2 prints nothing
 
-    Prints as compileall does, and writes to stderr what is for one user alone. Raises what a finder raises.
+    Prints as compileall does. Writes to stderr how many files went into the private folder, which one user alone reads.
+    Raises what a finder raises.
     """
     mode = mode or ("checked-hash" if os.environ.get("SOURCE_DATE_EPOCH") else "timestamp")
     failed = n = private = 0
@@ -61,18 +62,18 @@ def run(patterns: Patterns, options: Options, mode: str | None, force: bool, qui
 
 
 def _compile(found: Found, options: Options, mode: str, force: bool, quiet: int) -> bool:
-    """Return whether the file is in the private folder."""
+    """Compile one module, and return whether its file is in the private folder. Raises what the compiler raises."""
     where = code_cache.store(found.path, options, MODES[mode], force)
     if where is not None and not quiet:
         print(f"Compiling {found.path!r}...")
-    if where == "":  # then the hook runs the interpreter's own code
+    if where == "":  # nothing to mark in it: the hook runs the interpreter's own code, so that is compiled
         by = py_compile.PycInvalidationMode[mode.replace("-", "_").upper()]
         py_compile.compile(found.path, doraise=True, invalidation_mode=by)
     return bool(where) and where != code_cache.name(found.path, options)
 
 
 def modules(patterns: Patterns) -> Iterator[Found]:
-    """The modules that match, of those that the hook would instrument, by their names. Each once."""
+    """Yield each module that matches and that the hook would instrument, once, in the order of their names."""
     seen: set[str] = set()
     for name in sorted(_tops(patterns)):
         for found in _below(name, None):
@@ -82,7 +83,7 @@ def modules(patterns: Patterns) -> Iterator[Found]:
 
 
 def _tops(patterns: Patterns) -> set[str]:
-    """The names without a dot below which there may be some."""
+    """Return the names of the top-level modules and packages that may match, or contain a match."""
     firsts = {part.partition(".")[0] for part in patterns.patterns if not part.startswith("!")}
     tops = {first for first in firsts if first.isidentifier()}
     if firsts - tops:
@@ -92,7 +93,7 @@ def _tops(patterns: Patterns) -> set[str]:
 
 
 def _folders(path: str) -> list[str]:
-    """The folders that may be packages, perhaps without an ``__init__``."""
+    """Return the names of the folders in a folder that may be packages: also those without an ``__init__``."""
     try:
         with os.scandir(path) as entries:
             return sorted(one.name for one in entries if one.name.isidentifier() and one.is_dir())
@@ -101,9 +102,10 @@ def _folders(path: str) -> list[str]:
 
 
 def _below(name: str, path: Iterable[str] | None) -> Iterator[Found]:
-    """A module, and all that is in it if it is a package.
+    """Yield a module, and all modules below it if it is a package.
 
-    path  where it is looked for, by its last name: of a whole one the finder would ask the parent, which is not loaded
+    path  the folders of its package, which is not loaded; None for a top-level module. In these folders the finder
+          looks for the last part of the name: for a dotted name it would ask the loaded package
     """
     try:
         spec = find_spec(name) if path is None else PathFinder.find_spec(name.rpartition(".")[2], list(path))

@@ -1,9 +1,12 @@
-"""How a new function comes to its code, and how a program says that it is ready: by a comparison, never by a call.
+"""Placeholders: constants in marked code that are replaced by the library's objects before the code runs.
 
-The marked source has constants that no source can have: FOLLOW as the innermost decorator of a function whose closure
-holds a logger, READY in a program. ``compared`` makes the call of the decorator a comparison, ``FOLLOW < function``:
-no tracer, profiler or ``sys.monitoring`` tool hears of comparisons. ``filled`` puts our objects in the place of the
-constants, when the code is about to run. So nothing is imported, and nothing is looked up, at that moment.
+- FOLLOW is the innermost decorator of a function whose closure holds a logger. The object in its place gives the new
+  function its code.
+- READY stands in a program. The object in its place learns that the program has bound its names.
+
+Both reach the object by a comparison, never by a call: tracers, profilers and ``sys.monitoring`` tools hear of calls.
+``compared`` turns the call of the decorator into ``FOLLOW < function``. ``filled`` puts the objects into the code. So
+the running code imports nothing and looks nothing up.
 """
 
 import sys
@@ -19,19 +22,23 @@ from jumplabel._bytecode.instructions import Instruction
 Constant = tuple[str, frozenset[object]]
 FOLLOW: Constant = ("jumplabel: follow", frozenset())
 READY: Constant = ("jumplabel: ready", frozenset())
-"""The compiler makes a frozenset of what stands behind `in`, and never puts one into a tuple."""
+"""No source has such constants: the compiler makes a frozenset only for `in {...}`, and never within a tuple."""
 
 
 @cache
 def _comparison() -> bytes:
-    # Of operators only a comparison has the room that a call has on all versions. On 3.11 it counts as a call does.
+    # A comparison has as much room as a call on all versions; no other operator has. On 3.11 it counts against the
+    # recursion limit, as a call does, and may fail where the program's own statement would not. So `|` stands there.
     code = compile("a < b" if sys.version_info >= (3, 12) else "a | b", "", "eval")
     made = next(one for one in read(code).instructions if one.name in ("COMPARE_OP", "BINARY_OP"))
     return code.co_code[2 * made.start : 2 * made.end]
 
 
 def compared(code: CodeType) -> CodeType:
-    """The code with comparisons in the place of calls of the decorator FOLLOW. Raises ValueError for unknown code."""
+    """Return the code with a comparison in the place of each call of the decorator FOLLOW.
+
+    Raises ValueError for code in which the call is not found.
+    """
     loads = loads_of_follow(code)
     if not loads:
         return code
@@ -47,7 +54,7 @@ def compared(code: CodeType) -> CodeType:
 
 
 def loads_of_follow(code: CodeType) -> list[tuple[int, int]]:
-    """The units where the code loads FOLLOW, each with that of the next instruction."""
+    """Return the code units that load FOLLOW, each with the unit of the next instruction."""
     if FOLLOW not in [one for one in code.co_consts if type(one) is tuple]:
         return []
     instructions = read(code).instructions
@@ -59,7 +66,10 @@ def loads_of_follow(code: CodeType) -> list[tuple[int, int]]:
 
 
 def filled(code: CodeType, objects: Mapping[Constant, Any]) -> CodeType:
-    """The code, and all within it, with these objects in the place of constants; the same where there are none."""
+    """Return the code, and the code within it, with objects in the place of these constants.
+
+    Returns the same code object if the code has none of the constants.
+    """
     constants = tuple(
         filled(one, objects) if type(one) is CodeType else objects.get(one, one) if type(one) is tuple else one
         for one in code.co_consts
@@ -79,7 +89,10 @@ def _is(one: object, constant: Constant) -> bool:
 
 
 def _call(instructions: list[Instruction], load: int) -> int:
-    """The call of the decorator that is loaded there: the one that finds it and the function alone on the stack."""
+    """Return the index of the instruction that calls the decorator loaded at ``load``.
+
+    At that call the stack has grown by the decorator and the function alone. Raises ValueError if there is none.
+    """
     depth = 0
     depths: dict[int, int] = {}  # at the targets of jumps: defaults may be conditional expressions
     for i in range(load, len(instructions)):

@@ -1,4 +1,4 @@
-"""``instrument()``: functions of modules that are loaded already get code with sites, made from their source."""
+"""``instrument()``: give functions of loaded modules code with sites, made from their source."""
 
 import sys
 from collections.abc import Iterator
@@ -18,10 +18,10 @@ from jumplabel.errors import InstrumentError
 
 
 class Instrumentation(Owner):
-    """What ``instrument()`` has done. ``uninstall()`` undoes it; so does the end of a ``with`` block.
+    """The result of ``instrument()``. ``uninstall()`` undoes the instrumentation; so does the end of a ``with`` block.
 
-    functions  how many have new code
-    left       (name, why) of the functions and modules that are as they were
+    functions  the number of functions with new code
+    left       (name, why) of the functions and modules that stay as they were
     """
 
     def __init__(self) -> None:
@@ -35,20 +35,20 @@ class Instrumentation(Owner):
 def instrument(
     target: ModuleType, *, logging: bool = True, asserts: Asserts = False, keys: bool = True, only_pure: bool = False
 ) -> Instrumentation:
-    """Instrument a module that is loaded already; of a package, every module in it that is.
+    """Instrument a loaded module; for a package, also every loaded module in it.
 
     target   the module or package
-    logging, asserts, keys, only_pure    as for ``install()``, which is for modules to come
+    logging, asserts, keys, only_pure    as for ``install()``, which instruments modules that are imported later
 
-    The source is read and compiled anew, and each living function whose code is what the source says gets the
-    instrumented code: methods, what decorators have wrapped, closures. Others are left alone: those of a source that
-    has been changed since, and those whose code somebody has rewritten, ``static_branches`` included. Calls that are
-    running, generators and coroutines go on in the code that they have. Functions are found by the garbage collector:
-    not those of before ``gc.freeze()``.
+    The source is read and compiled again. Each living function whose code is still what the source says gets the
+    instrumented code: methods, functions within decorators, closures. Other functions stay as they are: their source
+    has changed since, or a tool has rewritten their code, ``static_branches`` included. Calls that are running,
+    generators and coroutines go on in the code that they have. The garbage collector finds the functions, but not those
+    that were made before ``gc.freeze()``.
 
-    Any thread may do so. Raises InstrumentError for what is no module, for a module that has no source file and no
-    others in it, and for an option that is none of these; SyntaxError, with nothing changed, for a source that is none
-    any more.
+    Any thread may call this. Raises InstrumentError for an object that is no module, for a module without a source file
+    in which there are no modules with one, and for a wrong option. Raises SyntaxError, with nothing changed, for a
+    source that is no longer Python.
     """
     if not isinstance(target, ModuleType):
         raise InstrumentError(f"instrument() takes a module, such as sys.modules['shop'], not {target!r}")
@@ -56,7 +56,7 @@ def instrument(
     done = Instrumentation()
     prepared = []
     if target.__name__ in OURS:
-        raise InstrumentError("jumplabel itself cannot be instrumented: it has to work while it is")
+        raise InstrumentError("jumplabel itself cannot be instrumented: it has to work while it instruments")
     for module in _modules(target):
         path = _source(module)
         if path is None:
@@ -74,7 +74,7 @@ def instrument(
         for one in prepared:
             add(one.record)
             one.replace(functions.get(id(vars(one.module)), []), done)
-    except BaseException:  # an audit hook's, say, which has a right to refuse new code
+    except BaseException:  # such as that of an audit hook, which may refuse new code
         done.uninstall()
         raise
     return done
@@ -93,7 +93,7 @@ def _source(module: ModuleType) -> str | None:
 
 
 class _Prepared:
-    """A module's code, as it was and as it will be. Nothing has been changed yet."""
+    """A module's original and its instrumented code, made before anything is changed."""
 
     def __init__(self, module: ModuleType, path: str, options: Options, owner: Instrumentation) -> None:
         self.module = module
@@ -110,7 +110,10 @@ class _Prepared:
         self.record = Record(owner, module, path, self.marked, options)
 
     def replace(self, functions: list[FunctionType], done: Instrumentation) -> None:
-        """Of the functions with the module's globals, those that are as the source says get the new code."""
+        """Give the new code to the functions whose code is still what the source says.
+
+        functions  those with the module's globals
+        """
         name = self.module.__name__
         if self.marked:
             self.record.attach(self.module, self.marked)

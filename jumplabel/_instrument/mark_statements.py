@@ -1,8 +1,8 @@
-"""Which statements of a source are for sites? Changes a syntax tree; compiles, imports and runs nothing.
+"""Mark the statements of a source that become sites. Changes a syntax tree; compiles, imports and runs nothing.
 
 A statement `logger.debug(...)` becomes `if MARK: logger.debug(...)`, an `assert` becomes `if MARK: assert ...`. A mark
-is a global with a name that no source can have, which says what the site is for. compile_marked.py makes a site of its
-test before anything runs, so there never is such a global. Every node keeps the place it had in the source.
+is a global. No source can have its name, which says what the site is for. compile_marked.py makes a site of each test
+of a mark before the code runs, so the global never exists. Every node keeps its line and column in the source.
 """
 
 import ast
@@ -12,11 +12,11 @@ import warnings
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, NamedTuple
 
-from jumplabel._instrument.bindings import is_bound_once, names, set_through_globals
 from jumplabel._instrument.definitions import FOLLOW, READY
+from jumplabel._instrument.logger_names import LoggerNames, is_call_of_a_method
 from jumplabel._instrument.marks import ASSERTS, NO_LINE, Statement
+from jumplabel._instrument.name_bindings import is_bound_once, names, set_through_globals
 from jumplabel._instrument.options import Options
-from jumplabel._instrument.receivers import Receivers, is_call_of_a_method
 from jumplabel._program.name_watch import HEARS_ALL
 
 METHODS = {"debug", "info", "warning", "error", "critical", "exception"}
@@ -24,18 +24,21 @@ GUARD = "isEnabledFor"
 
 
 class Left(NamedTuple):
-    """A statement that looked like one for a site, and why it is none."""
+    """A logging statement or assertion without a site: its line, and why it has none."""
 
     line: int
     why: str
 
 
-class Marked(NamedTuple):
+class MarkedTree(NamedTuple):
+    """A marked syntax tree."""
+
     tree: ast.Module
     marks: int
+    """The number of marks in it."""
     left: list[Left]
     longer: list[int]
-    """The lines of statements that may have their first instruction on another one."""
+    """The lines of statements whose first instruction may be on another line."""
 
 
 def mark(
@@ -45,18 +48,18 @@ def mark(
     without: Iterable[tuple[int, str]] = (),
     main: bool = False,
     starts: Mapping[int, int] | None = None,
-) -> Marked:
-    """The marked tree of a source. Raises what compile() does for it.
+) -> MarkedTree:
+    """Return the marked tree of a source. Raises what compile() raises for the source.
 
     without  (line, why) of statements that have to stay as they are
-    main     it is a program, which says READY before it comes to its own `if __name__ == "__main__":`
-    starts   by their places in `longer`, the lines of statements' first instructions. None: that is to be found out,
-             and what stands before such a statement is on a line of its own, which is no line of the source
+    main     the source is a program: put READY before its `if __name__ == "__main__":`
+    starts   the lines of the first instructions of the statements in `longer`, by index. None: they are not known yet.
+             Each such statement's mark is then on a line of its own, from NO_LINE on, for compile_marked.py to find
     """
     tree: Any = _tree(source, filename, "exec")
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it has just been said, of the tree
-        top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # bytes will do
+        warnings.simplefilter("ignore")  # the tree has just given the same warnings
+        top = symtable.symtable(source, filename, "exec")  # type: ignore[arg-type]  # takes bytes, too
     marker = _Marker(options, tree, top, dict(without), starts)
     if main:
         ready = [_is_of_the_name(statement) for statement in tree.body]
@@ -66,15 +69,15 @@ def mark(
         tree.body[:] = [one for statement in tree.body for one in _ready_before(statement)]
     else:
         marker.visit(tree)
-    return Marked(tree, marker.marks, marker.left, marker.longer)
+    return MarkedTree(tree, marker.marks, marker.left, marker.longer)
 
 
 def _tree(source: bytes | str, filename: str, mode: str) -> Any:
-    """Return a source's syntax tree. Raises what compile() raises for it.
+    """Return the syntax tree of a source. Raises what compile() raises for the source.
 
-    CPython 3.11 counts the depth of a tree that it makes in a place that all threads share. A collection in the middle
-    of one tree may run Python, so let another thread make another; then the first one fails, though nothing is wrong
-    with its source. That is tried again, not kept from happening by a lock: a finalizer might wait for its owner.
+    CPython 3.11 counts the depth of the tree that it makes in one variable for all threads. A garbage collection in the
+    middle runs Python code, and so lets another thread make a tree. The first thread then fails, with a correct source.
+    So it tries again. A lock would not do: a finalizer in the collection might wait for the thread that has it.
     """
     for left in reversed(range(_TRIES)):
         try:
@@ -88,12 +91,15 @@ _TRIES = 100
 
 
 class _Scope(NamedTuple):
+    """A function, and its symbols."""
+
     node: Any
     table: symtable.SymbolTable
-    """Of a function."""
 
 
 class _Marker(ast.NodeTransformer):
+    """Puts marks into a syntax tree."""
+
     def __init__(
         self,
         options: Options,
@@ -108,10 +114,10 @@ class _Marker(ast.NodeTransformer):
         self.longer: list[int] = []
         self.marks = 0
         self.left: list[Left] = []
-        self.receivers = Receivers(tree)
+        self.logger_names = LoggerNames(tree)
         self.tables: dict[tuple[str, int], list[symtable.SymbolTable]] = {}
         self.rebound: set[str | None] = set()
-        """Globals whose next value may not be heard of, where no dict is watched; None: any may be."""
+        """Globals that may be rebound unheard, because no dict is watched. None among them: any global may."""
         for node in ast.walk(tree) if not HEARS_ALL else ():
             if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda):
                 self.rebound.update(set_through_globals(node))
@@ -121,10 +127,11 @@ class _Marker(ast.NodeTransformer):
                 if symbol.is_declared_global() and (symbol.is_assigned() or symbol.is_imported()):
                     self.rebound.add(symbol.get_name())
         self.scopes: list[_Scope | None] = [None]
-        """The functions around; None for a class, and for the module."""
+        """The scopes around the visited node, outermost first; None for a class and for the module."""
         self.follows: list[bool] = []
+        """For each function around the node, whether a mark in it is for a logger in its closure."""
         self.declared: list[bool] = [False]
-        """Of each scope, whether the mark of assertions is known to be a global. Only functions need not be told."""
+        """For each scope, whether the mark of assertions is a global there: by itself in functions, else declared."""
 
     # ---- scopes ----
 
@@ -145,7 +152,7 @@ class _Marker(ast.NodeTransformer):
         return node
 
     def _enter(self, node: Any, scope: _Scope | None, is_function: bool) -> None:
-        """Only the body: there are no statements elsewhere."""
+        """Visit the body of a function or class, which has all of its statements."""
         self.scopes.append(scope)
         self.declared.append(is_function)
         node.body = self.visit(ast.Module(node.body, [])).body
@@ -175,10 +182,10 @@ class _Marker(ast.NodeTransformer):
             return node
         why = _why_evaluated([*node.value.args, *node.value.keywords], self.options.only_pure)
         if why:
-            if not self.receivers.is_something_else(found.logger):
+            if not self.logger_names.is_something_else(found.logger):
                 self.left.append(Left(node.lineno, why))
             return node
-        return self._marked(node, self._used(found).mark)
+        return self._marked(node, self._mark_for(found))
 
     def visit_If(self, node: ast.If) -> ast.AST:
         self.generic_visit(node)
@@ -192,14 +199,18 @@ class _Marker(ast.NodeTransformer):
         return node
 
     def _guard(self, test: ast.expr) -> list[ast.expr]:
+        """Return what to test in place of a test: a mark before a call of ``isEnabledFor``."""
         found = self._statement(test, guard=True) if isinstance(test, ast.Call) else None
         if found is None or self._has_to_stay(test):
             return [test]
         self.marks += 1
-        return [_name(self._used(found).mark, test), test]
+        return [_name(self._mark_for(found), test), test]
 
     def _start(self, node: ast.stmt, last: int) -> int:
-        """The line of its first instruction."""
+        """Return the line of a statement's first instruction.
+
+        last  the last line on which that may be
+        """
         if last <= node.lineno:
             return node.lineno
         self.longer.append(node.lineno)
@@ -216,15 +227,18 @@ class _Marker(ast.NodeTransformer):
         self.marks += 1
         return ast.copy_location(ast.If(_name(mark, node), [node], []), node)
 
-    def _used(self, found: Statement) -> Statement:
-        if found.free:
+    def _mark_for(self, statement: Statement) -> str:
+        if statement.free:
             self.follows[-1] = True
-        return found
+        return statement.mark
 
     # ---- what is a logging statement ----
 
     def _statement(self, call: ast.Call, guard: bool = False) -> Statement | None:
-        """What a call says, if it is one of a logger's methods and the logger can be found before it runs."""
+        """Return what a call of a logger's method says. None for another call, and for a logger not known in advance.
+
+        guard  the call is a test, so its method is ``isEnabledFor``
+        """
         path = _path(call.func)
         if not self.options.logging or path is None or len(path) < 2 or self.scopes[-1] is None:
             return None
@@ -253,10 +267,13 @@ class _Marker(ast.NodeTransformer):
         return path if path is not None and self._where(path[0]) == "global" else None
 
     def _where(self, name: str) -> str | None:
-        """Where a function finds a name that is bound before it runs; None: it may not be, or may be bound anew."""
+        """Return where a function finds a name: ``"global"`` or ``"free"``.
+
+        None for a name that may be unbound when the function is made, or bound again unheard.
+        """
         scope = self.scopes[-1]
         assert scope is not None
-        if name not in scope.table.get_identifiers():  # the compiler gives a name with two underscores another one
+        if name not in scope.table.get_identifiers():  # a private name in a class, which the compiler changes
             return None
         symbol = scope.table.lookup(name)
         if symbol.is_global():
@@ -268,7 +285,7 @@ class _Marker(ast.NodeTransformer):
 
     def _leave(self, call: ast.Call, why: str) -> None:
         *logger, method = _path(call.func) or ("", "")
-        if not self.receivers.may_be_a_logger(tuple(logger), method, call):
+        if not self.logger_names.may_be_a_logger(tuple(logger), method, call):
             return
         if call.lineno not in [left.line for left in self.left]:
             self.left.append(Left(call.lineno, why))
@@ -285,7 +302,7 @@ def _is_local_of(table: symtable.SymbolTable, name: str) -> bool:
 
 
 def _why_evaluated(arguments: list[Any], only_pure: bool) -> str | None:
-    """Why arguments have to be evaluated, whether or not anybody looks at them."""
+    """Return why arguments have to be evaluated also while the statement is off; None if they do not have to be."""
     for argument in arguments:
         for node in ast.walk(argument):
             if isinstance(node, _DOING) or (isinstance(node, ast.comprehension) and node.is_async):
@@ -299,7 +316,7 @@ def _why_evaluated(arguments: list[Any], only_pure: bool) -> str | None:
 
 _DOING = (ast.Await, ast.Yield, ast.YieldFrom, ast.NamedExpr)
 
-# What calls, as one can see: not what operators and attributes may do.
+# Nodes that visibly call something. Operators and attributes may call something, too, and are not among them.
 _CALLING = (
     ast.Call,
     ast.FormattedValue,
@@ -321,7 +338,7 @@ def _path(node: ast.AST | None) -> tuple[str, ...] | None:
 
 
 def _name(name: str, where: ast.stmt | ast.expr) -> ast.expr:
-    """On the first line of what it stands before: a test on one line is one for tracers, too."""
+    """Return a name on the first line of the node that it stands before: tracers then see one line, not two."""
     return _placed(ast.Name(name, ast.Load()), where)
 
 
@@ -343,10 +360,11 @@ def _ready_before(statement: ast.stmt) -> list[ast.stmt]:
 
 
 def _following(function: ast.FunctionDef | ast.AsyncFunctionDef, line: int) -> ast.expr:
-    """The decorator FOLLOW, on a line.
+    """Return the decorator FOLLOW, whose call is on this line.
 
-    The line of a function's first decorator is the function's, and has to stay. So it is a string with nothing but the
-    constant in it, which takes no instruction.
+    The line of a function's first decorator is also the line of the function, and has to stay. So the decorator is a
+    formatted string on that line. In it stands the constant alone, on a line of its own; such a string takes no
+    instruction.
     """
     constant = _placed(_constant(FOLLOW), function)
     constant.lineno = constant.end_lineno = line

@@ -1,15 +1,15 @@
-"""What of a module is instrumented: the options of ``install()`` and ``instrument()``, checked."""
+"""The options of ``install()`` and ``instrument()``: which statements of a module are instrumented."""
 
 from typing import Literal, NamedTuple
 
 from jumplabel.errors import InstrumentError
 
 Asserts = bool | Literal["on", "off"]
-"""Whether assertions become sites, and how their keys start; True: on."""
+"""Whether assertions become sites, and in which state their keys start. True is ``"on"``."""
 
 
 class Options(NamedTuple):
-    """The words are those of install()."""
+    """The options, with the names that ``install()`` gives them."""
 
     logging: bool = True
     asserts: Asserts = False
@@ -22,7 +22,7 @@ class Options(NamedTuple):
 
 
 def checked(logging: bool, asserts: Asserts, keys: bool, only_pure: bool) -> Options:
-    """Return the options. Raises InstrumentError for a value that an option does not have."""
+    """Return the options. Raises InstrumentError for a wrong value, naming the option and its values."""
     for name, value in (("logging", logging), ("keys", keys), ("only_pure", only_pure)):
         if not isinstance(value, bool):
             raise InstrumentError(f"{name} is True or False, not {value!r}")

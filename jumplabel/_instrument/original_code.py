@@ -1,4 +1,4 @@
-"""The original of code that is in the place of other code."""
+"""Map instrumented code objects to the code that they replace."""
 
 from types import CodeType
 from typing import Any
@@ -8,7 +8,7 @@ from jumplabel._instrument.compile_marked import Way, codes
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 Origin = tuple[Any, Way | CodeType]
-"""Whose instrumentation it is, and the original: its way in the module's code, or itself."""
+"""The owner of the instrumentation, and the original code: its way within the module's code, or the code itself."""
 
 _origins: OfCode[Origin] = OfCode("origin")
 
@@ -18,11 +18,16 @@ def remember(code: CodeType, owner: Any, original: Way | CodeType) -> None:
 
 
 def remember_copy(new: CodeType, old: CodeType, owner: Any) -> None:
-    """Of code made of other code, and of what is within it."""
+    """Note the original of a copy, and of each code object within it.
+
+    new    made from ``old``: both have the same code objects within them, in the same order
+    owner  of the instrumentation, where ``old`` has none
+    """
     for (_, copy), (_, was) in zip(codes(new), codes(old), strict=True):
         if copy is not was:
             remember(copy, owner, (origin(was) or (owner, was))[1])
 
 
 def origin(code: CodeType) -> Origin | None:
+    """Return the owner and the original of instrumented code; None for any other code."""
     return _origins.get(code)

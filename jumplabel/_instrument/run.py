@@ -1,8 +1,8 @@
-"""``python -m jumplabel run``: a program as ``python`` itself would run it, instrumented from its first line on.
+"""``python -m jumplabel run``: run a program as ``python`` would, instrumented from its first line on.
 
-A module ``__main__`` of its own, sys.argv, sys.path[0], exit status and tracebacks are as CPython's Modules/main.c and
-Lib/runpy.py make them. Nothing of ours stays on the way of an exception: see ``_report_as_theirs``.
-Standard input, and ``-i``, are not for it.
+The module ``__main__``, sys.argv, sys.path[0], the exit status and tracebacks are as CPython's Modules/main.c and
+Lib/runpy.py make them. The program gets a ``__main__`` of its own. No frame of the library's is in the traceback of the
+program's exception: see ``_report_as_theirs``. A program on standard input, and ``-i``, are not supported.
 """
 
 import atexit
@@ -19,7 +19,7 @@ from typing import Any
 
 from jumplabel._instrument.import_hook import main_code
 from jumplabel._instrument.loader import as_found
-from jumplabel._instrument.startup import Group, for_children, refuse_switches
+from jumplabel._instrument.startup import ModuleGroup, for_children, refuse_switches
 from jumplabel._keys.patterns import Patterns
 from jumplabel._keys.starting import Starting
 
@@ -27,7 +27,7 @@ Attributes = dict[str, Any]
 
 
 class NoProgramError(Exception):
-    """There is nothing to run; ``status`` is what ``python`` would end with."""
+    """There is no such program to run. ``status`` is the exit status that ``python`` would have."""
 
     def __init__(self, message: str, status: int = 1) -> None:
         super().__init__(message)
@@ -35,14 +35,15 @@ class NoProgramError(Exception):
 
 
 def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) -> None:
-    """Have what is imported from now on instrumented, and some keys start on; here and in Pythons started here.
+    """Instrument modules that are imported from now on, and have some keys start on.
 
-    what, modules  of a ``startup.Group``
-    enable         patterns of names of keys; at the end of the process stderr is told of those that no key matched
+    what, modules  as of ``startup.ModuleGroup``
+    enable         patterns of names of keys. At the end of the process, stderr lists the patterns that no key matched
 
-    Raises PatternError for a wrong pattern, before anything was changed.
+    Holds for this process and for the Pythons that it starts. Raises PatternError for a wrong pattern, before anything
+    is changed.
     """
-    group, enable = Group(frozenset(what), tuple(modules)), tuple(enable)
+    group, enable = ModuleGroup(frozenset(what), tuple(modules)), tuple(enable)
     if enable:
         patterns = Patterns(enable, of_keys=True)
         refuse_switches(patterns)
@@ -53,18 +54,18 @@ def prepare(what: Iterable[str], modules: Iterable[str], enable: Iterable[str]) 
 
 
 def _tell_unused(starting: Starting, pid: int) -> None:
-    if os.getpid() == pid and sys.stderr is not None:  # neither in a fork, nor on stdout
+    if os.getpid() == pid and sys.stderr is not None:  # not in the child of a fork
         for pattern in starting.unused:
             print(f"jumplabel: --enable {pattern!r}: there was no such key to enable", file=sys.stderr)
 
 
 def run_script(path: str, arguments: list[str]) -> None:
-    """``python path arguments``: a file, or a folder or archive with a ``__main__`` in it.
+    """Run ``python path arguments``: a file, or a folder or archive with a ``__main__`` in it.
 
-    Raises what the program raises, with SystemExit, and NoProgramError.
+    Raises what the program raises, SystemExit included. Raises NoProgramError if there is no such program.
     """
     sys.argv = [path, *arguments]
-    absolute = os.path.join(os.getcwd(), path)  # not normalized, as python has it
+    absolute = os.path.join(os.getcwd(), path)  # not normalized, as in python
     if get_importer(absolute) is not None:
         if sys.flags.safe_path:
             sys.path.insert(0, absolute)
@@ -76,7 +77,7 @@ def run_script(path: str, arguments: list[str]) -> None:
         sys.path[0] = os.path.dirname(os.path.realpath(path))
     try:
         with io.open_code(absolute) as file:
-            content = file.read()  # at once: it may be a pipe
+            content = file.read()  # in one go: a pipe can be read once
     except OSError as error:
         message = f"can't open file {absolute!r}: [Errno {error.errno}] {error.strerror}"
         raise NoProgramError(message, status=2) from None
@@ -87,8 +88,8 @@ def run_script(path: str, arguments: list[str]) -> None:
 
 
 def run_module(name: str, arguments: list[str]) -> None:
-    """``python -m name arguments``. Raises as ``run_script`` does."""
-    sys.argv = ["-m", *arguments]  # while it is looked for, as Python has it
+    """Run ``python -m name arguments``. Raises as ``run_script`` does."""
+    sys.argv = ["-m", *arguments]  # until the module is found, as in python
     try:
         details = runpy._get_module_details(name, NoProgramError)  # type: ignore[attr-defined]
     except NoProgramError:
@@ -101,7 +102,7 @@ def run_module(name: str, arguments: list[str]) -> None:
 
 
 def run_string(source: str, arguments: list[str]) -> None:
-    """``python -c source arguments``. Raises as ``run_script`` does."""
+    """Run ``python -c source arguments``. Raises as ``run_script`` does."""
     sys.argv = ["-c", *arguments]
     if not sys.flags.safe_path:
         sys.path[0] = ""
@@ -109,7 +110,10 @@ def run_string(source: str, arguments: list[str]) -> None:
 
 
 def _run_spec(name: str, spec: ModuleSpec, code: CodeType) -> None:
-    """What was found by importlib, which has compiled it."""
+    """Run a module that importlib has found.
+
+    code  as importlib has compiled it: it runs if the source is not available
+    """
     as_found(spec)
     attributes = {
         "__file__": spec.origin,
@@ -144,14 +148,14 @@ def _run(get_code: Callable[[ModuleType], CodeType], attributes: Attributes) -> 
 
 
 def _report_as_theirs(error: BaseException) -> None:
-    """Have the interpreter report it, when it arrives there, as if nobody had stood between it and the program.
+    """Have the interpreter report an exception of the program's without the frames of the library.
 
-    Every frame that it passes enters itself in its traceback: so what was entered is put right at the last moment,
-    when the interpreter calls sys.excepthook. That may be the program's own.
+    Each frame that the exception passes adds itself to the traceback. So the traceback is corrected at the last moment,
+    when the interpreter calls sys.excepthook. That hook may be the program's own.
     """
     hook, traceback = sys.excepthook, _without_us(error.__traceback__)
     if traceback is None and not isinstance(error, SyntaxError):
-        return  # it is our own fault
+        return  # the library itself has failed
 
     def report(kind: type[BaseException], value: BaseException, _: TracebackType | None) -> None:
         sys.excepthook = hook
@@ -162,11 +166,15 @@ def _report_as_theirs(error: BaseException) -> None:
 
 
 def _without_us(traceback: TracebackType | None) -> TracebackType | None:
-    """Without its first entries, of what brings us to the program; nothing is left of an error in compiling it."""
+    """Return the traceback without its first entries, those of the frames that lead to the program.
+
+    Returns None for an error in compiling the program.
+    """
     while traceback is not None and _is_ours(traceback.tb_frame):
         traceback = traceback.tb_next
     return traceback
 
 
 def _is_ours(frame: FrameType) -> bool:
+    """Return whether a frame is among those that lead to the program."""
     return str(frame.f_globals.get("__name__")).partition(".")[0] in ("jumplabel", "runpy", "importlib")

@@ -1,13 +1,13 @@
-"""What is instrumented, and which keys start on, as a process starts: JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE.
+"""JUMPLABEL_INSTRUMENT and JUMPLABEL_ENABLE: what is instrumented, and which keys start on, when a process starts.
 
-Read when the package is imported. jumplabel.pth, beside the package, has ``site`` import it before the program begins
-where JUMPLABEL_INSTRUMENT is set (keys are made by those who import the package anyway). As Python's own variables,
-they count for nothing under ``python -E`` and ``-I``.
+The variables are read when the package is imported. With JUMPLABEL_INSTRUMENT set, jumplabel.pth, beside the package,
+has ``site`` import the package before the program begins. JUMPLABEL_ENABLE needs no such import: a program that makes
+keys imports the package itself. As Python's own variables, both are ignored under ``python -E`` and ``-I``.
 
 ======================== =============================================================================================
-JUMPLABEL_INSTRUMENT     patterns of modules, ``shop,shop.*``; before a colon, what is wanted of them: ``logging``,
-                         ``keys``, ``asserts`` or ``asserts-off`` (none of these: logging and keys) and ``only-pure``;
-                         several groups with ``;`` between them: ``logging,asserts:shop.*;keys:shop.cart``
+JUMPLABEL_INSTRUMENT     patterns of modules, ``shop,shop.*``. Before a colon, what becomes sites in them: ``logging``,
+                         ``keys``, ``asserts`` or ``asserts-off`` (none of these: logging and keys) and ``only-pure``.
+                         Several groups with ``;`` between them: ``logging,asserts:shop.*;keys:shop.cart``
 JUMPLABEL_ENABLE         patterns of keys: ``shop.tracing,asserts.shop.*``
 ======================== =============================================================================================
 
@@ -32,25 +32,25 @@ ENABLE = "JUMPLABEL_ENABLE"
 
 KINDS = ("logging", "asserts", "asserts-off", "keys")
 USUAL = frozenset(("logging", "keys"))
-"""Where none of KINDS is named."""
+"""The kinds of a group that names none of KINDS."""
 WHAT = (*KINDS, "only-pure")
 
 _SWITCHES = frozenset("0 1 true false yes no on off all none".split())
-"""What people write who take a variable for a switch; as a pattern it would silently be for nothing."""
+"""Values for a variable that is a switch. As patterns they would silently match nothing."""
 
 
-class _Group(NamedTuple):
+class _ModuleGroup(NamedTuple):
     what: frozenset[str]
     patterns: tuple[str, ...]
 
 
-class Group(_Group):
-    """What ``install()`` is called with.
+class ModuleGroup(_ModuleGroup):
+    """The arguments of one call of ``install()``, in the words of JUMPLABEL_INSTRUMENT.
 
-    what      some of WHAT; none of KINDS among it: USUAL
-    patterns  of modules
+    what      some of WHAT. Without any of KINDS, the kinds are those of USUAL
+    patterns  of names of modules
 
-    Raises PatternError for a pattern that is none, and for assertions that start both on and off.
+    Raises PatternError for a wrong pattern, and for assertions that start both on and off.
     """
 
     __slots__ = ()
@@ -79,7 +79,7 @@ class Group(_Group):
 
 
 def refuse_switches(patterns: Patterns) -> None:
-    """Raise PatternError for a part such as ``1``, which is rather meant to switch something on or off."""
+    """Raise PatternError for a part such as ``1``: it is probably meant to switch something on or off."""
     for part in patterns.patterns:
         name = part.removeprefix("!")
         if name.lower() in _SWITCHES:
@@ -99,7 +99,7 @@ def start(environment: Mapping[str, str] = os.environ) -> None:
             act(text)
         except SettingError as error:
             left_out(str(error))
-        except Exception as error:  # no memory, say
+        except Exception as error:  # such as MemoryError
             left_out(f"{name}={text!r} is left out: {error!r}")
 
 
@@ -115,7 +115,7 @@ def _instrument(text: str) -> None:
 
 
 def read_enabled(text: str) -> Patterns | None:
-    """Of JUMPLABEL_ENABLE. Raises SettingError."""
+    """Return the patterns of JUMPLABEL_ENABLE; None for an empty value. Raises SettingError for a wrong value."""
     if not text.strip():
         return None
     try:
@@ -129,8 +129,8 @@ def read_enabled(text: str) -> Patterns | None:
         ) from None
 
 
-def read_groups(text: str) -> list[Group]:
-    """Of JUMPLABEL_INSTRUMENT. Raises SettingError."""
+def read_groups(text: str) -> list[ModuleGroup]:
+    """Return the groups of JUMPLABEL_INSTRUMENT. Raises SettingError for a wrong value."""
     try:
         return [_read_group(part) for part in text.split(";")] if text.strip() else []
     except PatternError as error:
@@ -140,23 +140,23 @@ def read_groups(text: str) -> list[Group]:
         ) from None
 
 
-def _read_group(text: str) -> Group:
+def _read_group(text: str) -> ModuleGroup:
     before, colon, patterns = text.rpartition(":")
     what = [part.strip() for part in before.split(",")] if colon else []
     for name in what:
         if name not in WHAT:
             raise PatternError(f"{name!r} is none of {', '.join(WHAT)}")
-    return Group(frozenset(what), (patterns.strip(),))
+    return ModuleGroup(frozenset(what), (patterns.strip(),))
 
 
-def for_children(groups: Iterable[Group], enable: Iterable[str]) -> None:
-    """Add to the variables, so that the Pythons which this process starts do the same."""
+def for_children(groups: Iterable[ModuleGroup], enable: Iterable[str]) -> None:
+    """Add to the variables: Pythons that this process starts instrument these groups and enable these keys, too."""
     _add(INSTRUMENT, ";", map(str, groups), read_groups)
     _add(ENABLE, ",", enable, read_enabled)
 
 
 def _add(name: str, separator: str, values: Iterable[str], read: Callable[[str], object]) -> None:
-    """A value that is wrong, and left out here, does not have the children leave out ours."""
+    """Add values to a variable. A wrong value is dropped: with it the children would leave out the variable."""
     there, ours = os.environ.get(name, ""), list(values)
     if ours:
         with suppress(SettingError):

@@ -1,6 +1,7 @@
-"""The key of a module's assertions that are not taken: on, as the source says, and not to be switched off.
+"""The key of assertions that stay ordinary statements: always on, without sites.
 
-``jumplabel.key("asserts.shop")`` finds it where ``shop`` is instrumented without its assertions. It has no sites.
+``jumplabel.key("asserts.shop")`` finds it while ``shop`` is instrumented without its assertions. Its errors say how to
+have the assertions instrumented.
 """
 
 from typing import NoReturn
@@ -10,7 +11,7 @@ from jumplabel.errors import StaticKeyError
 
 
 class UntakenAsserts(FollowingKey):
-    """A key that is on for as long as the assertions are ordinary statements. ``enable()`` has nothing to do."""
+    """A key that is on while the assertions are ordinary statements. Only ``enable()`` is allowed: it does nothing."""
 
     __slots__ = ()
 
@@ -18,7 +19,7 @@ class UntakenAsserts(FollowingKey):
         super().__init__(name, default=True)
 
     def enable(self) -> None:  # type: ignore[override]
-        """Leave the key on, as it is."""
+        """Leave the key on."""
 
     def _refuse(self) -> NoReturn:
         raise StaticKeyError(
@@ -27,6 +28,6 @@ class UntakenAsserts(FollowingKey):
         )
 
     def take(self) -> StaticKey:
-        """Become an ordinary key, which is on: the assertions are taken now."""
+        """Become an ordinary key, which is on, and return it. The assertions are about to become sites."""
         self.__class__ = StaticKey  # type: ignore[assignment]
         return self

@@ -1,4 +1,4 @@
-"""Assertions: taken only where they are named, on as the source says, and off only where the user is told."""
+"""Assertions: sites only where they are named, on as the source says, and off only with a warning for test runners."""
 
 import gc
 import importlib
@@ -44,7 +44,7 @@ def test_assertions_are_taken_only_where_they_are_named(packages: Packages) -> N
 
 @pytest.mark.parametrize("asserts, start", [(True, True), ("on", True), ("off", False)])
 @pytest.mark.parametrize("by", ["install", "instrument"])
-def test_their_key_starts_as_it_is_said(packages: Packages, by: str, asserts: bool, start: bool) -> None:
+def test_their_key_starts_as_the_option_says(packages: Packages, by: str, asserts: bool, start: bool) -> None:
     name = f"till_b_{by}_{asserts}"
     if by == "install":
         install(name, asserts=asserts)
@@ -64,7 +64,7 @@ def test_their_key_starts_as_it_is_said(packages: Packages, by: str, asserts: bo
 
 
 @pytest.mark.parametrize("asserts", [True, "off"])
-def test_a_key_that_is_there_keeps_its_state(packages: Packages, asserts: bool) -> None:
+def test_an_existing_key_keeps_its_state(packages: Packages, asserts: bool) -> None:
     for start in (True, False):
         name = f"till_c_{asserts}_{start}"
         key = StaticKey(f"asserts.{name}", default=start)
@@ -83,7 +83,7 @@ def test_a_module_that_is_loaded_again_keeps_the_state_of_its_key(packages: Pack
 
 @pytest.mark.parametrize("option", ["logging", "asserts", "keys", "only_pure"])
 @pytest.mark.parametrize("wrong", ["yes", "", 1, 0, None, ["off"], "ON"])
-def test_a_wrong_option_is_refused_before_anything_is_done(option: str, wrong: object) -> None:
+def test_a_wrong_option_is_refused_before_any_change(option: str, wrong: object) -> None:
     finders = list(sys.meta_path)
     module = types.ModuleType("till_e")
     for call in (lambda: install("till_e", **{option: wrong}), lambda: instrument(module, **{option: wrong})):
@@ -94,7 +94,7 @@ def test_a_wrong_option_is_refused_before_anything_is_done(option: str, wrong: o
 
 
 def test_code_from_the_cache_starts_as_this_process_says(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
-    """All ways to take assertions share a cache, and have none in common with code without their sites."""
+    """All ways to take assertions share a cache. Code without sites for assertions has another one."""
     monkeypatch.setattr(sys, "dont_write_bytecode", False)
     for asserts, caches in ((True, 1), ("off", 1), (False, 2), ("off", 2), (True, 2)):
         with install("till_f", asserts=asserts):
@@ -148,11 +148,11 @@ def test_code_from_the_cache_starts_as_this_process_says(packages: Packages, mon
         ("python -m jumplabel run till.py", "/x/jumplabel/__main__.py run till.py", None),
     ],
 )
-def test_a_test_runner_is_known_by_the_command_line(original: str, arguments: str, runner: str | None) -> None:
+def test_a_test_runner_is_recognised_by_the_command_line(original: str, arguments: str, runner: str | None) -> None:
     assert asserts_off._by_command_line(original.split(), arguments.split()) == runner
 
 
-def test_it_is_told_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch, reported: list[object]) -> None:
+def test_the_warning_comes_once_and_stops_nothing(monkeypatch: pytest.MonkeyPatch, reported: list[object]) -> None:
     monkeypatch.setattr(asserts_off, "_warned_by", None)
     monkeypatch.setattr(sys, "orig_argv", ["python", "-m", "unittest"])
     with pytest.warns(SettingWarning, match="the program is a test runner: unittest"), install("till_g", asserts="off"):
@@ -211,7 +211,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def python(folder):
-    """python(*arguments, NAME=value): status, stdout, stderr."""
+    """python(*arguments, NAME=value) runs Python and returns its status, stdout and stderr."""
 
     def python(*arguments, **environment):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JUMPLABEL_", "PYTEST"))}
@@ -259,13 +259,13 @@ def test_a_suite_that_passes_by_assertions_that_are_off_says_so(python, suite):
     assert status and TOLD not in errors
 
 
-def test_a_runner_that_the_command_line_does_not_show_is_told_at_the_end(python):
+def test_a_runner_that_the_command_line_does_not_show_is_named_at_the_end(python):
     _, _, errors = python("suite.py", JUMPLABEL_INSTRUMENT="asserts-off:till")
     assert "FAILED" not in errors and errors.index("\nOK\n") < errors.index(f"{TOLD}unittest")
 
 
 @pytest.mark.skipif(find_spec("xdist") is None, reason="pytest-xdist is not there")
-def test_the_workers_of_xdist_are_told_of(python):
+def test_the_workers_of_xdist_warn(python):
     arguments = " ".join([*PYTEST, "-n 1"]).replace("-p no:xdist ", "").split()
     status, out, errors = python(*arguments, JUMPLABEL_INSTRUMENT="*")
     assert status == 1 and "2 failed" in out
@@ -273,7 +273,7 @@ def test_the_workers_of_xdist_are_told_of(python):
     assert f"{TOLD}pytest" in errors
 
 
-def test_another_program_is_told_nothing(python):
+def test_another_program_does_not_warn(python):
     values = {"*": "asserted", "asserts:*": "asserted", "asserts-off:*": "0"}
     for value, printed in values.items():
         assert python("shop.py", JUMPLABEL_INSTRUMENT=value) == (0, f"{printed}\n", "")
@@ -297,7 +297,7 @@ def test_the_key_of_assertions_that_are_not_taken_is_on_and_stays_so(packages: P
         jumplabel.key("asserts.shop_none")
 
 
-def test_that_key_switches_them_once_they_are_taken(packages: Packages) -> None:
+def test_the_key_of_untaken_assertions_switches_them_once_they_are_taken(packages: Packages) -> None:
     install("shop_later")
     packages.load("shop_later", "def check(x):\n    assert x > 5\n    return x\n")
     key = jumplabel.key("asserts.shop_later")

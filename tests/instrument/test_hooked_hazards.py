@@ -33,8 +33,8 @@ def wait_until(true: object) -> None:
         time.sleep(0.001)
 
 
-def test_a_snapshot_is_not_of_loggers(packages: Packages) -> None:
-    """What is logged right behind setLevel() is logged, also in a call that began before."""
+def test_a_snapshot_does_not_keep_the_state_of_loggers(packages: Packages) -> None:
+    """A statement after setLevel() logs, also in a call that began before."""
     source = """
         import logging
         from jumplabel import StaticKey, static_branches
@@ -57,7 +57,7 @@ def test_a_snapshot_is_not_of_loggers(packages: Packages) -> None:
 
 
 def test_an_import_does_not_wait_for_the_lock_of_logging(packages: Packages) -> None:
-    """Others import while they hold it."""
+    """Another thread imports while it holds the lock, as dictConfig() does."""
     install("stall_b")
     packages.write("stall_b", SHOP.replace("logging.getLogger(__name__)", "logging.root"))
     lock = logging._lock  # type: ignore[attr-defined]
@@ -104,7 +104,7 @@ def test_a_hook_that_goes_during_an_import_leaves_nothing(packages: Packages) ->
         module.buy(0)
 
 
-def test_a_reload_leaves_nothing_of_the_one_before(packages: Packages) -> None:
+def test_a_reload_leaves_nothing_of_the_previous_load(packages: Packages) -> None:
     from jumplabel._instrument.instrumented_modules import records as all_records
 
     install("stall_e", asserts="off")

@@ -1,4 +1,4 @@
-"""instrument(): modules that are loaded already."""
+"""instrument(): modules that are already loaded."""
 
 import gc
 import importlib
@@ -125,13 +125,13 @@ def test_uninstall_gives_the_original_code_back(packages: Packages) -> None:
         assert done.functions >= len(found)
     assert [function.__code__ for function in found] == codes
     gc.collect()
-    assert sites("store_b") == ["store_b.tracing"]  # static_branches' own
+    assert sites("store_b") == ["store_b.tracing"]  # the decorated function's code
     assert instrumented() == []
     with pytest.raises(AssertionError):
         shop.function(-1)
 
 
-def test_a_package_is_all_of_its_modules_that_are_loaded(packages: Packages) -> None:
+def test_a_package_stands_for_all_of_its_loaded_modules(packages: Packages) -> None:
     packages.write("store_c", "", package=True)
     packages.write("store_c.later", SHOP)
     a, b = packages.load("store_c.a", SHOP), packages.load("store_c.b", SHOP)
@@ -165,12 +165,12 @@ def test_with_a_hook_both_do_their_part(packages: Packages) -> None:
 
 
 @pytest.mark.parametrize("what", ["shop", None, 7])
-def test_what_is_no_module_is_refused(what: object) -> None:
+def test_an_object_that_is_no_module_is_refused(what: object) -> None:
     with pytest.raises(InstrumentError, match="takes a module"):
         instrument(what)  # type: ignore[arg-type]
 
 
-def test_we_do_not_instrument_ourselves(packages: Packages) -> None:
+def test_jumplabel_itself_is_not_instrumented(packages: Packages) -> None:
     for module in jumplabel, sys.modules["jumplabel._keys.static_key"]:
         with pytest.raises(InstrumentError, match="jumplabel itself"):
             instrument(module)
@@ -204,7 +204,7 @@ def test_a_source_that_has_been_changed_is_left_alone_where_it_differs(packages:
         instrument(shop)
 
 
-def test_what_an_audit_hook_refuses_is_undone(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_refusal_of_an_audit_hook_undoes_everything(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> None:
     from jumplabel import instrument as instrumenting
 
     shop = packages.load("store_f", SHOP)

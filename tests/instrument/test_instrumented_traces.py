@@ -1,4 +1,4 @@
-"""Tracers, profilers, tracebacks and records see of instrumented code what they see of the original."""
+"""Tracers, profilers, tracebacks and records show instrumented code as they show the original."""
 
 import logging
 import sys
@@ -83,7 +83,7 @@ SOURCE = """
 
 
 def both(packages: Packages, level: int, look: Callable[[ModuleType], Any], asserts: bool = True) -> tuple[Any, Any]:
-    """What one sees of the original, and of the instrumented module."""
+    """Return what ``look`` returns for the original and for the instrumented module."""
     path = packages.write("traced", SOURCE)
     seen = []
     for instrumented in (False, True):
@@ -108,7 +108,7 @@ def told(record: logging.LogRecord) -> dict[str, Any]:
 
 
 def events(call: Callable[[], Any], set_tracer: Callable[[Any], None]) -> list[tuple[Any, ...]]:
-    """Those of the module's own frames."""
+    """Return the events of the module's own frames."""
     seen: list[tuple[Any, ...]] = []
 
     def trace(frame: FrameType, event: str, arg: Any) -> Any:
@@ -126,7 +126,7 @@ def events(call: Callable[[], Any], set_tracer: Callable[[Any], None]) -> list[t
 
 
 LEVELS = pytest.mark.parametrize("level", [15, logging.DEBUG])
-"""For who sees lines: those of the arguments are not run while a statement on several lines is off."""
+"""The lines of arguments: they do not run while a statement on several lines is off."""
 
 
 @pytest.mark.parametrize("level", [logging.WARNING, 15, logging.DEBUG])
@@ -137,20 +137,20 @@ def test_records_are_the_same(packages: Packages, level: int) -> None:
 
 
 @LEVELS
-def test_lines_are_traced_as_ever(packages: Packages, level: int) -> None:
+def test_the_same_lines_are_traced(packages: Packages, level: int) -> None:
     plain, instrumented = both(packages, level, lambda module: events(module.everything, sys.settrace))
     lines = [event for event in plain[0] if event[0] == "line"]
     assert len(lines) > 60
     assert plain == instrumented
 
 
-def test_what_is_off_is_passed_by_as_if_it_had_one_line(packages: Packages) -> None:
+def test_a_statement_that_is_off_shows_its_first_line_only(packages: Packages) -> None:
     def look(module: ModuleType) -> list[tuple[Any, ...]]:
         return events(lambda: module.loop(3), sys.settrace)
 
     plain, instrumented = both(packages, logging.WARNING, look, asserts=False)
     lines = [line for *_, line in plain[0]]
-    # What is off has its first line, and those of the arguments are not run.
+    # A statement that is off shows its first line. The lines of its arguments do not run.
     shown = [
         line for i, line in enumerate(lines) if line not in (15, 18, 19) and not (line == 17 and lines[i - 1] == 19)
     ]
@@ -208,7 +208,7 @@ def test_monitoring_sees_the_same_lines(packages: Packages, level: int) -> None:
 
 
 def test_calls_from_several_threads_see_levels_change_at_once(packages: Packages, stress_seconds: float) -> None:
-    """What setLevel() has turned on is logged by every call that begins later."""
+    """Every call that begins after setLevel() logs."""
     install("traced")
     module = packages.load("traced", SOURCE)
     stop, wrong = threading.Event(), []

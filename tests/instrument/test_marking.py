@@ -1,4 +1,4 @@
-"""Which statements of a source become sites, and which stay as they are. One look at the source, nothing is run."""
+"""Which statements of a source become sites, and which stay as they are. Nothing is run."""
 
 import ast
 import sys
@@ -18,7 +18,7 @@ BEFORE = "import logging, log\nlogger = logging.getLogger(__name__)\nTRACE = 5\n
 
 
 def marked(body: str, **options: bool) -> tuple[list[str], list[Left]]:
-    """The marks in the body of a function, in their order, and what is left."""
+    """Return the marks in the body of a function, in order, and the statements that are left."""
     source = f"{BEFORE}def function(x):\n{indent(dedent(body).strip(), '    ')}\n"
     tree, n, left, _ = mark(source.encode(), "shop.py", Options(**{"asserts": True, **options}))
     marks = [node.id for node in ast.walk(tree) if isinstance(node, ast.Name) and is_mark(node.id)]
@@ -45,7 +45,7 @@ def marked(body: str, **options: bool) -> tuple[list[str], list[Left]]:
         ("assert x, 'a'", "asserts"),
     ],
 )
-def test_what_asks_a_logger_that_can_be_found_is_for_a_site(body: str, expected: str) -> None:
+def test_statements_of_a_logger_that_can_be_found_get_a_site(body: str, expected: str) -> None:
     assert marked(body) == ([expected], [])
     assert marked(body, logging=False, asserts=False) == ([], [])
     if expected != "asserts":
@@ -71,7 +71,7 @@ def test_what_asks_a_logger_that_can_be_found_is_for_a_site(body: str, expected:
         ("async def inner():\n  logger.debug([y async for y in x])", "awaits, yields or binds"),
     ],
 )
-def test_what_does_not_stays_and_says_why(body: str, why: str) -> None:
+def test_other_logging_statements_stay_with_a_reason(body: str, why: str) -> None:
     marks, left = marked(body)
     assert not marks
     [(line, said)] = left
@@ -96,19 +96,19 @@ def test_what_does_not_stays_and_says_why(body: str, why: str) -> None:
         "log.__logger.debug('a')",
     ],
 )
-def test_what_is_no_such_statement_stays(body: str) -> None:
+def test_statements_that_do_not_log_stay(body: str) -> None:
     assert marked(body) == ([], [])
 
 
 @pytest.mark.parametrize("argument", ["x()", "f'{x}'", "[y for y in x]", "*x", "**x", "x if x() else 1"])
-def test_only_pure_leaves_what_calls(argument: str) -> None:
+def test_only_pure_leaves_arguments_that_call(argument: str) -> None:
     marks, left = marked(f"logger.debug('a', {argument})", only_pure=True)
     assert not marks
     assert [said for _, said in left] == ["an argument calls something"]
 
 
 @pytest.mark.parametrize("argument", ["x", "x.y", "x[0]", "x + 1", "'a' 'b'", "(x, [1], {2: 3})", "not x", "f'{{}}'"])
-def test_only_pure_takes_what_calls_nothing_that_one_can_see(argument: str) -> None:
+def test_only_pure_takes_arguments_without_a_visible_call(argument: str) -> None:
     assert marked(f"logger.debug('a', {argument})", only_pure=True) == (["logging logger debug"], [])
 
 
@@ -138,7 +138,7 @@ CLOSURES = [
 
 
 @pytest.mark.parametrize("source, is_one", CLOSURES)
-def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> None:
+def test_the_logger_of_a_closure_must_be_bound_once(source: str, is_one: bool) -> None:
     tree, n, left, _ = mark(source.encode(), "shop.py", ALL)
     assert (n, len(left)) == ((1, 0) if is_one else (0, 1))
     if is_one:
@@ -154,7 +154,7 @@ def test_a_closures_logger_must_stay_what_it_is(source: str, is_one: bool) -> No
         "def rebind():\n  def inner():\n    global logger\n    import logger\ndef f():\n  logger.debug('a')",
     ],
 )
-def test_a_global_that_functions_rebind_is_for_a_site_where_that_can_be_heard_of(source: str) -> None:
+def test_a_global_that_functions_rebind_gets_a_site_where_dicts_are_watched(source: str) -> None:
     assert mark(source.encode(), "shop.py", ALL).marks == (sys.version_info >= (3, 12))
 
 
@@ -166,7 +166,7 @@ def test_modules_and_classes_have_sites_for_assertions_only() -> None:
 
 
 def test_every_node_keeps_its_place() -> None:
-    """Records, tracers and tracebacks tell lines and columns; the compiler's own, here, and nothing else."""
+    """Records, tracers and tracebacks show lines and columns. They are the compiler's own."""
     source = b'''
 def function(x):
     """A docstring."""
@@ -195,7 +195,7 @@ def function(x):
     assert [line for *_, line in found.sites[(0,)]] == [5, 10, 13, 16, 16]  # what is finally done is compiled twice
 
 
-def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_statement_whose_test_has_no_room_for_a_site_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     from jumplabel._bytecode.tests_become_sites import CannotRewriteError, Rewriting
 
     make_site = Rewriting.make_site
@@ -213,7 +213,7 @@ def test_a_test_without_room_is_found_out_and_its_statement_stays(monkeypatch: p
     assert found.code.co_consts[0].co_names.count("jumplabel: logging logger debug") == 1
 
 
-def test_what_cannot_be_compiled_fails_as_ever() -> None:
+def test_a_source_that_cannot_be_compiled_fails_as_without_marks() -> None:
     with pytest.raises(SyntaxError, match=r"shop\.py, line 2"):
         compile_marked(b"x = 1\nx = = 2\n", "shop.py", ALL)
     with pytest.raises((SyntaxError, ValueError), match="null bytes"):
@@ -257,7 +257,7 @@ def test_a_program_says_when_it_is_ready() -> None:
         "del logger",
     ],
 )
-def test_what_a_program_binds_when_it_has_begun_is_not_heard_of_everywhere(binding: str) -> None:
+def test_names_that_a_program_binds_after_ready_have_no_site_without_watchers(binding: str) -> None:
     source = f"def f():\n  logger.debug('a')\nother = 1\nif __name__ == '__main__':\n  other = 2\n  {binding}\n"
     assert mark(source.encode(), "shop.py", ALL, main=True).marks == (sys.version_info >= (3, 12))
     assert mark(source.encode(), "shop.py", ALL).marks == 1

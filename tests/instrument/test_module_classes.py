@@ -26,7 +26,7 @@ SOURCE = """
 
 
 class Deprecating(ModuleType):
-    """As of modules that warn of old names."""
+    """The class of a module that warns of old names."""
 
     def __getattr__(self, name: str) -> Any:
         raise AttributeError(name)
@@ -53,7 +53,7 @@ def to(kind: type[ModuleType]) -> Callable[[ModuleType], None]:
 
 
 def to_its_own(module: ModuleType) -> None:
-    """Derived from the class that it has at that moment."""
+    """Give the module a class that is derived from its present one."""
     module.__class__ = type("Own", (type(module),), {})
 
 
@@ -79,7 +79,7 @@ CHANGES = [to(ModuleType), to(Deprecating), to(Setting), to_its_own, twice, and_
 
 
 @pytest.mark.parametrize("change", CHANGES, ids=lambda change: change.__name__)
-def test_what_a_name_stands_for_then_is_logged(shop: ModuleType, change: Callable[[ModuleType], None]) -> None:
+def test_the_logger_that_the_name_then_stands_for_logs(shop: ModuleType, change: Callable[[ModuleType], None]) -> None:
     with records("loud.shop", logging.DEBUG) as handler, records("quiet.shop", logging.WARNING):
         shop.sell()
         change(shop)
@@ -108,7 +108,7 @@ def test_loggers_are_followed_on(shop: ModuleType, change: Callable[[ModuleType]
             assert handler.take() == expected
 
 
-def test_a_class_that_cannot_be_leaves_all_as_it_is(shop: ModuleType) -> None:
+def test_a_refused_class_changes_nothing(shop: ModuleType) -> None:
     with records("loud.shop", logging.DEBUG) as handler, records("quiet.shop", logging.WARNING):
         before = type(shop)
         with pytest.raises(TypeError):
@@ -119,7 +119,7 @@ def test_a_class_that_cannot_be_leaves_all_as_it_is(shop: ModuleType) -> None:
         assert handler.take() == ["sold"]
 
 
-def test_the_programs_own_way_to_set_is_taken_once(shop: ModuleType) -> None:
+def test_the_setter_of_the_program_runs_once(shop: ModuleType) -> None:
     seen = []
 
     class Noting(type(shop)):  # type: ignore[misc]
@@ -176,7 +176,7 @@ def else_():
 
 
 @pytest.mark.skipif(WATCHED, reason="where dicts are watched every statement can be a site")
-def test_only_names_that_are_set_so_have_no_site(packages: Packages) -> None:
+def test_only_names_that_are_set_through_globals_have_no_site(packages: Packages) -> None:
     from jumplabel._instrument.mark_statements import mark
     from jumplabel._instrument.options import Options
 

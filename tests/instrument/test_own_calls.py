@@ -1,45 +1,23 @@
-"""A program's own calls are its own: instrumented code imports nothing, raises nothing and shows no frame of ours."""
+"""Instrumented code calls nothing that the program may have replaced, at its end either."""
 
 import builtins
 import importlib
 import logging
-import os
 import pickle
-import signal
-import subprocess
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 from unittest import mock
 
 import pytest
-from logger_checks import shown
+from own_calls import SOURCE, run
 from packages import Packages, records
 
 import jumplabel
 from jumplabel import install
 from jumplabel._instrument import closures
-
-SOURCE = """
-    import logging
-
-    logger = logging.getLogger("own.calls")
-
-    def make(log=logger):
-        def inner():
-            if log.isEnabledFor(logging.DEBUG):
-                log.debug("x")
-            log.error("y")
-            return 7
-        return inner
-
-    def work():
-        logger.debug("work")
-"""
 
 
 @pytest.fixture
@@ -142,277 +120,6 @@ def test_a_fake_logging(packages: Packages, monkeypatch: pytest.MonkeyPatch) -> 
     ]
 
 
-# ---- tracers and profilers ----
-
-OURS = os.path.dirname(jumplabel.__file__)
-
-
-@contextmanager
-def watched() -> Iterator[list[str]]:
-    """The functions of ours that tracers, profilers and monitoring tools see."""
-    seen: list[str] = []
-
-    def note(frame: Any, event: str, arg: Any) -> Any:
-        code = getattr(arg, "__code__", None) or frame.f_code
-        if code.co_filename.startswith(OURS):
-            seen.append(f"{event} {code.co_qualname}")
-        elif event.startswith("c_") and "jumplabel" in f"{arg!r} {getattr(arg, '__module__', '')}":
-            seen.append(f"{event} {arg!r}")
-        return note
-
-    def called(code: Any, *_: Any) -> None:
-        if code.co_filename.startswith(OURS):
-            seen.append(f"monitored {code.co_qualname}")
-
-    before = sys.gettrace(), sys.getprofile()
-    monitoring = getattr(sys, "monitoring", None)
-    if monitoring:
-        monitoring.use_tool_id(3, "test")
-        monitoring.register_callback(3, monitoring.events.PY_START, called)
-        monitoring.set_events(3, monitoring.events.PY_START)
-    sys.settrace(note)
-    sys.setprofile(note)
-    try:
-        yield seen
-    finally:
-        sys.setprofile(before[1])
-        sys.settrace(before[0])
-        if monitoring:
-            monitoring.set_events(3, 0)
-            monitoring.register_callback(3, monitoring.events.PY_START, None)
-            monitoring.free_tool_id(3)
-
-
-def define(shop: ModuleType) -> None:
-    for name in ("own.calls", "own.calls.a", "own.calls.a"):
-        shop.make(logging.getLogger(name))()
-    for n in range(closures.KEPT + 2):  # the first of them goes
-        shop.make(logging.getLogger(f"own.calls.{n}"))
-
-
-def set_levels(shop: ModuleType) -> None:
-    logger = logging.getLogger("own.calls")
-    for level in (logging.DEBUG, logging.CRITICAL):
-        logger.setLevel(level)
-        shop.work()
-    logger.disabled = True
-    logger.disabled = False
-    logging.disable(logging.CRITICAL)
-    logging.disable(logging.NOTSET)
-
-
-def bind_names(shop: ModuleType) -> None:
-    shop.logger = logging.getLogger("own.calls.other")
-    shop.work()
-    del shop.logger
-    shop.logger = logging.getLogger("own.calls")
-    shop.work()
-
-
-@pytest.mark.parametrize("what", [define, set_levels, bind_names])
-def test_no_frame_of_ours_is_seen(shop: ModuleType, what: Callable[[ModuleType], None]) -> None:
-    with records("own.calls", logging.WARNING):
-        with watched() as seen:
-            what(shop)
-        assert seen == []
-        with shown(), watched() as seen:
-            what(shop)
-        assert seen or what is bind_names
-
-
-def test_another_thread_is_profiled_as_ever(shop: ModuleType) -> None:
-    seen: list[str] = []
-
-    def note(frame: Any, event: str, arg: Any) -> None:
-        if event == "call":
-            seen.append(frame.f_code.co_qualname if not frame.f_code.co_filename.startswith(OURS) else "ours")
-
-    before = threading.getprofile() if hasattr(threading, "getprofile") else None
-    threading.setprofile(note)
-    try:
-        thread = threading.Thread(target=lambda: shop.make(logging.getLogger("own.calls.thread"))())
-        thread.start()
-        thread.join()
-    finally:
-        threading.setprofile(before)  # type: ignore[arg-type]
-    assert "make" in seen and "make.<locals>.inner" in seen and "ours" not in seen
-
-
-class Traced(logging.Logger):
-    @property
-    def limit(self) -> int:
-        return 0
-
-    @limit.setter
-    def limit(self, value: int) -> None:
-        vars(self)["seen"] = value
-
-
-def test_the_programs_own_setters_are_seen(shop: ModuleType) -> None:
-    """They are called by ours, in the middle of what is not seen."""
-    logger = Traced("own.calls.traced")
-    shop.logger = logger
-    seen = []
-
-    def note(frame: Any, event: str, arg: Any) -> Any:
-        seen.append((event, frame.f_code.co_name, frame.f_lineno - frame.f_code.co_firstlineno))
-        return note
-
-    before = sys.gettrace()
-    sys.settrace(note)
-    try:
-        logger.limit = 3
-    finally:
-        sys.settrace(before)
-    assert seen == [("call", "limit", 0), ("line", "limit", 2), ("return", "limit", 2)]
-
-
-def test_a_known_logger_takes_no_python(shop: ModuleType) -> None:
-    logger = logging.getLogger("own.calls.known")
-    first, calls = shop.make(logger), []
-    before = sys.gettrace()
-    with shown():
-        sys.settrace(lambda frame, *_: calls.append(frame.f_code.co_qualname))
-        try:
-            second = shop.make(logger)
-        finally:
-            sys.settrace(before)
-    assert calls == ["make"]
-    assert second.__code__ is first.__code__
-
-
-# ---- what goes wrong ----
-
-
-@pytest.fixture
-def told(monkeypatch: pytest.MonkeyPatch) -> list[Any]:
-    unraisable: list[Any] = []
-    monkeypatch.setattr(sys, "unraisablehook", lambda args: unraisable.append(args.exc_type))
-    return unraisable
-
-
-@pytest.mark.parametrize("error", [ValueError, MemoryError, RecursionError])
-def test_a_fault_of_ours_is_told_and_the_statement_is_on(
-    shop: ModuleType, told: list[Any], error: type[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def fails(*_: Any) -> None:
-        raise error("of ours")
-
-    fails.__globals__  # noqa: B018
-    ours = type(fails)(fails.__code__, vars(closures), closure=fails.__closure__)
-    monkeypatch.setattr(closures, "_key", ours)
-    logger = logging.getLogger(f"own.calls.{error.__name__}")
-    with records(logger.name, logging.DEBUG) as handler:
-        assert shop.make(logger)() == 7
-        assert handler.take() == ["x", "y"]
-    assert told == ([ValueError] if error is ValueError else [])
-
-
-class Alarm(Exception):
-    """Of the program's."""
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, Alarm, TimeoutError])
-def test_what_a_signal_handler_raises_is_the_programs(
-    shop: ModuleType, told: list[Any], error: type[BaseException], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def handler(*_: Any) -> None:
-        raise error("of the program's")
-
-    key, before = closures._key, signal.signal(signal.SIGUSR1, handler)
-    monkeypatch.setattr(closures, "_key", lambda *given: (signal.raise_signal(signal.SIGUSR1), key(*given))[1])
-    try:
-        with pytest.raises(error, match="of the program's"):
-            shop.make(logging.getLogger(f"own.calls.signal.{error.__name__}"))
-    finally:
-        signal.signal(signal.SIGUSR1, before)
-    assert not told
-
-
-def test_a_closure_at_the_end_of_the_stack(packages: Packages, told: list[Any]) -> None:
-    """As deep as the program itself can go, closures are made, for known loggers and new ones."""
-    source = """
-        import logging
-        def make(log):
-            def inner():
-                log.debug("x")
-            return inner
-        def deep(n, log):
-            return deep(n - 1, log) if n else make(log)
-    """
-    plain = packages.load("shop_deep", source)
-    n = 1
-    while returns(plain.deep, n, logging.getLogger("own.calls.deep")):
-        n += 1
-    packages.forget()
-    install("shop_deep")
-    shop = packages.load("shop_deep", source)
-    for left in range(1, 60):
-        for name in ("own.calls.deep", f"own.calls.deep.{left}"):
-            assert shop.deep(n - left, logging.getLogger(name)).__name__ == "inner"
-    with records("own.calls.deep", logging.DEBUG) as handler:
-        shop.deep(n - 1, logging.getLogger("own.calls.deep.new"))()
-        assert handler.take() == ["x"]
-    assert not told
-
-
-def returns(function: Callable[..., Any], *given: Any) -> bool:
-    try:
-        function(*given)
-    except RecursionError:
-        return False
-    return True
-
-
-def test_an_audit_hook_that_refuses_leaves_statements_on(tmp_path: Path) -> None:
-    (tmp_path / "shop_audited.py").write_text(
-        "import logging\ndef make(log):\n    def inner(): log.debug('x')\n    return inner\n"
-    )
-    program = """
-import logging, sys
-import jumplabel
-jumplabel.install("shop_audited")
-import shop_audited
-known = logging.getLogger("known")
-shop_audited.make(known)
-refused = []
-def refuse(event, arguments):
-    if event in ("code.__new__", "object.__setattr__"):
-        refused.append(event)
-        raise RuntimeError(event)
-sys.addaudithook(refuse)
-class Handler(logging.Handler):
-    def emit(self, record): print(record.getMessage())
-logging.basicConfig(level=10, handlers=[Handler()])
-for logger in (known, logging.getLogger("new")):
-    shop_audited.make(logger)()
-print(sorted(set(refused)))
-"""
-    assert run(tmp_path, program) == "x\nx\n['code.__new__', 'object.__setattr__']\n"
-
-
-def test_nobody_waits_for_the_lock_of_logging(shop: ModuleType) -> None:
-    held, go_on = threading.Event(), threading.Event()
-
-    def hold() -> None:
-        with logging._lock:  # type: ignore[attr-defined]
-            held.set()
-            go_on.wait(60)
-
-    thread = threading.Thread(target=hold)
-    thread.start()
-    held.wait()
-    try:
-        made = shop.make(shop.logger)
-        assert thread.is_alive()
-    finally:
-        go_on.set()
-        thread.join()
-    with records("own.calls", logging.WARNING) as handler:
-        assert made() == 7 and handler.take() == ["y"]
-        assert made.__code__ is not shop.make(shop.logger).__code__  # the next one follows the logger again
-
-
 # ---- the interpreter's end ----
 
 
@@ -466,21 +173,10 @@ def work():
     assert run(tmp_path, program) == "done\n"
 
 
-def run(folder: Path, program: str) -> str:
-    done = subprocess.run(
-        [sys.executable, "-B", "-c", f"import sys; sys.path.insert(0, {str(folder)!r})\n{program}"],
-        capture_output=True,
-        text=True,
-        timeout=120,
-    )
-    assert (done.returncode, done.stderr) == (0, "")
-    return done.stdout
-
-
 # ---- code ----
 
 
-def test_what_stands_in_the_code_is_pickled_by_name(shop: ModuleType) -> None:
+def test_the_object_in_the_code_is_pickled_by_name(shop: ModuleType) -> None:
     constant = next(one for one in shop.make.__code__.co_consts if type(one) is type(closures.follow))
     assert constant is closures.follow is pickle.loads(pickle.dumps(constant))
     assert {constant: 1}[closures.follow] == 1

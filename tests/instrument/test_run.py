@@ -1,4 +1,4 @@
-"""python -m jumplabel run: as python runs it, instrumented."""
+"""python -m jumplabel run: programs run as with python, instrumented."""
 
 import os
 import py_compile
@@ -12,7 +12,7 @@ import pytest
 
 from jumplabel import PatternError
 from jumplabel._instrument import run as jumplabel_run
-from jumplabel._instrument.startup import Group
+from jumplabel._instrument.startup import ModuleGroup
 
 FACTS = """
 import sys
@@ -118,7 +118,7 @@ if os.fork():
 else:
     sys.exit(3)
 """,
-    # in short steps: a signal that arrives just before a sleep is seen only after it
+    # in short steps: a signal that arrives just before a sleep is handled only after it
     "waits.py": "import time\nprint('ready', flush=True)\nfor _ in range(6000):\n    time.sleep(0.01)\n",
 }
 
@@ -142,7 +142,7 @@ ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.sta
 
 @pytest.fixture
 def started(folder):
-    """started(*arguments): python with them, as a process."""
+    """started(*arguments) starts Python and returns the process."""
 
     def started(*arguments, **environment):
         return subprocess.Popen(
@@ -163,7 +163,7 @@ RUN = ["-m", "jumplabel", "run"]
 
 @pytest.fixture
 def run(started):
-    """run(*arguments): status, lines on stdout, stderr."""
+    """run(*arguments) returns the exit status, the lines on stdout, and stderr."""
 
     def run(*arguments, **environment):
         process = started(*RUN, *arguments, **environment)
@@ -201,13 +201,13 @@ SAME = [
 
 
 @pytest.mark.parametrize("arguments", SAME, ids=lambda arguments: " ".join(arguments).replace(FACTS, "FACTS"))
-def test_it_is_as_python_does_it(arguments, started):
+def test_a_program_runs_as_with_python(arguments, started):
     processes = [started(*arguments), started(*RUN, *arguments)]
     plain, ours = [(*process.communicate(timeout=60), process.returncode) for process in processes]
     assert ours == plain
 
 
-def test_a_safe_path_stays_one(started):
+def test_a_safe_path_stays_safe(started):
     processes = [started("-P", *how, "facts.py") for how in ([], RUN)]
     plain, ours = [process.communicate(timeout=60) for process in processes]
     assert ours == plain and "facts.py" in ours[0]
@@ -226,7 +226,7 @@ def test_an_error_of_our_own_is_shown_whole(monkeypatch):
     monkeypatch.setattr(sys, "excepthook", sys.excepthook)
     hook = sys.excepthook
     with pytest.raises(PatternError) as caught:
-        Group(frozenset(), ("",))
+        ModuleGroup(frozenset(), ("",))
     jumplabel_run._report_as_theirs(caught.value.with_traceback(caught.tb.tb_next))
     assert sys.excepthook is hook
 
@@ -248,13 +248,13 @@ def test_an_error_of_our_own_is_shown_whole(monkeypatch):
         (["--log", "facts.py"], 2, "unrecognized arguments: --log"),
     ],
 )
-def test_what_cannot_be_run_is_told(arguments, status, message, run):
+def test_a_program_that_cannot_be_run_is_reported(arguments, status, message, run):
     ended, out, errors = run(*arguments)
     assert (ended, out) == (status, [])
     assert re.search(message, errors) and "Traceback" not in errors
 
 
-def test_ctrl_c_ends_it_as_a_signal(started):
+def test_ctrl_c_ends_the_program_as_a_signal(started):
     process = started(*RUN, "waits.py")
     assert process.stdout.readline() == "ready\n", process.communicate()[1]
     process.send_signal(signal.SIGINT)
@@ -282,7 +282,7 @@ SELL = "import shop; print(shop.sell(0))"
         (["--enable=x", "--enable", "asserts.*", "--asserts-off"], True),
     ],
 )
-def test_the_options_say_what(options, asserts, run):
+def test_the_options_say_what_is_instrumented(options, asserts, run):
     status, out, errors = run(*options, "-c", SELL)
     assert (status, out) == ((1, []) if asserts else (0, ["0"]))
     assert ("AssertionError" in errors) is asserts
@@ -309,7 +309,7 @@ def test_the_program_itself_is_instrumented(arguments, asserts, run):
     assert ("AssertionError" in errors) is asserts
 
 
-def test_the_program_may_have_its_own_code_back(run):
+def test_uninstall_gives_a_program_its_original_code(run):
     status, _, errors = run("--asserts-off", "uninstalls.py")
     assert status == 1 and "line 9" in errors and errors.endswith("AssertionError\n")
 
@@ -323,7 +323,7 @@ def test_keys_start_on(run):
     assert run("--keys", "--enable", "shop.t*", "-m", "keyed", JUMPLABEL_ENABLE="shop.tracing") == (0, ["1"], "")
 
 
-def test_children_get_the_same(run):
+def test_children_are_instrumented_as_well(run):
     status, out, errors = run("--asserts-off", "--modules", "shop", "children.py")
     assert (status, errors) == (0, "")
     assert out[0] == "(0, 'shop', '__main__', True)"
@@ -331,7 +331,7 @@ def test_children_get_the_same(run):
     assert out[4] == "0"
 
 
-def test_workers_that_are_forked_get_the_same(run):
+def test_forked_workers_are_instrumented_as_well(run):
     assert run("--asserts-off", "server.py") == (0, ["0", "-1", "-2"], "")
 
 
@@ -346,7 +346,7 @@ def test_the_variables_are_added_to(run):
     )
 
 
-def test_a_pattern_that_matched_no_key_is_told_at_the_end_once(run):
+def test_a_pattern_that_matched_no_key_is_reported_once_at_the_end(run):
     options = ["--enable", "typo.*,shop.*", "--enable", "!shop.a"]
     told = "jumplabel: --enable 'typo.*': there was no such key to enable\n"
     assert run(*options, "keyed.py") == (0, ["1"], told)

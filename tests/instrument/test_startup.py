@@ -1,4 +1,4 @@
-"""What the environment has instrumented and enabled as a process starts, and the file that has site see to it."""
+"""The environment variables that instrument and enable when a process starts, and jumplabel.pth."""
 
 import os
 import subprocess
@@ -9,11 +9,9 @@ import pytest
 
 from jumplabel import PatchError, PatternError, SettingWarning, StaticKey, Tracepoint
 from jumplabel._instrument import startup
-from jumplabel._keys import registry
+from jumplabel._keys import registry, static_key
 from jumplabel._keys.patterns import Patterns
 from jumplabel._keys.starting import Starting
-
-keys = sys.modules["jumplabel._keys.static_key"]  # jumplabel.keys is the function
 
 PTH = Path(__file__).parent.parent.parent / "jumplabel.pth"
 
@@ -36,7 +34,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture
 def python(folder):
-    """python(script, *options, NAME=value): what it printed on stdout, and on stderr."""
+    """python(script, *options, NAME=value) runs a script and returns what it printed on stdout and stderr."""
 
     def python(script, *options, **environment):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith("JUMPLABEL_")}
@@ -56,7 +54,7 @@ def python(folder):
 
 @pytest.fixture
 def installed(monkeypatch):
-    """What install() was called with, in place of doing it."""
+    """Replace install(), and return the arguments of its calls."""
     calls = []
     monkeypatch.setattr(startup, "install", lambda *patterns, **what: calls.append((patterns, what)))
     return calls
@@ -86,7 +84,7 @@ def nothing_starts_on_for_good(monkeypatch):
         ("asserts:shop;keys:cart", [("shop", "asserts"), ("cart", "keys")]),
     ],
 )
-def test_the_variable_is_what_install_is_called_with(text, expected, installed):
+def test_install_is_called_with_the_value_of_the_variable(text, expected, installed):
     startup.start({"JUMPLABEL_INSTRUMENT": text})
     assert [
         (
@@ -112,7 +110,7 @@ def test_the_variable_is_what_install_is_called_with(text, expected, installed):
         ("!shop", "takes nothing in"),
     ],
 )
-def test_a_wrong_value_is_named_with_what_is_allowed(text, why, installed):
+def test_a_wrong_value_is_named_with_the_allowed_values(text, why, installed):
     with pytest.warns(SettingWarning) as told:
         startup.start({"JUMPLABEL_INSTRUMENT": f"cart;{text}", "JUMPLABEL_ENABLE": "shop"})
     [message] = [str(one.message) for one in told]
@@ -129,7 +127,7 @@ def test_a_wrong_pattern_of_keys_is_named_and_the_other_variable_counts(installe
 
 @pytest.mark.parametrize("value", ["0", "1", "true", "Yes", "no", "on", "OFF", "all", "none", "shop,!all", "shop,1"])
 @pytest.mark.parametrize("name", ["JUMPLABEL_INSTRUMENT", "JUMPLABEL_ENABLE"])
-def test_what_is_meant_as_a_switch_is_no_pattern(name, value, installed):
+def test_a_value_meant_as_a_switch_is_no_pattern(name, value, installed):
     with pytest.warns(SettingWarning, match=rf"{name}='{value}' is left out: .*write '\*' for all") as told:
         startup.start({name: value})
     assert len(told) == 1 and installed == registry.starting == []
@@ -140,10 +138,10 @@ def test_a_name_that_looks_like_a_switch_can_be_written_as_a_pattern(installed):
     assert installed[0][0] == ("[a]ll,on.*",) and "all" in Patterns(installed[0][0])
 
 
-def test_children_are_told_once_however_deep_they_are(monkeypatch):
+def test_values_for_children_are_added_once(monkeypatch):
     monkeypatch.setenv("JUMPLABEL_INSTRUMENT", "keys:cart")
     monkeypatch.delenv("JUMPLABEL_ENABLE", raising=False)
-    group = startup.Group(frozenset(["only-pure", "asserts"]), ("shop", "shop.*,!shop.a"))
+    group = startup.ModuleGroup(frozenset(["only-pure", "asserts"]), ("shop", "shop.*,!shop.a"))
     startup.for_children([group], [])
     assert "JUMPLABEL_ENABLE" not in os.environ
     for _ in range(3):
@@ -152,10 +150,10 @@ def test_children_are_told_once_however_deep_they_are(monkeypatch):
     assert os.environ["JUMPLABEL_ENABLE"] == "a,b,!c"
 
 
-def test_children_are_not_told_what_is_left_out(monkeypatch):
+def test_values_that_are_left_out_are_not_passed_to_children(monkeypatch):
     monkeypatch.setenv("JUMPLABEL_INSTRUMENT", "foo:bar")
     monkeypatch.setenv("JUMPLABEL_ENABLE", "!a")
-    startup.for_children([startup.Group(frozenset(["asserts-off"]), ("shop",))], [])
+    startup.for_children([startup.ModuleGroup(frozenset(["asserts-off"]), ("shop",))], [])
     assert os.environ["JUMPLABEL_INSTRUMENT"] == "asserts-off:shop" and os.environ["JUMPLABEL_ENABLE"] == "!a"
     startup.for_children([], ["b"])
     assert os.environ["JUMPLABEL_ENABLE"] == "b"
@@ -172,9 +170,9 @@ def test_keys_that_are_made_later_start_on(key):
     assert not made[0]
 
 
-def test_keys_that_are_there_are_enabled(key, other_key):
+def test_existing_keys_are_enabled(key, other_key):
     other_key.inc()
-    Starting(Patterns(["*test_keys_that_are_there_are_enabled*"]))
+    Starting(Patterns(["*test_existing_keys_are_enabled*"]))
     assert (key.count, other_key.count) == (1, 1)
 
 
@@ -193,7 +191,7 @@ def test_a_pattern_is_used_by_the_keys_that_it_takes_in(key):
     assert not later[1]
 
 
-def test_where_keys_cannot_be_enabled_none_starts_on(key, monkeypatch):
+def test_no_key_starts_on_where_existing_keys_cannot_be_enabled(key, monkeypatch):
     def refuse(self):
         raise PatchError(1, "no")
 
@@ -205,15 +203,15 @@ def test_where_keys_cannot_be_enabled_none_starts_on(key, monkeypatch):
 
 
 def test_a_key_that_is_being_made_is_not_missed(request, monkeypatch):
-    name, starts_on = request.node.name, keys._starts_on
+    name, starts_on = request.node.name, static_key._starts_on
 
     def just_before(key, name):
         on = starts_on(key, name)
-        monkeypatch.setattr(keys, "_starts_on", starts_on)
+        monkeypatch.setattr(static_key, "_starts_on", starts_on)
         Starting(Patterns([name]))
         return on
 
-    monkeypatch.setattr(keys, "_starts_on", just_before)
+    monkeypatch.setattr(static_key, "_starts_on", just_before)
     assert StaticKey(name).count == 1
 
 
@@ -226,7 +224,7 @@ def test_a_process_is_instrumented_as_it_starts(python):
     assert python(SELL, JUMPLABEL_INSTRUMENT="asserts-off:shop") == (["0"], "")
 
 
-def test_what_is_enabled_starts_on(python):
+def test_enabled_keys_start_on(python):
     script = """
 import keyed, shop
 try:
@@ -238,7 +236,7 @@ except AssertionError:
     assert python(script, **values) == (["1"], "")
 
 
-def test_keys_need_nothing_but_the_import(python):
+def test_keys_need_only_the_import(python):
     assert python("import keyed; print(keyed.tracing.count)", JUMPLABEL_ENABLE="shop.*") == (["1"], "")
 
 
@@ -247,7 +245,7 @@ def test_without_the_variables_nothing_is_imported(python):
     assert python(script, JUMPLABEL_INSTRUMENT="", JUMPLABEL_ENABLE="shop") == (["[]"], "")
 
 
-def test_an_interpreter_that_ignores_the_environment_ignores_ours(python):
+def test_an_interpreter_that_ignores_the_environment_instruments_nothing(python):
     script = """
 import sys
 print("jumplabel" in sys.modules)
@@ -259,13 +257,13 @@ print(keyed.tracing.count, any(type(finder).__module__.startswith("jumplabel.") 
     assert python(script, **values) == (["True", "1 True"], "")
 
 
-def test_an_interpreter_that_ignores_the_environment_serves_nobody(python, tmp_path):
+def test_an_interpreter_that_ignores_the_environment_does_not_serve(python, tmp_path):
     script = "from jumplabel._remote import serving; print(len(serving._servers))"
     for options, servers in (["-E"], "0"), (["-I"], "0"), ([], "1"):
         assert python(script, *options, JUMPLABEL_SERVE=str(tmp_path / "sockets")) == ([servers], "")
 
 
-def test_a_wrong_value_is_told_and_the_process_goes_on(python):
+def test_a_wrong_value_is_reported_and_the_process_goes_on(python):
     out, errors = python("print('goes on')", JUMPLABEL_INSTRUMENT="loging:shop")
     assert out == ["goes on"]
     assert "SettingWarning: JUMPLABEL_INSTRUMENT='loging:shop' is left out: set it to" in errors
@@ -273,8 +271,8 @@ def test_a_wrong_value_is_told_and_the_process_goes_on(python):
 
 
 @pytest.mark.parametrize("name", ["JUMPLABEL_INSTRUMENT", "JUMPLABEL_SERVE"])
-def test_the_file_imports_us_for_a_variable_and_for_nothing_else(name, python):
-    """The very file, in a folder that site takes as one of packages; beside it a jumplabel that only says so."""
+def test_the_pth_file_imports_jumplabel_only_for_a_variable(name, python):
+    """The file itself is in a folder of packages for site. Beside it is a jumplabel that only prints its name."""
     script = f"""
 import os, shutil, site, sys, tempfile
 sys.path.insert(0, "stub")
@@ -291,6 +289,6 @@ with tempfile.TemporaryDirectory() as folder:
 
 
 @pytest.mark.parametrize("pattern", ["", "keys:shop", "a;b", "all"])
-def test_what_the_variable_could_not_say_is_no_group(pattern):
+def test_a_pattern_that_the_variable_cannot_express_is_refused(pattern):
     with pytest.raises(PatternError):
-        startup.Group(frozenset(), (pattern,))
+        startup.ModuleGroup(frozenset(), (pattern,))

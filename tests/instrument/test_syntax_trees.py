@@ -19,7 +19,7 @@ SOURCE = "import logging\nlogger = logging.getLogger(__name__)\n" + "\n".join(
 
 
 class AnotherThread:
-    """Makes a tree of its own, deep in its stack, in the middle of the next one that this thread makes."""
+    """Another thread, which makes a tree deep in its stack while this thread makes its next one."""
 
     def __init__(self) -> None:
         self.thread = threading.get_ident()
@@ -55,19 +55,19 @@ def other() -> Iterator[AnotherThread]:
 
 
 @pytest.mark.skipif(sys.version_info >= (3, 12), reason="collections begin between two instructions")
-def test_this_is_what_the_interpreter_does(other: AnotherThread) -> None:
+def test_the_interpreter_fails_so(other: AnotherThread) -> None:
     other.is_armed = True
     with pytest.raises(SystemError, match="recursion depth mismatch"):
         ast.parse(SOURCE)
 
 
-def test_a_tree_is_made_although_another_thread_comes_in_between(other: AnotherThread) -> None:
+def test_a_tree_is_made_although_another_thread_makes_one(other: AnotherThread) -> None:
     other.is_armed = True
     assert mark_statements.mark(SOURCE.encode(), "shop.py", Options()).marks == 200
     assert other.n == 1
 
 
-def test_a_module_is_imported_and_instrumented_although_another_thread_comes_in_between(
+def test_a_module_is_instrumented_although_another_thread_makes_a_tree(
     packages: Packages, other: AnotherThread
 ) -> None:
     packages.write("shop_tree", SOURCE)
@@ -82,7 +82,7 @@ def test_a_module_is_imported_and_instrumented_although_another_thread_comes_in_
     assert other.n == 2
 
 
-def test_a_source_that_fails_for_itself_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_wrong_source_fails(monkeypatch: pytest.MonkeyPatch) -> None:
     deep = ("-" * 100_000 + "1").encode()
     with pytest.raises((RecursionError, MemoryError)):
         mark_statements.mark(deep, "shop.py", Options())

@@ -1,17 +1,14 @@
-"""Every change of what a logger would do is heard of: in ``logging``, in its objects and classes, and of its name."""
+"""Each change of what a logger would do is heard: in ``logging``, in its objects and in its classes."""
 
-import copy
 import logging
 import logging.config
-import pickle
-import types
 from unittest import mock
 
 import pytest
-from logger_checks import LEVELS, WATCHED, answers, keys_of, module, states
+from logger_checks import LEVELS, WATCHED, answers, keys_of, states
 
 import jumplabel
-from jumplabel import StaticKey, static_gate
+from jumplabel import StaticKey
 from jumplabel._loggers.log_keys import LogKey, bind, unbind
 
 pytestmark = pytest.mark.usefixtures("as_before")
@@ -19,7 +16,7 @@ pytestmark = pytest.mark.usefixtures("as_before")
 
 @pytest.fixture
 def as_before():
-    """The root's level, handlers, and what is disabled."""
+    """Restore the root's level and handlers, and the level that is disabled."""
     root = logging.root
     level, handlers, disabled = root.level, root.handlers[:], logging.root.manager.disable
     yield
@@ -38,7 +35,7 @@ def keys(shop):
 
 @pytest.fixture
 def right(keys, logger):
-    """The keys are as the logger says, and not all the same; or as told."""
+    """Check that the keys are as the logger says, or as expected."""
 
     def check(expected=None):
         assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
@@ -63,7 +60,7 @@ def test_levels_anywhere_in_the_tree(logger, shop):
         assert states(keys) == answers(shop.logger)
 
 
-def test_disable_of_the_whole(logger, right):
+def test_logging_disable(logger, right):
     logger.setLevel(10)
     for level in (10, 30, 50, 0):
         logging.disable(level)
@@ -99,7 +96,7 @@ def test_configurations(logger, right, tmp_path):
 
 
 def test_a_logger_that_comes_between(logger, shop):
-    """It takes the place of a placeholder, and no cache is cleared."""
+    """The new logger replaces a placeholder between a logger and its ancestor. ``logging`` clears no cache then."""
     name = logger.name
     logger.setLevel(40)
     shop.logger = logging.getLogger(f"{name}.x.y.z")
@@ -121,7 +118,7 @@ def test_a_logger_that_comes_between(logger, shop):
         logging.setLoggerClass(logging.Logger)
 
 
-def test_handlers_and_propagation_play_no_part(logger, right):
+def test_handlers_and_propagation_change_no_key(logger, right):
     logger.setLevel(20)
     before = jumplabel.info()
     logger.propagate = False
@@ -169,8 +166,8 @@ def test_attributes_that_are_set_directly(logger, right):
     right()
 
 
-def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
-    """It may say yes by its cache where it would say no; what it says no to by its cache alone stays on."""
+def test_an_old_answer_in_the_cache_of_a_logger_holds(logger, shop, keys):
+    """A cached yes turns the key on. A cached no, which the level contradicts, leaves it on."""
     logger.setLevel(20)
     assert logger.isEnabledFor(20) and not logger.isEnabledFor(10)
     logger.level = 10
@@ -187,7 +184,7 @@ def test_what_a_logger_keeps_from_before_still_holds(logger, shop, keys):
 def test_odd_levels_stay_on(logger, right):
     class Level(int):
         def __le__(self, other):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is not run")
 
         __ge__ = __gt__ = __lt__ = __bool__ = __le__
 
@@ -198,6 +195,20 @@ def test_odd_levels_stay_on(logger, right):
         right(True)
         setattr(logger, attribute, before)
         right()
+
+
+def test_a_logger_among_its_own_ancestors_stays_on(logger, shop, keys):
+    """The search for a level ends after 1,000 ancestors. A shorter line of them is followed to its end."""
+    top = logging.Logger("top", 60)
+    for count, enabled in [(900, False), (1100, True)]:
+        line = [logging.Logger(str(n)) for n in range(count)]
+        for one, parent in zip(line, [*line[1:], top], strict=True):
+            one.parent = parent
+        logger.parent = line[0]
+        assert states(keys) == [enabled] * 6
+    logger.parent = logger
+    assert all(states(keys))
+    logger.parent = logging.root
 
 
 @pytest.mark.parametrize("name", [*LEVELS, "log", "isEnabledFor", "getEffectiveLevel"])
@@ -214,7 +225,7 @@ def test_a_method_replaced_in_the_object(logger, right, name):
 
 
 class ToCriticalOnly(logging.Logger):
-    """Leaves everything as it is."""
+    """Changes nothing that decides."""
 
 
 class Chatty(logging.Logger):
@@ -249,7 +260,7 @@ CLASSES = {
 
 
 @pytest.mark.parametrize("name", CLASSES)
-def test_subclasses_that_have_their_own_way_stay_on(logger, shop, name):
+def test_subclasses_that_decide_by_themselves_stay_on(logger, shop, name):
     kind = type("Own", (logging.Logger,), CLASSES[name])
     shop.logger = kind.__new__(kind)
     object.__setattr__(shop.logger, "name", "own")
@@ -258,7 +269,7 @@ def test_subclasses_that_have_their_own_way_stay_on(logger, shop, name):
     keys = keys_of(shop, "logger")
     bind(keys)
     assert all(states(keys))
-    if name not in ("debug", "__dict__"):  # of an ancestor it counts, too
+    if name not in ("debug", "__dict__"):  # the class of an ancestor decides, too
         shop.logger, logger.parent = logger, shop.logger
         bind(keys)
         assert all(states(keys)) or name == "disabled"
@@ -278,7 +289,7 @@ def test_a_method_replaced_in_the_class(logger, right, keys, name):
     right(False)
 
 
-def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, right, keys):
+def test_a_method_replaced_in_the_class_is_noticed_when_a_level_is_set(logger, right, keys):
     logger.setLevel(60)
     with mock.patch("logging.Logger.isEnabledFor"):
         logger.setLevel(50)
@@ -287,7 +298,7 @@ def test_a_method_replaced_in_the_class_is_seen_with_the_next_level(logger, righ
     right(False)
 
 
-def test_a_hook_of_somebody_else_stays(logger, right, keys):
+def test_a_hook_of_the_program_stays(logger, right, keys):
     def spy(self, name, value):
         seen.append(name)
         ours(self, name, value)
@@ -306,161 +317,6 @@ def test_a_hook_of_somebody_else_stays(logger, right, keys):
     logger.setLevel(60)
     right(False)
     assert "level" in seen
-
-
-# ---- the name ----
-
-
-def in_globals(shop):
-    """A function of the module that rebinds its global."""
-    code = compile("def rebind(value):\n    global logger\n    logger = value", "shop", "exec")
-    exec(code, vars(shop))
-    return shop.rebind
-
-
-def test_the_name_is_rebound(logger, shop, right, keys):
-    logger.setLevel(60)
-    other = logging.getLogger(f"{logger.name}.other")
-    right(False)
-    with mock.patch.object(shop, "logger"):
-        right(True)
-    right(False)
-    other.setLevel(30)
-    shop.logger = other
-    assert states(keys) == answers(other)
-    del shop.logger
-    right(True)
-    shop.logger = 7
-    right(True)
-    shop.logger = logger
-    right(False)
-
-
-@pytest.mark.skipif(not WATCHED, reason="what is stored in a dict is not heard of")
-def test_the_name_is_rebound_past_the_module(logger, shop, right, keys):
-    logger.setLevel(60)
-    rebind = in_globals(shop)
-    changes = [
-        lambda: rebind(mock.Mock()),
-        lambda: vars(shop).update(logger=mock.Mock()),
-        lambda: vars(shop).pop("logger"),
-        lambda: exec("logger = 7", vars(shop)),
-        lambda: vars(shop).clear(),
-        lambda: vars(shop).__ior__({"logger": 7}),
-        lambda: vars(shop).popitem(),
-    ]
-    for change in changes:
-        vars(shop).pop("logger", None)
-        rebind(logger)
-        right(False)
-        change()
-        right(True)
-
-
-def test_a_name_that_appears_later(logger):
-    shop = module("late")
-    keys = keys_of(shop, "logger")
-    bind(keys)
-    assert all(states(keys))
-    logger.setLevel(60)
-    shop.logger = logger
-    assert not any(states(keys))
-
-
-@pytest.mark.skipif(not WATCHED, reason="changes of classes are not heard of")
-def test_a_class_attribute_is_rebound(logger, shop):
-    class Base:
-        log = logger
-
-    class Cart(Base):
-        pass
-
-    shop.Cart = Cart
-    logger.setLevel(60)
-    keys = keys_of(shop, "Cart", "log")
-    bind(keys)
-    assert not any(states(keys))
-    Cart.log = mock.Mock()
-    assert all(states(keys))
-    del Cart.log
-    assert not any(states(keys))
-    Base.log = 7
-    assert all(states(keys))
-    Base.log = logger
-    assert not any(states(keys))
-    shop.Cart = 7
-    assert all(states(keys))
-
-
-def test_a_module_in_the_path_is_rebound(logger, shop):
-    shop.log = module("log", logger=logger)
-    logger.setLevel(60)
-    keys = keys_of(shop, "log", "logger")
-    bind(keys)
-    before = shop.log
-    assert not any(states(keys))
-    shop.log = module("log")
-    assert all(states(keys))
-    before.logger = 7
-    shop.log.logger = logger
-    assert not any(states(keys))
-
-
-def test_a_level_is_rebound(logger, shop):
-    shop.TRACE = 5
-    key = LogKey("logging.trace", shop, ("logger",), "log", ("TRACE",))
-    logger.setLevel(10)
-    bind([key])
-    for value, enabled in [(15, True), (5, False), ("5", True), (9, False), (10, True)]:
-        shop.TRACE = value
-        assert key.enabled is enabled
-
-
-def test_a_site_is_on_before_the_name_has_changed(logger, shop, keys):
-    """The mock that takes the logger's place sees the first call."""
-    logger.setLevel(60)
-    gate = static_gate(keys[0], default="off")(lambda: "on")
-    seen = []
-
-    class Watching(types.ModuleType):
-        pass
-
-    class Logger(logging.Logger):
-        def __del__(self):
-            seen.append(gate())
-
-    shop.logger = Logger("gone")
-    shop.logger.setLevel(60)
-    assert gate() == "off"
-    shop.logger = None  # the old one goes within the assignment
-    assert seen == ["on"] and gate() == "on"
-
-
-# ---- a module with a class of ours ----
-
-
-def test_the_module_looks_as_before(logger, shop, keys):
-    assert type(shop).__name__ == "module" and type(shop).__module__ == "builtins"
-    assert repr(shop) == repr(module(shop.__name__)) and isinstance(shop, types.ModuleType)
-    for function in (copy.copy, copy.deepcopy, pickle.dumps):
-        with pytest.raises(TypeError, match="module"):
-            function(shop)
-    with pytest.raises(AttributeError):
-        del shop.nothing
-    assert type(shop) is types.ModuleType or not WATCHED
-
-
-@pytest.mark.skipif(WATCHED, reason="dicts are watched")
-def test_modules_of_another_class_stay_on(logger, keys):
-    class Module(types.ModuleType):
-        pass
-
-    shop = Module("shop")
-    shop.logger = logger
-    logger.setLevel(60)
-    others = keys_of(shop, "logger")
-    bind(others)
-    assert all(states(others)) and type(shop) is Module
 
 
 # ---- adapters ----
@@ -501,7 +357,7 @@ def test_adapters(logger, shop, kind):
     assert not any(states(keys))
 
 
-def test_adapters_that_have_their_own_way_stay_on(logger, shop):
+def test_adapters_that_decide_by_themselves_stay_on(logger, shop):
     logger.setLevel(60)
     shop.log = Own(logger, {})
     keys = keys_of(shop, "log")
@@ -509,7 +365,7 @@ def test_adapters_that_have_their_own_way_stay_on(logger, shop):
     assert all(states(keys))
 
 
-def test_a_key_that_follows_nothing_is_left_alone(logger, keys):
+def test_a_key_that_follows_nothing_keeps_its_state(logger, keys):
     key = StaticKey("tests.left alone", default=True)
     logger.setLevel(60)
     assert key.enabled

@@ -1,4 +1,4 @@
-"""Keys that follow loggers where others come in between: signal handlers that raise, threads, the interpreter's end."""
+"""Keys that follow loggers while signal handlers raise, other threads interfere, or the interpreter ends."""
 
 import logging
 import signal
@@ -14,7 +14,7 @@ from site_checks import in_thread
 import jumplabel
 from jumplabel import StaticKey, errors
 from jumplabel._keys import toggles
-from jumplabel._loggers import log_hooks, log_keys
+from jumplabel._loggers import change_hooks, followed_loggers, logger_changes, logging_lock, turn_keys
 from jumplabel._loggers.log_keys import LogKey, bind
 from jumplabel._program import name_watch
 
@@ -25,7 +25,7 @@ class Interrupted(BaseException):
 
 @pytest.fixture
 def interrupt():
-    """A signal handler that raises is called, here and now."""
+    """Return a function that has a signal handler called at once, which raises."""
 
     def raises(*_):
         raise Interrupted
@@ -35,15 +35,20 @@ def interrupt():
     signal.signal(signal.SIGUSR1, before)
 
 
-def at_each_line(module, functions, work, others, check):
-    """Do some work, again and again, with others' once in the middle of it: each time one line further on."""
+def at_each_line(modules, functions, work, others, check):
+    """Call ``work`` again and again. Each time call ``others`` once in the middle of it, one line later than before.
+
+    modules, functions  where the lines are counted
+    check               called after each time
+    """
+    files = [module.__file__ for module in modules]
     number, done = 0, False
     while not done:
         number, done, left = number + 1, True, number
 
         def trace(frame, event, _):
             nonlocal left, done
-            if frame.f_code.co_filename != module.__file__ or frame.f_code.co_name not in functions:
+            if frame.f_code.co_filename not in files or frame.f_code.co_name not in functions:
                 return trace if event == "call" else None
             if event == "line":
                 left -= 1
@@ -69,18 +74,18 @@ def test_a_signal_handler_that_raises_at_the_end_of_a_change(logger, shop, monke
     keys = keys_of(shop, "logger")
     bind(keys)
     with monkeypatch.context() as patch, pytest.raises(Interrupted):
-        patch.setattr(log_keys, "_forget_those_left", interrupt)
+        patch.setattr(logging_lock, "forget_keys_gone", interrupt)
         logger.disabled = True
-    assert log_keys._depth == 0
+    assert logging_lock._depth == 0
     logger.disabled = False
     keys.clear()
-    assert not log_keys._bound
+    assert not followed_loggers.bound
 
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
 @pytest.mark.parametrize("raised", [Interrupted, TimeoutError, errors.PatchError, RecursionError])
-def test_what_is_raised_between_two_instructions(logger, shop, monkeypatch, raised):
-    """A signal handler's is for whoever runs, ours is reported."""
+def test_an_exception_between_two_instructions(logger, shop, monkeypatch, raised):
+    """An exception of a signal handler passes to the running code. An exception of the library's is reported."""
     keys = keys_of(shop, "logger")
     bind(keys)
 
@@ -101,7 +106,7 @@ def test_what_is_raised_between_two_instructions(logger, shop, monkeypatch, rais
     assert (passed, reported) == (([], [raised]) if ours else ([raised], []))
 
 
-def test_nothing_is_said_at_the_end_of_the_interpreter(tmp_path):
+def test_nothing_is_printed_at_the_end_of_the_interpreter(tmp_path):
     (tmp_path / "shop.py").write_text(
         "import logging\nlogger = logging.getLogger('shop')\ndef buy():\n    logger.info('')"
     )
@@ -133,8 +138,8 @@ def test_a_value_that_is_set_again_while_another_thread_sets_another(logger, sho
 
     logger.disabled = False
     at_each_line(
-        log_hooks,
-        ["__setattr__", "_make"],
+        [change_hooks],
+        ["__setattr__", "_report_change"],
         lambda: setattr(logger, "disabled", False),
         lambda: in_thread(setattr, logger, "disabled", True),
         check,
@@ -158,8 +163,8 @@ def test_a_name_that_comes_to_stand_for_a_logger_while_that_changes(logger, shop
 
     check()
     at_each_line(
-        log_keys,
-        ["work", "_through"],
+        [logger_changes],
+        ["work", "_make_change"],
         lambda: setattr(other, "disabled", False),
         lambda: setattr(shop, "logger", other),
         check,
@@ -174,7 +179,7 @@ def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
     bind([key])
 
     def rebind():
-        setattr(shop, "logger", other)  # noqa: B010  # behind a call names are settled
+        setattr(shop, "logger", other)  # noqa: B010  # names are settled after a call
 
     def interrupt():
         raise Interrupted
@@ -187,12 +192,13 @@ def test_a_signal_handler_that_raises_while_a_name_is_rebound(logger, shop):
         assert not key.enabled
 
     check()
-    functions = ["work", "_rebind", "_bring_up_to_date", "_as_they_are", "look_up", "_watch_only", "_turn"]
-    at_each_line(log_keys, functions, rebind, interrupt, check)
+    modules = logger_changes, followed_loggers, turn_keys
+    functions = ["work", "_rebind_name", "bring_up_to_date", "_as_loggers_are", "look_up", "_watch_only", "turn"]
+    at_each_line(modules, functions, rebind, interrupt, check)
 
 
 def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
-    """While it is named, another thread has the lock, and asks for the same."""
+    """Another thread takes the lock and asks for the same key while the key gets its name."""
     found = []
 
     def make(key, *arguments):
@@ -209,7 +215,7 @@ def test_a_key_for_a_logger_is_made_without_the_lock(logger, monkeypatch):
 
 @pytest.fixture
 def told():
-    """The threads in which toggles were told; each waits for the lock of ``logging`` in another one meanwhile."""
+    """Return the threads that called back; "stuck" for a callback in which another thread could not take the lock."""
     threads = []
 
     def tell(toggle):
@@ -237,7 +243,7 @@ def wait_for(condition):
 def test_callbacks_are_called_without_the_lock(logger, shop, told):
     logger.setLevel(10)
     keys = keys_of(shop, "logger", methods=["debug"])
-    logger.isEnabledFor(10)  # which is kept, until the caches are cleared
+    logger.isEnabledFor(10)  # the logger caches the answer until the caches are cleared
     bind(keys)
     here = threading.get_ident()
     for level in (60, 10, 60):
@@ -246,7 +252,7 @@ def test_callbacks_are_called_without_the_lock(logger, shop, told):
     assert told == [here] * 3
 
 
-def test_callbacks_are_called_elsewhere_while_the_lock_is_held(logger, shop, told):
+def test_callbacks_are_called_in_another_thread_while_the_lock_is_held(logger, shop, told):
     logger.setLevel(10)
     keys = keys_of(shop, "logger", methods=["debug"])
     logger.isEnabledFor(10)
@@ -260,7 +266,7 @@ def test_callbacks_are_called_elsewhere_while_the_lock_is_held(logger, shop, tol
 
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
-def test_callbacks_are_called_elsewhere_where_a_name_is_rebound(logger, shop, told):
+def test_callbacks_are_called_in_another_thread_when_a_name_is_rebound(logger, shop, told):
     logger.setLevel(60)
     keys = keys_of(shop, "logger", methods=["debug"])
     bind(keys)
@@ -270,7 +276,7 @@ def test_callbacks_are_called_elsewhere_where_a_name_is_rebound(logger, shop, to
 
 
 class Elsewhere:
-    """Another thread that has the lock of ``logging``."""
+    """Has another thread hold the lock of ``logging``."""
 
     def __enter__(self):
         taken, self.done = threading.Event(), threading.Event()
@@ -285,7 +291,7 @@ class Elsewhere:
         taken.wait()
 
     def __exit__(self, *_):
-        assert self.thread.is_alive()  # nobody has waited for it
+        assert self.thread.is_alive()  # this thread has not waited for it
         self.done.set()
         self.thread.join()
 
@@ -329,7 +335,7 @@ def test_a_property_of_a_logger_is_set_without_the_lock(logger, shop):
 
 
 @pytest.mark.skipif(not WATCHED, reason="there are no watchers")
-def test_an_attribute_that_a_metaclass_gets(logger, shop):
+def test_a_metaclass_gets_an_attribute_of_the_path(logger, shop):
     other = logging.getLogger(logger.name + " other")
     other.setLevel(10)
     logger.setLevel(60)

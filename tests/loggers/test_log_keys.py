@@ -77,15 +77,15 @@ def test_paths_go_through_modules_and_classes(logger, shop):
         assert states(keys) == answers(logger) * 2
 
 
-def test_what_is_no_logger_stays_on(logger, shop):
+def test_the_key_of_another_object_stays_on(logger, shop):
     class Asks:
         @property
         def logger(self):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is not run")
 
     class Meta(type):
         def __getattribute__(cls, name):
-            raise AssertionError("nobody's code is run")
+            raise AssertionError("the program's code is not run")
 
     class Odd(metaclass=Meta):
         log = logger
@@ -123,7 +123,7 @@ def test_a_name_that_is_taken_gets_a_number(logger, shop):
     assert LogKey("logging.taken", shop, ("logger",), "debug").name == "logging.taken (2)"
 
 
-def test_it_is_a_key_among_the_others(logger, shop):
+def test_a_log_key_is_listed_among_the_other_keys(logger, shop):
     key = LogKey("logging.shown", shop, ("logger",), "debug")
     gate = static_gate(key, default="off")(lambda: "on")
     assert jumplabel.key("logging.shown") is key and key in jumplabel.keys()
@@ -137,7 +137,7 @@ def test_it_is_a_key_among_the_others(logger, shop):
     assert gate() == "on"
 
 
-def test_it_cannot_be_toggled(logger, shop):
+def test_a_log_key_cannot_be_toggled(logger, shop):
     key = LogKey("logging.refuses", shop, ("logger",), "debug")
     bind([key])
     before = key.enabled
@@ -222,7 +222,7 @@ def test_binding_again_and_unbinding(logger, shop):
     assert states(keys) == answers(logger)
 
 
-def test_all_are_turned_in_one_transaction(logger, shop):
+def test_all_keys_are_turned_in_one_transaction(logger, shop):
     keys = keys_of(shop, "logger")
     gates = [static_gate(key)(lambda: 1) for key in keys]
     if not all(entry.native for key in keys for entry in key.entries):
@@ -236,7 +236,7 @@ def test_all_are_turned_in_one_transaction(logger, shop):
     assert jumplabel.info().batches == before + 2
 
 
-def test_a_batch_does_not_hold_them_up(logger, shop):
+def test_a_batch_does_not_delay_log_keys(logger, shop):
     logger.setLevel(50)
     (key,) = keys_of(shop, "logger", methods=["debug"])
     with jumplabel.batch():

@@ -1,4 +1,4 @@
-"""Loggers of loguru and structlog, as far as it is known that a call does nothing."""
+"""Loggers of loguru and structlog: keys are off where a call is known to do nothing."""
 
 import io
 import itertools
@@ -26,7 +26,7 @@ def out():
 
 
 def says(shop, out, method, level=None, name="log"):
-    """Whether a call in the module writes anything."""
+    """Return whether a call in the module writes anything."""
     out.seek(0)
     out.truncate()
     arguments = "'x'" if level is None else f"{level}, 'x'"
@@ -52,7 +52,7 @@ def exact(keys, shop, out):
 
 @pytest.fixture
 def sinks(out):
-    """loguru's logger without a sink. Afterwards it is as at the start, with one for the standard error."""
+    """Return loguru's logger without a sink. Afterwards it has its sink for the standard error again."""
     loguru.logger.remove()
     yield loguru.logger
     loguru.logger.remove()
@@ -128,7 +128,7 @@ def test_loguru_with_something_replaced_stays_on(sinks):
 
 
 def test_loguru_does_not_wait_for_the_lock_of_logging(sinks, out):
-    """Who has that may be waiting for loguru's own, which is held while a sink is added."""
+    """The thread with that lock may wait for loguru's own lock. loguru holds its own while it adds a sink."""
     shop = module("tests_shop.cart", log=sinks)
     keys = bound_keys(shop, "log")
     done = threading.Event()
@@ -161,7 +161,7 @@ def configure(out):
 
     yield configure
     structlog.reset_defaults()
-    logging.setLoggerClass(logging.Logger)  # which structlog's factory for logging has set
+    logging.setLoggerClass(logging.Logger)  # structlog's factory for logging has set another one
 
 
 def test_structlog_follows_what_is_configured(configure, out):
@@ -178,7 +178,7 @@ def test_structlog_follows_what_is_configured(configure, out):
     assert all(states(keys.values()))
 
 
-def test_structlog_bound_loggers_have_a_level_for_ever(configure, out):
+def test_structlog_bound_loggers_keep_their_level(configure, out):
     configure(30)
     shop = module("shop", log=structlog.get_logger().bind(x=1))
     keys = bound_keys(shop, "log", numbered=(20, 30))

@@ -38,7 +38,7 @@ operations = st.one_of(
 
 
 class Tree:
-    """A manager of its own, and a module with a name for each of some loggers."""
+    """A manager, and a module with a name for each of some of its loggers."""
 
     def __init__(self):
         self.manager = logging.Manager(logging.RootLogger(logging.WARNING))

@@ -94,7 +94,7 @@ def test_loggers_are_followed_without_a_word(shop: Any, number: int) -> None:
     made = shop.make(logger)
     shop.logger = logger
     assert (made(), shop.work()) == (7, 8)
-    keys = [key for key in jumplabel.keys() if type(key) is LogKey and key._follows.found() is logger]
+    keys = [key for key in jumplabel.keys() if type(key) is LogKey and key._followed.logger() is logger]
     # Its class has a say in what it is: whether it says no cannot be known.
     assert len(keys) == 2 and all(key.enabled == (KINDS[number] is Liar) for key in keys)
     logger.setLevel(logging.DEBUG)

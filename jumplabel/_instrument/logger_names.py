@@ -1,7 +1,8 @@
-"""Which calls in a source are of a logger's methods, by all that the source says? Reads syntax trees.
+"""Tell by names and arguments which calls in a source are of a logger's methods. Reads syntax trees.
 
-Other things have methods of the same names: ``future.exception()``, ``parser.error("...")``, ``math.log(x)``. What is
-found before a statement runs says itself what it is. This is for the others, which ``instrumented()`` lists as left.
+Other objects have methods of the same names: ``future.exception()``, ``parser.error("...")``, ``math.log(x)``. Where
+the object can be found before the statement runs, its class decides. This module is for the other statements:
+``instrumented()`` lists as left those that are logging statements by all that the source says.
 """
 
 import ast
@@ -15,22 +16,22 @@ _MAKERS = {"getlogger", "getchild", "logger", "loggeradapter", "gettasklogger", 
 
 
 def is_call_of_a_method(method: str, call: ast.Call) -> bool:
-    """Return whether the arguments are those of a logger's method, which needs a message: ``exception()`` has none."""
+    """Return whether a logger's method can be called with these arguments: it needs a message."""
     given = len(call.args) + sum(word.arg in ("msg", "level", "event") for word in call.keywords)
     if any(isinstance(one, ast.Starred) for one in call.args) or any(word.arg is None for word in call.keywords):
         return True
     return given >= (2 if method == "log" else 1)
 
 
-class Receivers:
-    """What a module says of the names in it."""
+class LoggerNames:
+    """The names in a module that stand for loggers, and those that stand for other objects."""
 
     def __init__(self, tree: ast.Module) -> None:
         self._loggers = {name for node in ast.walk(tree) for name in _named_loggers(node)}
         self._others = {name for node in ast.walk(tree) for name in _named_others(node)} - self._loggers
 
     def may_be_a_logger(self, logger: Path, method: str, call: ast.Call) -> bool:
-        """Return whether the object is a logger by its name, by what its name is bound to, or by what it is told."""
+        """Return whether the object is a logger by its name, by its assignment, or by the arguments of the call."""
         name = logger[-1]
         if name in ("self", "cls"):
             return False
@@ -42,7 +43,7 @@ class Receivers:
         )
 
     def is_something_else(self, logger: Path) -> bool:
-        """Return whether the source shows that it is no logger: it is a module, or what another call returns."""
+        """Return whether the source shows that the object is no logger: a module, or the result of another call."""
         name = logger[-1]
         return name in self._others and not _is_named_logger(name)
 
@@ -55,40 +56,44 @@ def _is_named_logger(name: str) -> bool:
 
 
 def _named_loggers(node: ast.AST) -> list[str]:
-    """The names and attributes that get a logger here."""
+    """Return the names and attributes to which a node binds a logger."""
     if isinstance(node, ast.Assign | ast.AnnAssign | ast.NamedExpr):
         targets = node.targets if isinstance(node, ast.Assign) else [node.target]
-        is_one = _makes_a_logger(node.value) or (isinstance(node, ast.AnnAssign) and _is_of_loggers(node.annotation))
-        return [_last(target) for target in targets] if is_one else []
+        is_annotated = isinstance(node, ast.AnnAssign) and _names_logger_class(node.annotation)
+        return [_last_name(target) for target in targets] if is_annotated or _makes_a_logger(node.value) else []
     if isinstance(node, ast.arg):
-        return [node.arg] if node.annotation is not None and _is_of_loggers(node.annotation) else []
+        return [node.arg] if node.annotation is not None and _names_logger_class(node.annotation) else []
     if isinstance(node, ast.alias):
         return [node.asname] if node.asname and _is_named_logger(node.name) else []
     return []
 
 
 def _named_others(node: ast.AST) -> list[str]:
-    """The names that get something here which is no logger by all that is known."""
+    """Return the names to which a node binds an object that seems to be no logger."""
     if isinstance(node, ast.Import):
         return [one.asname or one.name for one in node.names]
     if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
-        return [_last(target) for target in node.targets] if not _makes_a_logger(node.value) else []
+        return [_last_name(target) for target in node.targets] if not _makes_a_logger(node.value) else []
     return []
 
 
 def _makes_a_logger(value: ast.expr | None) -> bool:
-    return isinstance(value, ast.Call) and _last(value.func).replace("_", "").lower() in _MAKERS
+    return isinstance(value, ast.Call) and _last_name(value.func).replace("_", "").lower() in _MAKERS
 
 
-def _is_of_loggers(annotation: ast.expr) -> bool:
-    names = [_last(node) for node in ast.walk(annotation) if isinstance(node, ast.Name | ast.Attribute | ast.Constant)]
+def _names_logger_class(annotation: ast.expr) -> bool:
+    parts = [node for node in ast.walk(annotation) if isinstance(node, ast.Name | ast.Attribute | ast.Constant)]
+    names = [_last_name(node) for node in parts]
     return any(re.search(r"Logger(Adapter)?\b", name) for name in names)
 
 
-def _last(node: ast.AST) -> str:
-    if isinstance(node, ast.Constant):
-        return node.value if isinstance(node.value, str) else ""
-    return node.attr if isinstance(node, ast.Attribute) else node.id if isinstance(node, ast.Name) else ""
+def _last_name(node: ast.AST) -> str:
+    """Return the last part of a dotted name, or the text of a string; empty for any other node."""
+    if isinstance(node, ast.Attribute):
+        return node.attr
+    if isinstance(node, ast.Name):
+        return node.id
+    return node.value if isinstance(node, ast.Constant) and isinstance(node.value, str) else ""
 
 
 def _is_text(argument: ast.expr | None) -> bool:

@@ -1,4 +1,4 @@
-"""Which statements instrumented() tells of as logging statements that were left."""
+"""Which statements instrumented() lists as logging statements that were left."""
 
 import pytest
 
@@ -33,14 +33,14 @@ OTHERS = [
 
 @pytest.mark.parametrize("statement", OTHERS)
 @pytest.mark.parametrize("options", [Options(), Options(only_pure=True)])
-def test_others_methods_are_not_told_of(statement: str, options: Options) -> None:
+def test_methods_of_other_objects_are_not_listed(statement: str, options: Options) -> None:
     names = "self, cls, x, y, request, future, done, results, parser, catalog, messages, warnings, event, math, np"
     source = f"def f({names}, QMessageBox):\n    {statement}\n"
     assert mark(source.encode(), "shop.py", options).left == []
 
 
 @pytest.mark.parametrize("statement", ["parser.error(f'{x()}')", "np.log(x(), x())", "pool.exception('a', x())"])
-def test_nor_those_of_globals(statement: str) -> None:
+def test_methods_of_globals_that_are_no_loggers_are_not_listed(statement: str) -> None:
     source = f"import numpy as np\nparser = ArgumentParser()\npool = Pool(3)\ndef f(x):\n    {statement}\n"
     assert mark(source.encode(), "shop.py", Options(only_pure=True)).left == []
 
@@ -69,7 +69,7 @@ LOGGERS = [
 
 
 @pytest.mark.parametrize("statement", LOGGERS)
-def test_loggers_are_told_of(statement: str) -> None:
+def test_methods_of_loggers_are_listed(statement: str) -> None:
     source = f"""\
 def f(self, app, current_app, LOG, access_log, accessLog, syslog, mylogger2, lg, request, x, audit: logging.Logger):
     spam = logging.getLogger("a")
@@ -82,8 +82,8 @@ def f(self, app, current_app, LOG, access_log, accessLog, syslog, mylogger2, lg,
 
 
 @pytest.mark.parametrize("statement", ["logger.exception()", "logger.debug()", "logger.log(10)", "logger.log()"])
-def test_what_a_logger_would_refuse_stays(statement: str) -> None:
-    """Off, it would raise no TypeError."""
+def test_a_statement_that_a_logger_would_refuse_stays(statement: str) -> None:
+    """It raises TypeError. As a site that is off it would not."""
     found = mark(f"def f():\n    {statement}\n".encode(), "shop.py", Options())
     assert (found.marks, found.left) == (0, [])
 
@@ -91,5 +91,5 @@ def test_what_a_logger_would_refuse_stays(statement: str) -> None:
 @pytest.mark.parametrize(
     "statement", ["logger.info(msg='a')", "logger.info(event='a')", "logger.debug(*x)", "spam.info(x)"]
 )
-def test_what_can_be_found_is_for_a_site_whatever_its_name(statement: str) -> None:
+def test_an_object_that_can_be_found_gets_a_site_whatever_its_name(statement: str) -> None:
     assert mark(f"def f(x):\n    {statement}\n".encode(), "shop.py", Options()).marks == 1

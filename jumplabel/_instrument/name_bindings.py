@@ -1,4 +1,4 @@
-"""Where does a source bind a name? Reads syntax trees."""
+"""Find where a source binds a name. Reads syntax trees."""
 
 import ast
 from collections.abc import Iterator
@@ -7,7 +7,10 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
 def is_bound_once(function: Function, name: str) -> bool:
-    """Whether a variable, once an inner function has been made, stays what it is: a parameter, or one assignment."""
+    """Return whether a variable keeps its value once an inner function has been made.
+
+    That is so for a parameter that the function never binds, and for a single assignment outside loops.
+    """
     bound = list(_bindings(function, name))
     arguments = function.args
     parameters = [*arguments.posonlyargs, *arguments.args, *arguments.kwonlyargs, arguments.vararg, arguments.kwarg]
@@ -17,7 +20,7 @@ def is_bound_once(function: Function, name: str) -> bool:
 
 
 def _bindings(node: ast.AST, name: str, in_loop: bool = False) -> Iterator[tuple[ast.AST, bool]]:
-    """Whatever binds or deletes a name, in any scope within, and whether it does so in a loop."""
+    """Yield each node that binds or deletes a name, in any scope within, and whether it is in a loop."""
     for child in ast.iter_child_nodes(node):
         loop = in_loop or isinstance(child, ast.For | ast.AsyncFor | ast.While)
         if isinstance(child, ast.Assign | ast.AnnAssign):
@@ -29,7 +32,7 @@ def _bindings(node: ast.AST, name: str, in_loop: bool = False) -> Iterator[tuple
                 if part is not None:
                     yield from _bindings(ast.Expr(part), name, in_loop)
         elif (isinstance(child, ast.Name) and child.id == name and not isinstance(child.ctx, ast.Load)) or (
-            # An import, a def or class, an except clause, a pattern, a nonlocal statement: by any other node.
+            # Other nodes with the name: an import, a def or class, an except clause, a pattern, a nonlocal statement.
             not isinstance(child, ast.Name | ast.arg | ast.Attribute | ast.keyword) and name in names(child)
         ):
             yield child, in_loop
@@ -39,7 +42,7 @@ def _bindings(node: ast.AST, name: str, in_loop: bool = False) -> Iterator[tuple
 
 
 def names(node: ast.AST) -> list[str]:
-    """The strings in the fields of a node: all that may be a name."""
+    """Return the strings in the fields of a node, which may be names."""
     values = [value for _, value in ast.iter_fields(node)]
     if isinstance(node, ast.Constant):
         return []
@@ -49,7 +52,10 @@ def names(node: ast.AST) -> list[str]:
 
 
 def set_through_globals(tree: ast.AST) -> Iterator[str | None]:
-    """The globals that functions set by ``globals()[name] = ...``, ``globals().update(...)`` ...; None: any."""
+    """Yield the globals that are set by ``globals()[name] = ...``, ``globals().update(...)`` and the like.
+
+    Yields None for a name that the source does not tell.
+    """
     for node in ast.walk(tree):
         if isinstance(node, ast.Subscript) and _is_globals(node.value) and not isinstance(node.ctx, ast.Load):
             yield node.slice.value if isinstance(node.slice, ast.Constant) and type(node.slice.value) is str else None

@@ -1,8 +1,10 @@
-"""Would a call of a logger's method do nothing? Looks, and runs no code of anybody's; in doubt: no.
+"""Decide whether a call of a logger's method would do nothing. Reads objects, and runs no code of the program's.
 
-Knows how ``logging.Logger`` and ``logging.LoggerAdapter`` answer, from CPython 3.11 to 3.15: a logger of which
-something is replaced that answers before the level is compared, in the object, its class, or ``logging`` itself, may
-do something.
+In doubt, a call may do something. This module knows how ``logging.Logger`` and ``logging.LoggerAdapter`` decide, from
+CPython 3.11 to 3.15. Some code runs before a logger compares its level. Where the program has replaced any of that, in
+the object, in its class or in ``logging`` itself, a call may do something.
+
+``loguru_state.py`` and ``structlog_state.py`` decide for other libraries' loggers.
 """
 
 import logging
@@ -11,7 +13,7 @@ from itertools import takewhile
 from typing import Any
 
 from jumplabel._engine import ffi, lib
-from jumplabel._loggers import log_hooks
+from jumplabel._loggers import change_hooks
 from jumplabel._program import looks
 from jumplabel._program.looks import mro
 from jumplabel._program.name_watch import HEARS_ALL
@@ -22,16 +24,17 @@ LEVELS = {
     **{"critical": "CRITICAL", "exception": "ERROR"},
 }
 METHODS = (*LEVELS, "log", "isEnabledFor")
-"""What a LogKey may stand for."""
+"""The methods that a LogKey may follow."""
 
 _CALLED = frozenset((*METHODS, "getEffectiveLevel"))
 _DATA = ("disabled", "_cache", "level", "parent", "__class__")
 _SPECIAL = ("__getattribute__", "__setattr__", "__delattr__", "__bool__", "__len__", "__dict__", "__getattr__")
-_ELSEWHERE = ("_log", "bind", "__init__", "__new__")  # log_others.py
-DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, *_ELSEWHERE, "manager", "logger", "disable", "_clear_cache")
-"""The names in the classes of loggers that decide."""
+_OF_OTHER_LIBRARIES = ("_log", "bind", "__init__", "__new__")
+DECISIVE = (*_CALLED, *_DATA, *_SPECIAL, *_OF_OTHER_LIBRARIES, "manager", "logger", "disable", "_clear_cache")
+"""The names in classes of loggers on which a logger's answer depends."""
 
-# What the functions name that decide, in all versions that we know. With another name they are not those.
+# The names in the code of the deciding functions, in all versions that this module knows. A function with another name
+# in its code is the program's.
 _NAMES = {
     **{method: {"isEnabledFor", level, "_log"} for method, level in LEVELS.items()},
     "exception": {"error"},
@@ -54,7 +57,7 @@ _ADAPTER_NAMES = {
 
 
 def _own(kind: type, names: dict[str, set[str]]) -> dict[str, Any]:
-    """The class's own functions, as far as they are those that we know; nothing is None, so None is for the others."""
+    """Return a class's own functions by name; None for a function whose code is not the known one."""
     found: dict[str, Any] = {}
     for name, known in names.items():
         code = getattr(vars(kind).get(name), "__code__", None)
@@ -68,22 +71,22 @@ _LOGGER = _own(logging.Logger, {name: names for name, names in _NAMES.items() if
 _ADAPTER = _own(logging.LoggerAdapter, _ADAPTER_NAMES)
 _CLEAR_CACHE = _own(logging.Manager, {"_clear_cache": _NAMES["_clear_cache"]})["_clear_cache"]
 _DISABLE = vars(logging.Manager).get("disable")
-_GENERATIONS = 1000
-"""More ancestors than any logger has, if they are not its descendants, too."""
+_MOST_ANCESTORS = 1000
+"""A logger with more ancestors than this is among its own ancestors."""
 
 
 Answer = tuple[bool, tuple[int, ...]]
-"""Whether a call may do something, and the id() of the objects on whose attributes that depends."""
+"""Whether a call may do something, and the id() of the objects on whose attributes the answer depends."""
 
 
-class Look:
-    """What loggers would do now; or if one object had other attributes than it has.
+class LoggerStates:
+    """What loggers would do now, or would do if one object had other attributes.
 
-    concerned              the id() of objects is added here before anything is read from them
-    changed, attributes    the object, and what it would have
+    concerned            gets the id() of each object before an attribute of the object is read
+    changed, attributes  the object with other attributes, and these attributes
 
-    Hooks what it meets, so that changes of it are heard of from then on. To be used under the lock of ``logging``, for
-    an instant.
+    Puts change hooks into the classes that it meets, so later changes are heard. Answers are kept for the lifetime of
+    this object: use it at once, under the lock of ``logging``, and drop it.
     """
 
     def __init__(self, concerned: set[int], changed: object = None, attributes: dict[str, Any] | None = None) -> None:
@@ -95,78 +98,85 @@ class Look:
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
         self.kinds: dict[int, type] = {}
-        """The classes that had a say, by id()."""
+        """The classes on which answers depend, by id()."""
 
-    def may_act(self, found: object, method: str, level: int | None, module_name: str | None) -> Answer:
-        """Whether a method of an object may, with a level where that is an argument; and whose attributes decide that.
+    def may_act(self, logger: object, method: str, level: int | None, module_name: str | None) -> Answer:
+        """Return whether a call of a method may do something, and on which objects' attributes that depends.
 
-        module_name    the ``__name__`` of the module that calls it, if that is known
+        logger       any object. An object of an unknown kind may do something
+        level        the first argument of ``log`` and ``isEnabledFor``
+        module_name  the ``__name__`` of the calling module; None if it is not known before the call
         """
-        kind = type(found)
+        kind = type(logger)
         number = vars(logging).get(LEVELS[method]) if method in LEVELS else level
         if type(number) is not int:
             return True, ()
         if issubclass(kind, logging.Logger):
-            return self._logger(found, number)
+            return self._logger(logger, number)
         if issubclass(kind, logging.LoggerAdapter):
-            return self._adapter(found, number, 0)
-        for look in others:
-            answer = look(self, found, method, level, module_name)
+            return self._adapter(logger, number, 0)
+        for library_may_act in other_libraries:
+            answer = library_may_act(self, logger, method, level, module_name)
             if answer is not None:
                 return answer
         return True, ()
 
     def attributes(self, thing: object) -> dict[str, Any]:
-        """The object's own, not its class's."""
+        """Return the object's own attributes, without those of its class."""
         self._concerned.add(id(thing))
         if self._instead is not None and thing is self._changed:
             return self._instead
         return looks.attributes(thing)
 
-    def _own(self, thing: object) -> dict[str, Any]:
-        """Return ``attributes`` of a logger or manager whose class is plain; in fewer steps."""
+    def _plain_attributes(self, thing: object) -> dict[str, Any]:
+        """Return ``attributes`` of a logger or manager with a plain class, in fewer steps."""
         self._concerned.add(id(thing))
         if self._instead is not None and thing is self._changed:
             return self._instead
-        own: dict[str, Any] = (_own_of_manager if type(thing) is logging.Manager else _own_of_logger)(thing)
+        own: dict[str, Any] = (_manager_attributes if type(thing) is logging.Manager else _logger_attributes)(thing)
         return own
 
     def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
         if known is not None:
             return known[:2]
-        effective, line = self._effective(logger)
-        own = {} if effective is None else self._own(logger)
-        manager = None if effective is None else own.get("manager", vars(logging.Logger).get("manager"))
-        of_manager = self._of_manager(manager)
-        depends = line if of_manager is None else (*line, id(manager), id(of_manager["root"]))
-        may_act = effective is None or of_manager is None or self._enabled(own, of_manager, effective, level)
+        effective, depends = self._effective_level(logger)
+        may_act = True
+        if effective is not None:
+            own = self._plain_attributes(logger)
+            manager = own.get("manager", vars(logging.Logger).get("manager"))
+            of_manager = self._attributes_of_manager(manager)
+            if of_manager is not None:
+                depends = (*depends, id(manager), id(of_manager["root"]))
+                may_act = self._enabled(own, of_manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
 
     def _enabled(self, own: dict[str, Any], of_manager: dict[str, Any], effective: int, level: int) -> bool:
+        """Return whether a logger may be enabled for a level, by its own and its manager's attributes."""
         disabled, cache = own.get("disabled"), own.get("_cache")
-        if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, log_hooks.Cache):
+        if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, change_hooks.Cache):
             return True
         if disabled:
             return False
-        # What the cache says against the level, which was set past setLevel(), holds until somebody clears the cache.
-        stale = cache.get(level, False)
-        return stale is not False or (level > of_manager["_disable"] and level >= effective)
+        # A level that is set past setLevel() leaves old answers in the cache. These hold until the cache is cleared.
+        cached = cache.get(level, False)
+        return cached is not False or (level > of_manager["_disable"] and level >= effective)
 
-    def _of_manager(self, manager: Any) -> dict[str, Any] | None:
-        """Its attributes; None for one that we do not know."""
+    def _attributes_of_manager(self, manager: Any) -> dict[str, Any] | None:
+        """Return a manager's attributes; None for a manager with other code than that of ``logging``."""
         if id(manager) not in self._managers:
-            self._managers[id(manager)] = self._own(manager) if self._is_known(manager) else None
+            is_known = self._is_known_manager(manager)
+            self._managers[id(manager)] = self._plain_attributes(manager) if is_known else None
         return self._managers[id(manager)]
 
-    def _is_known(self, manager: Any) -> bool:
+    def _is_known_manager(self, manager: Any) -> bool:
         kind = vars(logging.Manager)
         if type(manager) is not logging.Manager or kind.get("disable") is not _DISABLE or not _CLEAR_CACHE:
             return False
         self.note_kinds(logging.Manager)
-        hooked = log_hooks.hook(logging.Manager)
-        own = self._own(manager)
+        hooked = change_hooks.hook(logging.Manager)
+        own = self._plain_attributes(manager)
         root = own.get("root")
         return (
             hooked
@@ -174,34 +184,42 @@ class Look:
             and type(own.get("_disable")) is int
             and "_clear_cache" not in own
             and self._is_plain(type(root), logging.Logger, _LOGGER, _DATA)
-            and log_hooks.hook_cache(root)
+            and change_hooks.hook_cache(root)
         )
 
-    def _effective(self, logger: Any) -> tuple[int | None, tuple[int, ...]]:
-        """Its effective level, None for one that asks others; and the loggers which say so."""
+    def _effective_level(self, logger: Any) -> tuple[int | None, tuple[int, ...]]:
+        """Return a logger's effective level, and the id() of the loggers from it up to the one with that level.
+
+        The level is None where code of the program's would decide it.
+        """
         known = self._levels.get(id(logger))
         if known is not None:
             return known
-        line: list[int] = []
+        ancestry: list[int] = []
         effective: int | None = 0
         one = logger
         while one is not None:
-            line.append(id(one))
-            if not self._is_plain(type(one), logging.Logger, _LOGGER, _DATA):
+            ancestry.append(id(one))
+            effective, one = self._level_and_parent(one)
+            if len(ancestry) > _MOST_ANCESTORS:
                 effective = None
+            if effective != 0:
                 break
-            own = self._own(one)
-            effective = own.get("level")
-            if not _CALLED.isdisjoint(own) or "parent" not in own or len(line) > _GENERATIONS:
-                effective = None
-            if type(effective) is not int:
-                effective = None
-                break
-            if effective:
-                break
-            one = own["parent"]
-        self._levels[id(logger)] = effective, tuple(line)
-        return effective, tuple(line)
+        self._levels[id(logger)] = effective, tuple(ancestry)
+        return effective, tuple(ancestry)
+
+    def _level_and_parent(self, logger: Any) -> tuple[int | None, Any]:
+        """Return the level of the logger itself, 0 for NOTSET, and its parent.
+
+        The level is None where code of the program's would decide it.
+        """
+        if not self._is_plain(type(logger), logging.Logger, _LOGGER, _DATA):
+            return None, None
+        own = self._plain_attributes(logger)
+        level = own.get("level")
+        if type(level) is not int or "parent" not in own or not _CALLED.isdisjoint(own):
+            return None, None
+        return level, own["parent"]
 
     def _adapter(self, adapter: Any, level: int, depth: int) -> Answer:
         depends = (id(adapter),)
@@ -220,7 +238,11 @@ class Look:
         return answer, depends + more
 
     def _is_plain(self, kind: type, base: type, own: dict[str, Any], attributes: tuple[str, ...]) -> bool:
-        """Whether the class leaves to the base what decides, with nothing between us and its objects' attributes."""
+        """Return whether a class decides as its base does, and its objects' attributes can be read without its code.
+
+        own         the deciding functions of the base, by name; None for a function that is not the known one
+        attributes  the deciding attributes of objects, which no class may have
+        """
         if not issubclass(kind, base):
             return False
         known = self._kinds.get((id(kind), base))
@@ -238,43 +260,48 @@ class Look:
                 and all(none_has.isdisjoint(looks.space(one)) for one in kinds)
                 and all(none_below_has.isdisjoint(looks.space(one)) for one in below)
                 and _usual_dict(kind)
-                and log_hooks.hook(base)
+                and change_hooks.hook(base)
             )
-            if version and _version(kind) == version:  # hooking it changes it
-                if len(_plain) > _MOST:
+            if version and _version(kind) == version:  # putting hooks into the class changes its version
+                if len(_plain) > _MOST_VERSIONS:
                     _plain.clear()
                 _plain[version, base] = known
             self._kinds[id(kind), base] = known
         return known
 
     def note_kinds(self, *kinds: type) -> None:
-        if not HEARS_ALL:  # then nothing that is set in them is heard of
-            return
-        for kind in kinds:
-            self.kinds[id(kind)] = kind
+        """Note that answers depend on these classes."""
+        if HEARS_ALL:  # otherwise no change of a class is heard
+            for kind in kinds:
+                self.kinds[id(kind)] = kind
 
 
-_own_of_logger, _own_of_manager = (looks.first(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager))
+_logger_attributes, _manager_attributes = (
+    looks.first(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager)
+)
 
 _plain: dict[tuple[int, type], bool] = {}
-"""By the version of a class, which stands for all that it has, and the base: whether it is plain."""
-_MOST = 1000
+"""Whether a class is plain, by its version and the base. A version stands for all attributes of a class."""
+_MOST_VERSIONS = 1000
 _UNSIGNED = ffi.typeof("unsigned int *")
 _OFFSET = int(lib.TYPE_VERSION)
 
 
 def _version(kind: type) -> int:
-    """csrc/cpython/type_version.h"""
+    """Return a class's version; 0 for a class without one. See csrc/cpython/type_version.h."""
     return int(ffi.cast(_UNSIGNED, id(kind) + _OFFSET)[0])
 
 
 def _usual_dict(kind: type) -> bool:
-    """Every class in which it is not a property of its own has it from the interpreter."""
+    """Return whether every ``__dict__`` in the class and its bases is the interpreter's, and none is a property."""
     found = [space["__dict__"] for space in map(looks.space, mro(kind)) if "__dict__" in space]
     return all(type(one) is _GETSET for one in found)
 
 
 _GETSET = type(vars(logging.Filterer)["__dict__"])
 
-others: list[Callable[[Look, object, str, int | None, str | None], Answer | None]] = []
-"""What knows other libraries' loggers, asked as ``Look.may_act``. None: it is none of them."""
+other_libraries: list[Callable[[LoggerStates, object, str, int | None, str | None], Answer | None]] = []
+"""One function for each other library, with the parameters of ``LoggerStates.may_act``.
+
+Each returns None for an object that is no logger of its library.
+"""

@@ -1,10 +1,11 @@
-"""How we hear that a logger changes: the little that is put into ``logging`` while keys are bound, and taken out again.
+"""Hooks that report changes of loggers. They are in ``logging`` only while keys are bound.
 
-Every change that ``logging`` itself makes of a level ends with ``root._cache.clear()`` under its lock, so the cache of
-the root is a dict of ours. What is set past that (``logger.disabled``, ``logger.level``, a mock in place of a method)
-is heard of by ``__setattr__`` and ``__delattr__`` of the class.
+- ``logging`` ends each change of a level with ``root._cache.clear()``, under its lock. So the cache of the root is a
+  ``Cache``, whose ``clear`` is ours.
+- Programs set attributes past that: ``logger.disabled``, ``logger.level``, a mock in place of a method. So the class
+  gets a ``__setattr__`` and a ``__delattr__``.
 
-What is to be done then, log_keys.py tells by ``listen``.
+The hooks call ``listeners``, which logger_changes.py sets.
 """
 
 import logging
@@ -22,13 +23,13 @@ Change = Callable[[], None]
 
 
 class _Listeners:
-    """Set by log_keys.py."""
+    """What the hooks call. Set by logger_changes.py."""
 
     def __init__(self) -> None:
         self.concerns: Callable[[object], bool] = lambda changed: False
-        self.through: Callable[[object, dict[str, Any] | None, Change, bool], None] = _just_do
-        self.past_lock: Callable[[object, Change], None] = lambda changed, change: change()
-        self.cleared: Callable[[Change, bool], None] = lambda clear, holds: clear()
+        self.make_change: Callable[[object, dict[str, Any] | None, Change, bool], None] = _just_do
+        self.make_change_past_lock: Callable[[object, Change], None] = lambda changed, change: change()
+        self.clear_cache: Callable[[Change, bool], None] = lambda clear, is_by_manager: clear()
 
 
 def _just_do(changed: object, attributes: dict[str, Any] | None, change: Change, wait: bool) -> None:
@@ -41,13 +42,16 @@ listeners = _Listeners()
 
 _MISSING: Any = object()
 _hooked: dict[type, dict[str, tuple[Any, Any]]] = {}
-"""For each class what is in it of ours, by name, and what was."""
+"""For each class and attribute: the hook, and what the class itself had before."""
 
 
 def hook(kind: type, past_lock: bool = False) -> bool:
-    """From now on attributes of its objects that are set and deleted are heard of; unless somebody else saw to that.
+    """Report when attributes of the class's objects are set and deleted. Returns whether the hooks are in the class.
 
-    past_lock    who sets them may hold a lock that others take under that of ``logging``, which is not waited for then
+    past_lock  never wait for the lock of ``logging`` in these hooks: the setting thread may hold a lock that another
+               thread takes under that of ``logging``, as loguru's
+
+    They are not where the program has replaced them.
     """
     if kind not in _hooked:
         _hooked[kind] = {}
@@ -58,7 +62,7 @@ def hook(kind: type, past_lock: bool = False) -> bool:
             _hooked[kind][name] = hidden, vars(kind).get(name, _MISSING)
             setattr(kind, name, hidden)
     space = vars(kind)
-    for name, (function, _) in _hooked[kind].items():  # no generator: each module that is imported comes here
+    for name, (function, _) in _hooked[kind].items():  # no generator: each import of a module comes here
         if space.get(name) is not function:
             return False
     return True
@@ -68,10 +72,9 @@ def _setattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__setattr__")
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
-        if not listeners.concerns(self):  # as while a logger is being made
+        if not listeners.concerns(self):  # the usual case, while loggers are made: in few steps
             seen(before, self, name, value) if before else seen(super(kind, self).__setattr__, name, value)
-            if listeners.concerns(self):  # another thread has just looked at it for the first time
-                _make(_nothing, self, name, attributes(self), past_lock)
+            _look_again(self, name, past_lock)
             return
         change = (
             partial(seen, before, self, name, value)
@@ -79,9 +82,10 @@ def _setattr(kind: Any, past_lock: bool) -> Any:
             else partial(seen, super(kind, self).__setattr__, name, value)
         )
         if _is_set_by_code(type(self), name):
-            _look_again_after(change, self, name, past_lock)  # what that sets comes back here
-        else:  # also the value that it has: another thread may be about to set another
-            _make(change, self, name, {**attributes(self), name: value}, past_lock)
+            change()  # the code's own assignments call this hook again
+            _look_again(self, name, past_lock)
+        else:  # also for an equal value: another thread may be about to set another one
+            _report_change(change, self, name, {**attributes(self), name: value}, past_lock)
 
     return __setattr__
 
@@ -92,30 +96,33 @@ def _delattr(kind: Any, past_lock: bool) -> Any:
     def __delattr__(self: Any, name: str) -> None:
         change = partial(seen, before, self, name) if before else partial(seen, super(kind, self).__delattr__, name)
         if not listeners.concerns(self):
-            _look_again_after(change, self, name, past_lock)
+            change()
+            _look_again(self, name, past_lock)
         else:
             own = {key: value for key, value in attributes(self).items() if key != name}
-            _make(change, self, name, own, past_lock)
+            _report_change(change, self, name, own, past_lock)
 
     return __delattr__
 
 
 _BEFORE_LOCK = ("level", "_disable")
-"""What ``logging`` sets before it takes its lock to clear the caches: so to wait for that here is nothing new."""
+"""``logging`` waits for its lock after it has set one of these. So waiting for the lock here adds no deadlock."""
 
 
-def _make(change: Change, changed: Any, name: str, attributes: dict[str, Any], past_lock: bool) -> None:
+def _report_change(change: Change, changed: Any, name: str, attributes: dict[str, Any], past_lock: bool) -> None:
     if past_lock:
-        listeners.past_lock(changed, change)
+        listeners.make_change_past_lock(changed, change)
     else:
-        listeners.through(changed, None if _is_special(name) else attributes, change, name in _BEFORE_LOCK)
+        listeners.make_change(changed, None if _is_special(name) else attributes, change, name in _BEFORE_LOCK)
 
 
-def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) -> None:
-    """Another thread may just be looking at it for the first time."""
-    change()
+def _look_again(changed: Any, name: str, past_lock: bool) -> None:
+    """Report a change that has been made, if a key depends on the object now.
+
+    Another thread may have begun to follow the object during the change.
+    """
     if listeners.concerns(changed):
-        _make(_nothing, changed, name, attributes(changed), past_lock)
+        _report_change(_nothing, changed, name, attributes(changed), past_lock)
 
 
 def _nothing() -> None:
@@ -123,12 +130,12 @@ def _nothing() -> None:
 
 
 def _is_set_by_code(kind: type, name: str) -> bool:
-    """By a property, or what is like one."""
+    """Return whether a data descriptor sets the attribute, such as a property."""
     return not _is_special(name) and first(type(first(kind, name)), "__set__") is not NOT_FOUND
 
 
 def _is_special(name: str) -> bool:
-    """Not an entry of the object's dict."""
+    """Return whether an attribute is no entry of the object's dict."""
     return name in ("__class__", "__dict__")
 
 
@@ -136,29 +143,33 @@ def _is_special(name: str) -> bool:
 
 
 class Cache(dict[Any, Any]):
-    """A logger's ``_cache``, which has nothing in it after a change of any level."""
+    """The ``_cache`` of a root logger. ``logging`` clears it after each change of a level."""
 
     __slots__ = ()
 
 
-def _clear_cache(cache: Cache) -> None:
-    caller = sys._getframe(1).f_code
+def _clear_and_report(cache: Cache) -> None:
     try:
-        listeners.cleared(partial(dict.clear, cache), caller is _CLEAR)
+        listeners.clear_cache(partial(dict.clear, cache), sys._getframe(1).f_code is _CLEAR)
     except BaseException:
+        caller = sys._getframe(1).f_code
         if caller is _CLEAR and "_releaseLock" in caller.co_names:
-            logging._lock.release()  # type: ignore[attr-defined]  # up to 3.12 it is left locked by what raises
+            # Up to 3.12 Manager._clear_cache leaves the lock taken when something raises in it.
+            logging._lock.release()  # type: ignore[attr-defined]
         raise
 
 
-Cache.clear = Unseen(_clear_cache, dict.clear)  # type: ignore[method-assign]
+Cache.clear = Unseen(_clear_and_report, dict.clear)  # type: ignore[method-assign]
 _CLEAR = logging.Manager._clear_cache.__code__  # type: ignore[attr-defined]
 _caches: list[ref[Any]] = []
-"""The loggers that have one of ours: roots."""
+"""The root loggers with a ``Cache``."""
 
 
 def hook_cache(root: Any) -> bool:
-    """Under the lock of ``logging``, as whoever fills a cache is."""
+    """Give a root logger a ``Cache``, and return whether it has one. The caller holds the lock of ``logging``.
+
+    ``logging`` fills its caches under this lock. So no entry is lost.
+    """
     cache = attributes(root).get("_cache")
     if type(cache) is Cache:
         return True
@@ -172,7 +183,7 @@ def hook_cache(root: Any) -> bool:
 
 
 def unhook() -> None:
-    """Everything is as it was, but what others have replaced since. Under the lock of ``logging``."""
+    """Take all hooks out. Leave what the program has put in their place. The caller holds the lock of ``logging``."""
     for kind, functions in _hooked.items():
         for name, (function, before) in functions.items():
             if vars(kind).get(name) is not function:
