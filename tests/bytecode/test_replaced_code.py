@@ -85,7 +85,7 @@ def test_a_copy_is_told_of_when_the_key_is_toggled(how, key):
     assert replaced(key) == [False]
     with warned():
         key.disable()
-    assert function() == "off" and not callbacks and not replaced_code._told
+    assert function() == "off" and not callbacks and not replaced_code._warned
 
 
 def test_a_function_of_no_module_is_told_of(key):
@@ -225,7 +225,7 @@ def test_strict_refuses_a_function_that_runs_a_copy(key):
     ours = function.__code__
     function.__code__ = ours.replace()
     assert static_branches(function) is function
-    with nothing_made(), pytest.raises(DecorationError, match=r"sites\.py:\d+: another tool has replaced its code"):
+    with nothing_made(), pytest.raises(DecorationError, match=r"checks\.py:\d+: another tool has replaced its code"):
         static_branches(function, strict=True)
     function.__code__ = ours
     assert static_branches(function, strict=True).__code__ is ours

@@ -178,7 +178,7 @@ def test_a_method_is_called_without_a_bound_method():
     assert type(Thing.method).__flags__ & (1 << 11)  # Py_TPFLAGS_HAVE_VECTORCALL
 
 
-def test_its_type_is_as_quick_as_it_is_because_nobody_can_change_it():
+def test_its_type_cannot_be_changed_and_so_is_quick():
     with pytest.raises(TypeError, match="immutable type"):
         StaticCall.__call__ = echo
 
@@ -211,7 +211,7 @@ def test_the_jump_table_shows_it():
     call.update(None)
     assert row().state is False
     assert jumplabel.info().native_sites == before + 1
-    assert not any(key.name == "sites.echo" for key in jumplabel.keys())
+    assert not any(key.name == "site_checks.echo" for key in jumplabel.keys())
 
 
 # ---- refusals ----
@@ -254,7 +254,7 @@ def test_a_coroutine_function_and_a_plain_one_do_not_take_each_others_place():
         call.update(echo)
 
 
-def test_nobody_can_tell_what_stands_for_a_plain_function_around_a_coroutine_function():
+def test_a_plain_function_around_a_coroutine_function_has_no_off_state_result():
     call = StaticCall(functools.wraps(coroutine)(lambda: coroutine()))
     with nothing_made(), pytest.raises(DecorationError, match="a plain function around a coroutine function"):
         call.update(None)

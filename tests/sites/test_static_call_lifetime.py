@@ -102,7 +102,7 @@ def test_a_target_that_is_replaced_while_it_runs_lives_on(make):
 
 
 def test_what_is_no_python_function_is_held_while_it_runs():
-    """A method of a C object: nobody but the call has it, once another target has taken its place."""
+    """The target is a method of a C object. Once it is replaced, only the running call has a reference to it."""
     inside, go_on = threading.Event(), threading.Event()
 
     class Items(list):
