@@ -80,7 +80,7 @@ else:
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         if name == "static_branches":  # its call needs more modules, and may come when no file can be opened any more
-            import_module(f"{__name__}._bytecode.find_tests").prepare()
+            import_module(f"{__name__}._bytecode.instructions").prepare()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
 

@@ -1,15 +1,14 @@
-"""Sites of a key whose name stands for something else: they are ordinary tests, until it stands for the key again.
+"""Sites of a name that stands for another object than the key: ordinary tests, until it stands for the key again.
 
 ``mock.patch.object(shop, "tracing", True)``, ``monkeypatch.setattr``, ``del shop.tracing``, ``shop.tracing = other``:
-from CPython 3.12 on the dicts are watched by which a site's key was found. A site has a second way to load what its
-test begins with (tests_become_sites.py). In the middle of the change of a name, C leads the site there. Soon after it
-Python looks, here, and has the site follow its key again where the name stands for that.
+from CPython 3.12 on, the engine watches the dicts in which a site's key was found. Behind a site stands a second load
+of the name (tests_become_sites.py). In the middle of a name's change, C leads the site to that load. Soon after the
+change this file looks the name up, and has the site follow its key again where the name stands for that key.
 
-Nothing is kept here: csrc/cpython/named_sites.h knows which code follows names in which dicts.
+This file keeps nothing: csrc/cpython/named_sites.h knows which code follows names in which dicts.
 
-A site without the room for an ordinary test (the code that it skips has more than 255 units) leads, soon after the
-change, to where a plain value leads, such as True or None. It follows its key where the name stands for any other
-object.
+A site that skips more than 255 units has no room for a second load. Soon after the change it leads to where a plain
+value leads, such as True or None. Where the name stands for any other object, the site follows its key.
 """
 
 from collections.abc import Iterable, Mapping
@@ -26,18 +25,21 @@ from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ig
 
 _Space = dict[str, Any]
 _Leads = list[tuple[int, int]]
-"""Units, and the arguments by which the sites there are to lead."""
+"""Units, and the new arguments of the sites there."""
 
 _PLAIN = (bool, int, float, complex, str, bytes, type(None))
-"""The values of these types are true, or false, for good."""
+"""Types whose values never change their truth."""
 
 
 class _Site(NamedTuple):
+    """A site of a name, as the engine knows it."""
+
     path: Path
     key: int
-    """The address of the key that was found there."""
+    """The address of the key that was found at the path."""
     unit: int
     ordinary: int
+    """The argument that leads to the second load; 0: there is none."""
     off: int
     on: int
 
@@ -52,7 +54,7 @@ class _Follower(NamedTuple):
 
     @classmethod
     def of(cls, number: int) -> "_Follower | None":
-        """The one with this id()."""
+        """Return the code object with this id(), or None if it follows no names."""
         known = name_watch.followed(number)
         if known is None:
             return None
@@ -60,9 +62,9 @@ class _Follower(NamedTuple):
         return cls(code, list(zip(spaces[::2], spaces[1::2], strict=True)), [_Site(*site) for site in sites])
 
     def lead(self) -> _Leads:
-        """Have sites be what their names stand for. Return the others, which are to follow their keys.
+        """Lead away the sites whose names stand for other objects. Return the sites that are to follow their keys.
 
-        From now on changes on the ways to all of them are heard of.
+        From now on the code hears of changes on the ways to all of them.
         """
         found = {path: self._found(path) for path in dict.fromkeys(site.path for site in self.sites)}
         follow: _Leads = []
@@ -88,7 +90,7 @@ class _Follower(NamedTuple):
 
 
 def _find(code: CodeType, variables: _Space, builtins: _Space, path: Path) -> Any:
-    """What the path leads to, or NOT_FOUND. From now on the code hears of changes on the way."""
+    """Return the value at a path, or NOT_FOUND. From now on the code hears of changes on the way."""
     _, name, *attributes = path
     found = variables.get(name, NOT_FOUND)
     if found is NOT_FOUND:
@@ -105,9 +107,9 @@ def _find(code: CodeType, variables: _Space, builtins: _Space, path: Path) -> An
 
 
 def watch(function: FunctionType, code: CodeType, plan: Plan, found: Mapping[Path, StaticKey]) -> None:
-    """Have the sites of a function's new code, and of what is within it, be ordinary while their names are others'.
+    """Have the sites of a function's new code, and of code within it, follow the names of their keys.
 
-    plan   by which the code was made of the function's present one
+    plan   the plan by which the new code was made of the function's present code
     found  what was found at the paths
     """
     variables, builtins = function.__globals__, function.__builtins__
@@ -120,8 +122,8 @@ def _watch(variables: _Space, builtins: _Space, code: CodeType, plan: Plan, foun
         _watch(variables, builtins, code.co_consts[i], inner, found)
     if plan.snapshot or not plan.ordinary:
         return
-    # A site that was there before may be of the same path, and another key.
-    known = {} if plan.carries else found
+    # A site that was there before may have the same path and another key.
+    known = {} if plan.has_older_sites else found
     if others := name_watch.follow(code, variables, builtins, known):
         _look(code, variables, builtins, others, known)
 
@@ -129,7 +131,7 @@ def _watch(variables: _Space, builtins: _Space, code: CodeType, plan: Plan, foun
 def _look(
     code: CodeType, variables: _Space, builtins: _Space, paths: Iterable[Path], known: Mapping[Path, StaticKey]
 ) -> None:
-    """Have sites be what their names stand for, unless the paths lead to what is known."""
+    """Lead sites away where their names stand for other objects, unless all paths lead to what is known."""
     if all([_find(code, variables, builtins, path) is known.get(path) for path in paths]):
         return
     follower = _Follower.of(id(code))
@@ -138,7 +140,7 @@ def _look(
 
 
 def of(code: CodeType) -> dict[int, Ordinary]:
-    """How the code's sites become ordinary tests, by their units."""
+    """Return how the code's sites become ordinary tests, by unit."""
     follower = _Follower.of(id(code)) if name_watch.HEARS_ALL else None
     return {site.unit: Ordinary(site.ordinary, site.path) for site in follower.sites} if follower is not None else {}
 
@@ -155,7 +157,7 @@ def follow_copy(new: CodeType, old: CodeType) -> None:
 
 
 def _settle() -> None:
-    """Names have changed, and their sites are ordinary tests. Those whose names stand for their keys follow them."""
+    """Have sites follow their keys again where their names, which have changed, stand for these keys."""
     while name_watch.away:
         numbers = list(name_watch.away)
         done = False

@@ -1,4 +1,4 @@
-"""The engine's functions on code objects, described in csrc/cpython/code_object.h, and what lives as long as one."""
+"""The engine's functions on code objects (csrc/cpython/code_object.h), and records of code objects."""
 
 import sys
 from collections.abc import Iterable, Mapping
@@ -24,26 +24,26 @@ def _start() -> tuple[list[Any], bool]:
 
 
 (make_branches, make_branches_of_module, branches_of, set_code), TOLD = _start()
-"""TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
+"""TOLD: whether code that the JIT compiled can be told of a toggle. If not, there must be no branches."""
 
 
 class CodeRef(ref[CodeType]):
-    """A weak reference that knows the id() of its code object, for a callback that many of them share."""
+    """A weak reference with the id() of its code object, for a callback that many references share."""
 
     __slots__ = ("number",)
     number: int
 
 
 class _Known(CodeRef):
-    """A weak reference that carries what is known: one for each code object, as imports make thousands."""
+    """A weak reference that carries all records of one code object, as imports make thousands of them."""
 
-    __slots__ = ("kept", "origin", "seen")
+    __slots__ = ("kept", "made", "origin", "seen")
     kept: tuple[StaticKey, ...]
     origin: object
 
 
 _found: dict[int, _Known] = {}
-"""By id: by value, equal functions of two files are one."""
+"""By id. By value, equal code of two files would be the same key, and a toggle changes the value."""
 
 
 def _forget(gone: Any) -> None:
@@ -55,6 +55,7 @@ _gone = Unseen(_forget)
 
 
 def _known(code: CodeType) -> _Known:
+    """Return the records of a code object; a new reference without any, if there are none yet."""
     number = id(code)
     of = _found.get(number)
     if of is None or of() is not code:
@@ -65,9 +66,9 @@ def _known(code: CodeType) -> _Known:
 
 
 class OfCode(Generic[T]):
-    """What is known of code objects, as long as they live.
+    """A table of records, one for a code object, which live as long as it.
 
-    slot  of ``_Known``, where it is
+    slot  the slot of ``_Known`` for the records of this table
     """
 
     def __init__(self, slot: str) -> None:
@@ -85,16 +86,22 @@ _kept: OfCode[tuple[StaticKey, ...]] = OfCode("kept")
 
 
 def keep(code: CodeType, keys: Iterable[StaticKey]) -> None:
-    """Let keys live as long as code does, whose sites nobody would turn without them."""
+    """Let keys live as long as code with their sites. No toggle could turn a site without its key."""
     _kept[code] = tuple(keys)
 
 
 def kept(code: CodeType) -> tuple[StaticKey, ...]:
+    """Return the keys that live as long as code."""
     return _kept.get(code) or ()
 
 
 def enter(owner: Any, new: Iterable[tuple[T, CodeType]], keys: Mapping[T, tuple[StaticKey, ...]]) -> None:
-    """Enter code objects of which nothing is known yet: the keys that they keep, and their origins (origins.py)."""
+    """Make the records of code objects that have none yet, in fewer steps than one by one.
+
+    owner  with its way, the origin of each code object (original_code.py)
+    new    the code objects, each with its way
+    keys   the keys that code keeps, by way
+    """
     for way, code in new:
         known = _Known(code, _gone)
         known.number = number = id(code)

@@ -1,27 +1,20 @@
-"""What in a function's bytecode tests a name? Reads code objects, and changes nothing.
+"""The tests of names in a function's bytecode. Reads code objects, and changes nothing.
 
 A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(name) and x``: loads, perhaps a call of a
-hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
-
-The package ``bytecode`` says what an opcode is. Its import takes longer than that of all else here, so it comes late:
-prepare() imports it, for what is going to read.
+hint, perhaps a copy for a test whose value is used, and a conditional jump. This file does not know which names are
+keys.
 """
 
 import sys
 from collections.abc import Iterator
-from functools import cache
-from opcode import EXTENDED_ARG, opname
 from types import CodeType
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
+from jumplabel._bytecode.instructions import Instruction, handlers_of, instructions_of
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
-from jumplabel.errors import DecorationError
-
-if TYPE_CHECKING:
-    from bytecode import ConcreteInstr
 
 Path = tuple[str, ...]
-"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes and items, see item()."""
+"""Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, then the name, then its attributes and items, see item()."""
 
 GLOBAL, CLOSURE, LOCAL, NAME = "global", "closure", "local", "name"
 
@@ -29,7 +22,7 @@ _CONSTANT = "constant"
 
 
 def item(key: str) -> str:
-    """The step of a path that ``["key"]`` makes. No attribute has this name."""
+    """Return the step of a path for ``["key"]``. No attribute has this name."""
     return f"[{key}]"
 
 
@@ -38,37 +31,28 @@ def is_item(step: str) -> bool:
 
 
 def shown(path: Path) -> str:
-    """As it stands in the source."""
+    """Return a path as the source writes it."""
     steps = [f'["{step[1:-1]}"]' if is_item(step) else f".{step}" for step in path[2:]]
     return path[1] + "".join(steps)
 
 
-_NULL: Path = ()  # what the interpreter pushes beside a callable
-
-
-class Instruction(NamedTuple):
-    name: str
-    arg: int
-    start: int
-    """In code units, with what extends its argument."""
-    end: int
-    """Behind its caches."""
-    line: int | None
-    target: int | None
-    """Of a jump."""
+_NULL: Path = ()
+"""The NULL that the interpreter pushes beside a callable."""
 
 
 class Test(NamedTuple):
+    """The test of a name."""
+
     path: Path
     hint: Path | None
-    """The callable that it is an argument of."""
+    """The callable that gets the value as its argument: ``likely`` or another one."""
     instructions: list[Instruction]
-    """From the first load to the jump, and what is run right behind it when the jump is not taken."""
+    """From the first load to the jump, with what belongs to the test right behind the jump, where it is not taken."""
     loads: int
-    """How many of them are before the copy, truth test and jump."""
+    """How many of the instructions come before the copy, truth test and jump."""
     jump: Instruction
     jumps_if: bool
-    """Whether the jump is taken when the name is true."""
+    """The truth of the name for which the jump is taken."""
     keeps: bool
     """Whether the name's value is on the stack after the jump."""
 
@@ -78,12 +62,12 @@ class Test(NamedTuple):
 
     @property
     def pushes_null(self) -> bool:
-        """Whether its first load also pushes the NULL of a call: up to 3.12 in ``(a if name else b)()``."""
+        """Whether the first load also pushes the NULL of a call: up to 3.12 in ``(a if name else b)()``."""
         return self.hint is None and _loads_global_with_null(self.instructions[0])
 
     @property
     def past(self) -> int:
-        """Where the function goes on when the jump is not taken."""
+        """The unit where the function goes on when the jump is not taken."""
         return self.instructions[-1].end
 
     @property
@@ -92,49 +76,52 @@ class Test(NamedTuple):
 
 
 class Loaded(NamedTuple):
-    """A value that is asked for its truth, perhaps by way of a hint."""
+    """A loaded value, perhaps passed through a hint."""
 
     path: Path
     hint: Path | None
-    """The callable that it is an argument of."""
+    """The callable that gets the value as its argument: ``likely`` or another one."""
     next: int
-    """The instruction behind the loads."""
+    """The index of the instruction behind the loads."""
 
 
 class Reading(NamedTuple):
-    """What there is to know of one code object."""
+    """What was read of one code object."""
 
     code: CodeType
     instructions: list[Instruction]
     at: dict[int, int]
-    """Which instruction begins at a unit."""
+    """The index of the instruction that begins at a unit."""
     tests: list[Test]
     negations: list[tuple[Path, int | None]]
-    """What ``not`` makes a value of, and on which line; a test that is negated jumps the other way instead."""
+    """The paths of which ``not`` makes a value, and their lines. A negated *test* jumps the other way instead."""
     targets: set[int]
     """The units that a jump or an exception leads to."""
     rebinds: set[str]
-    """Names, of variables that are not local and of attributes, that the code itself binds or deletes."""
+    """The names that the code itself binds or deletes: of attributes, and of variables that are not local."""
 
     def comparisons(self) -> list[tuple[Path, int | None]]:
-        """What a test compares with a constant, and on which line."""
+        """Return the paths that a test compares with a constant, and their lines."""
         return list(_Reader(self.code, self.instructions).comparisons())
 
     def kept_tests(self) -> list[tuple[Path, int | None]]:
-        """What a test also puts into a variable: ``if x := name:``."""
+        """Return the paths that a test also puts into a variable, and their lines: ``if x := name:``."""
         return list(_Reader(self.code, self.instructions).kept_tests())
 
     def is_dropped_at(self, unit: int | None) -> bool:
-        """Whether a value on the stack is not used from here on, or is what the function returns."""
+        """Return whether the value on the stack is dropped at this unit, or is returned by the function."""
         return unit in self.at and self.instructions[self.at[unit]].name in ("POP_TOP", "RETURN_VALUE")
 
 
 def read(code: CodeType) -> Reading:
-    """Raises ValueError for what no compiler makes: unknown instructions, jumps to nowhere."""
-    instructions = _instructions(code)
+    """Read a code object.
+
+    Raises ValueError for bytecode that no compiler makes: unknown instructions, jumps to nowhere.
+    """
+    instructions = instructions_of(code)
     at = {instruction.start: i for i, instruction in enumerate(instructions)}
     targets = {instruction.target for instruction in instructions if instruction.target is not None}
-    targets.update(_handlers(code.co_exceptiontable))
+    targets.update(handlers_of(code.co_exceptiontable))
     if not instructions or instructions[-1].end * 2 != len(code.co_code):
         raise ValueError("its bytecode ends in the middle of an instruction")
     nowhere = targets - at.keys()
@@ -146,88 +133,6 @@ def read(code: CodeType) -> Reading:
         return Reading(code, instructions, at, tests, negations, targets, set(reader.rebinds()))
     except IndexError as error:
         raise ValueError("its bytecode names what is not there, or ends without a return") from error
-
-
-class _Kind(NamedTuple):
-    """What there is to know of an opcode."""
-
-    name: str
-    caches: int
-    jumps: int
-    """1 forward by its argument, -1 backward, 0 not at all."""
-
-
-@cache
-def prepare() -> "type[ConcreteInstr]":
-    """Import ``bytecode``, and return its class of instructions.
-
-    For what is called before code is read, while imports are no surprise and files can still be opened: when
-    ``static_branches`` is taken from the package, say. Any thread may call this, as often as it likes.
-
-    Raises DecorationError where it cannot be imported; the next call tries again.
-    """
-    try:
-        from bytecode import ConcreteInstr
-    except (ImportError, OSError) as error:
-        raise DecorationError(f"code cannot be read, as the package bytecode cannot be imported: {error}") from error
-    return ConcreteInstr
-
-
-@cache
-def _kind(opcode: int) -> _Kind | None:
-    """None: no compiler makes instructions of it."""
-    if opname[opcode] == "CACHE":
-        return None
-    try:
-        instr = prepare().disassemble(None, bytes((opcode, 0)), 0)
-    except ValueError:
-        return None
-    jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
-    return _Kind(instr.name, instr.use_cache_opcodes(), jumps)
-
-
-def _instructions(code: CodeType) -> list[Instruction]:
-    units, lines = code.co_code, code.co_lines()
-    instructions = []
-    start = unit = extension = line_ends = 0
-    line = None
-    while 2 * unit < len(units):
-        opcode, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
-        while line_ends <= 2 * unit:
-            _, line_ends, line = next(lines, (0, len(units), None))
-        unit += 1
-        if opcode == EXTENDED_ARG:
-            extension = arg
-            continue
-        kind = _kind(opcode)
-        if kind is None:
-            raise ValueError(f"its bytecode has an unknown instruction, {opname[opcode]}, at unit {start}")
-        name, caches, jumps = kind
-        if unit > start + 1 and name != "NOP":  # which may have been another one before
-            _check_extended(name, arg)
-        unit += caches
-        target = unit + jumps * arg if jumps else None
-        instructions.append(Instruction(name, arg, start, unit, line, target))
-        start, extension = unit, 0
-    return instructions
-
-
-def _check_extended(name: str, arg: int) -> None:
-    """Raises ValueError where no such instruction has an argument that large, or one at all."""
-    try:
-        prepare()(name, arg)
-    except ValueError as error:
-        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
-
-
-def _handlers(table: bytes) -> list[int]:
-    """Where exceptions lead to. CPython's Objects/exception_handling_notes.txt: of four numbers each, the third."""
-    numbers = [0]
-    for byte in table:
-        numbers[-1] = numbers[-1] << 6 | byte & 63
-        if not byte & 64:
-            numbers.append(0)
-    return numbers[2:-2:4]
 
 
 class _Reader:
@@ -278,14 +183,14 @@ class _Reader:
         return self.names[i] in JUMPS
 
     def loads_before(self, i: int) -> Iterator[tuple[Path, int | None]]:
-        """What the instructions up to this one have loaded, a single value."""
+        """Yield the path of the single value that the instructions up to this one have loaded, and its line."""
         for first in self.firsts_before(i):
             loaded = self.loaded_at(first)
             if loaded and loaded.next == i:
                 yield loaded.path, self.instructions[first].line
 
     def firsts_before(self, i: int) -> Iterator[int]:
-        """Where the loads of what an instruction uses may begin: a hint, what is pushed beside it, or its argument."""
+        """Yield where the loads for an instruction may begin: at a hint, at its NULL, or at its argument."""
         found = 0
         for earlier in range(i - 1, -1, -1):
             name = self.names[earlier]
@@ -338,7 +243,7 @@ class _Reader:
         return Test(*loaded[:2], self.instructions[first:i], loaded.next - first, jump, jumps_if, keeps)
 
     def load(self, instruction: Instruction, stack: list[Path]) -> bool:
-        """Follow an instruction of an expression. False: it is none, or not one of those that keys are found by."""
+        """Follow a load on the stack of paths. Return False for an instruction that cannot lead to a key."""
         name, arg, *_ = instruction
         if name == "LOAD_GLOBAL":
             _push_callable(stack, (GLOBAL, self.code.co_names[arg >> 1]), with_null=bool(arg & 1))

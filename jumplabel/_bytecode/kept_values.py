@@ -1,4 +1,4 @@
-"""Where does the value go that a test leaves on the stack? Reads code objects, and changes nothing.
+"""Values that a test leaves on the stack, and where they go. Reads code objects, and changes nothing.
 
 ``key and A or B`` tests the key, and from 3.12 on leaves it on the stack for the second test:
 
@@ -15,7 +15,7 @@
         ...                 B                A site leads here, and needs no key on the stack.
     L2:
 
-Where the truth of the value decides a test, the site leads on to the end of that test.
+Where the value's truth alone decides the second test, the site leads past that test.
 """
 
 from enum import Enum
@@ -25,27 +25,28 @@ from jumplabel._bytecode.find_tests import JUMPS, Reading, Test
 
 
 class Pushed(Enum):
-    """What the site's jump has to put on the stack."""
+    """What the site has to push before it leads on."""
 
     NOTHING = "nothing"
     KEY = "key"
     STATE = "state"
-    """Something of the same truth in the key's place: no more is asked for."""
+    """A value of the key's truth, where the code asks for no more than that."""
 
 
 class Lead(NamedTuple):
-    """Where the jump of a test may lead instead, and what it has to put on the stack before."""
+    """Where the site may lead instead of to the target of the test's jump."""
 
     target: int
+    """The unit."""
     pushed: Pushed
 
 
 def lead_of(reading: Reading, test: Test) -> Lead:
-    """Follow the value of a test, as far as its truth decides where the interpreter goes.
+    """Return where the site of a test may lead: follow the value while its truth decides where the interpreter goes.
 
-    Instructions of another line are not left out: a tracer would miss the line. There the jump leads to the first of
-    them. If all that follows asks only for the truth, something else of that truth stands for the key, so that no code
-    of the key's class runs.
+    The site skips no instruction of another line, because a tracer would miss that line. It leads to the first of them.
+    If all that follows asks only for the truth, the site pushes another value of that truth, so that no code of the
+    key's class runs.
     """
     target = test.jump.target
     assert target is not None
@@ -70,20 +71,22 @@ def lead_of(reading: Reading, test: Test) -> Lead:
 
 
 class _Step(NamedTuple):
-    """What becomes of a value of known truth, which is on top of the stack."""
+    """What instructions do with a value of known truth that is on top of the stack."""
 
     to: int
+    """The unit where the interpreter goes on."""
     drops: bool
-    """Whether the value is off the stack there."""
+    """Whether the value has left the stack there."""
     lines: set[int | None]
+    """The lines of the instructions."""
 
 
 def _step(reading: Reading, unit: int, truth: bool) -> _Step | None:
-    """None: the value itself is used, or is the operand of ``not``."""
+    """Return the test or ``POP_TOP`` at a unit; None where code uses the value itself, or negates it."""
     first = reading.at[unit]
     names = _names(reading, unit)
     if names[0] == "POP_TOP":
-        return _made(reading, first, 1, None, drops=True)
+        return _step_of(reading, first, 1, None, drops=True)
     n = 0
     is_copied = names[0] == "COPY" and reading.instructions[first].arg == 1
     n += is_copied
@@ -94,22 +97,22 @@ def _step(reading: Reading, unit: int, truth: bool) -> _Step | None:
     jump = reading.instructions[first + n]
     n += 1
     if jumps_if is truth:
-        return _made(reading, first, n, jump.target, drops=not (is_copied or keeps))
+        return _step_of(reading, first, n, jump.target, drops=not (is_copied or keeps))
     n += names[n] == "NOT_TAKEN"
     if is_copied:
         if names[n] != "POP_TOP":
             return None
         n += 1
-    return _made(reading, first, n, None, drops=True)
+    return _step_of(reading, first, n, None, drops=True)
 
 
 def _names(reading: Reading, unit: int) -> list[str]:
-    """Those of the instructions from a unit on, as many as a test may have behind its loads."""
+    """Return the names of the instructions from a unit on, as many as a test may have behind its loads."""
     first = reading.at[unit]
     names = [instruction.name for instruction in reading.instructions[first : first + 5]]
     return names + [""] * (5 - len(names))
 
 
-def _made(reading: Reading, first: int, n: int, to: int | None, drops: bool) -> _Step:
+def _step_of(reading: Reading, first: int, n: int, to: int | None, drops: bool) -> _Step:
     instructions = reading.instructions[first : first + n]
     return _Step(instructions[-1].end if to is None else to, drops, {one.line for one in instructions})

@@ -1,11 +1,11 @@
-"""The new code of a function: its plan carried out, and shared by functions of the same code and keys."""
+"""The new code of a function, made by its plan and shared by functions of the same code and keys."""
 
 from types import CodeType, FunctionType
 from typing import Any
-from weakref import WeakValueDictionary, ref
+from weakref import WeakValueDictionary
 
 from jumplabel._bytecode import branch_names
-from jumplabel._bytecode.code_objects import keep, kept, make_branches
+from jumplabel._bytecode.code_objects import OfCode, keep, kept, make_branches
 from jumplabel._bytecode.find_tests import Path
 from jumplabel._bytecode.hints import HINTS
 from jumplabel._bytecode.plan_sites import plan, refusal
@@ -17,28 +17,25 @@ from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ig
 from jumplabel._program.printing import printable
 
 
-class _Seen:
-    """What was made of one code object, which may be decorated again and again, as those of closures are.
+class _Made:
+    """What was made of one code object. It may be decorated again and again, as the code of a closure is.
 
-    Functions for which the same keys are found share their new code, as long as one of them lives. The plans stay as
-    long as the old code does.
+    Functions for which the same keys are found share their new code, as long as one of them lives. The plans live as
+    long as the old code.
     """
 
-    def __init__(self, code: CodeType, paths: list[Path]) -> None:
-        number = id(code)
-        self.code = ref(code, lambda _: _seen.pop(number, None))
+    def __init__(self, paths: list[Path]) -> None:
         self.paths = paths
         self.plans: dict[tuple[object, ...], Plan | None] = {}
         self.codes: WeakValueDictionary[tuple[object, ...], CodeType] = WeakValueDictionary()
         self.templates: WeakValueDictionary[tuple[object, ...], Template] = WeakValueDictionary()
 
 
-_seen: dict[int, _Seen] = {}
-"""By id: by value, equal functions of two files would be one."""
+_made: OfCode[_Made] = OfCode("made")
 
 
 class Template:
-    """What the variants of a function's code have in common: all but the way that the tests of its keys go."""
+    """What the variants of a function's code have in common: all but where the tests of its keys lead."""
 
     def __init__(self, code: CodeType, plan: Plan, found: dict[Path, StaticKey]) -> None:
         self.code = code
@@ -48,7 +45,7 @@ class Template:
         self.variants: WeakValueDictionary[int, CodeType] = WeakValueDictionary()
 
     def variant(self, state: int) -> CodeType:
-        """The code for a state of the keys: bit i is set where keys[i] is on."""
+        """Return the code for a state of the keys: bit i is set where keys[i] is on."""
         made = self.variants.get(state)
         if made is None:
             is_on = {id(key): bool(state >> i & 1) for i, key in enumerate(self.keys)}
@@ -58,52 +55,50 @@ class Template:
 
 
 def rewritten(function: FunctionType, strict: bool) -> CodeType:
-    """The function's code with sites in it; the very same code object where there is nothing to do."""
+    """Return the function's code with sites, or the very same code object where there is nothing to do."""
     code = function.__code__
-    seen, made_plan, found = _planned(function, strict, snapshot=False)
-    if seen is None or made_plan is None:
+    of_code, made_plan, found = _planned(function, strict, snapshot=False)
+    if of_code is None or made_plan is None:
         return code
     identity = _identity(strict, found)
-    new = seen.codes.get(identity)
+    new = of_code.codes.get(identity)
     if new is None:
-        new = seen.codes[identity] = _make(code, made_plan, found, module_of(function))
+        new = of_code.codes[identity] = _make(code, made_plan, found, module_of(function))
     branch_names.watch(function, new, made_plan, found)
     return new
 
 
 def template(function: FunctionType, strict: bool) -> Template | None:
-    """That of a function's variants; None where the function tests no key."""
-    seen, made_plan, found = _planned(function, strict, snapshot=True)
-    if seen is None or made_plan is None or not made_plan.fixed():
+    """Return the template of a function's variants, or None where the function tests no key."""
+    of_code, made_plan, found = _planned(function, strict, snapshot=True)
+    if of_code is None or made_plan is None or not made_plan.fixed():
         return None
     identity = _identity(strict, found)
-    made = seen.templates.get(identity)
+    made = of_code.templates.get(identity)
     if made is None:
         code = _make(function.__code__, made_plan, found, module_of(function))
-        made = seen.templates[identity] = Template(code, made_plan, found)
+        made = of_code.templates[identity] = Template(code, made_plan, found)
     branch_names.watch(function, made.code, made_plan, found)
     return made
 
 
-def _planned(function: FunctionType, strict: bool, snapshot: bool) -> tuple[_Seen | None, Plan | None, dict[Path, Any]]:
-    """The plan, which is made once for functions of the same code, and what is found at its paths."""
+def _planned(function: FunctionType, strict: bool, snapshot: bool) -> tuple[_Made | None, Plan | None, dict[Path, Any]]:
+    """Return the plan, which is made once for functions of the same code, and what is found at its paths."""
     code, scope = function.__code__, Scope.of(function)
-    seen = _seen.get(id(code))
-    if seen and seen.code() is not code:  # a signal handler raised in the callback that says that the other one is gone
-        seen = None
-    found = {path: scope.find(path) for path in seen.paths} if seen else {}
-    if seen is None or _kinds(strict, snapshot, found) not in seen.plans:
+    of_code = _made.get(code)
+    found = {path: scope.find(path) for path in of_code.paths} if of_code else {}
+    if of_code is None or _kinds(strict, snapshot, found) not in of_code.plans:
         planned, found = plan(code, scope, strict, snapshot)
         if not found:
             return None, None, found
-        if seen is None or seen.paths != list(found):
-            seen = _seen[id(code)] = _Seen(code, list(found))
-        seen.plans[_kinds(strict, snapshot, found)] = planned
-    return seen, seen.plans[_kinds(strict, snapshot, found)], found
+        if of_code is None or of_code.paths != list(found):
+            of_code = _made[code] = _Made(list(found))
+        of_code.plans[_kinds(strict, snapshot, found)] = planned
+    return of_code, of_code.plans[_kinds(strict, snapshot, found)], found
 
 
 def _kinds(strict: bool, snapshot: bool, found: dict[Path, Any]) -> tuple[object, ...]:
-    """What a plan depends on: not which key is found, only that one is."""
+    """Return what a plan depends on. It matters that a key is found at a path, not which key."""
     return strict, snapshot, *map(_kind, found.values())
 
 
@@ -116,7 +111,10 @@ def _kind(value: Any) -> str:
 
 
 def _identity(strict: bool, found: dict[Path, Any]) -> tuple[object, ...]:
-    """Which keys are found. What is made for them keeps them, or has sites of theirs: no other can have the address."""
+    """Return which keys are found, by address.
+
+    What is made for keys keeps them or has their sites, so no other key can have an address meanwhile.
+    """
     return strict, *(address(value) if is_key(value) else None for value in found.values())
 
 

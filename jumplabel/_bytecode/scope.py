@@ -1,4 +1,4 @@
-"""Where does a function find a name, before it runs? Looks, and runs no code of anybody's."""
+"""Where a function finds a name, looked up before it runs. Looks, and runs no code of the program's."""
 
 from collections.abc import Collection, Iterable
 from types import CodeType, FunctionType, ModuleType
@@ -12,13 +12,17 @@ from jumplabel._program.looks import NOT_FOUND
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 KEY_ATTRIBUTES: list[tuple[type, str]] = []
-"""Types of the library that are no keys and have one, and the attribute that it is: tracepoint.py adds its own."""
+"""Types of the library that have a key as an attribute, and the attribute's name. tracepoint.py adds its own."""
 
 
 class Scope(NamedTuple):
+    """The namespaces in which a function finds its names."""
+
     variables: dict[str, Any]
+    """The function's globals."""
     builtins: dict[str, Any]
     cells: dict[str, Any]
+    """The cells of its closure variables, by name."""
 
     @classmethod
     def of(cls, function: FunctionType) -> "Scope":
@@ -26,21 +30,21 @@ class Scope(NamedTuple):
         return cls(function.__globals__, function.__builtins__, cells)
 
     def within(self, code: CodeType) -> "Scope":
-        """That of a function defined by this one's code, whose own variables are not there yet."""
+        """Return the scope of a function that this code defines. The code's own variables do not exist yet."""
         return self._replace(cells={name: cell for name, cell in self.cells.items() if name not in code.co_cellvars})
 
     def knows(self, path: Path) -> bool:
-        """Whether this is a place where names may be found before the function runs."""
+        """Return whether the path begins where a name can be found before the function runs."""
         return path[0] == GLOBAL or (path[0] == CLOSURE and path[1] in self.cells)
 
     def find(self, path: Path) -> Any:
-        """The value, or NOT_FOUND."""
+        """Return the value at a path, or NOT_FOUND."""
         if not self.knows(path):
             return NOT_FOUND
         where, name, *attributes = path
         if where == GLOBAL:
             if type(self.variables) is not dict or type(self.builtins) is not dict:
-                return NOT_FOUND  # whose __getitem__ decides
+                return NOT_FOUND  # a subclass: its __getitem__ decides
             found = self.variables.get(name, NOT_FOUND)
             if found is NOT_FOUND:
                 found = self.builtins.get(name, NOT_FOUND)
@@ -54,16 +58,20 @@ class Scope(NamedTuple):
         return found
 
     def names_a_key(self, code: CodeType) -> bool:
-        """Whether the code may test a key: the quick answer, for most functions. Yes may be wrong, no is not."""
+        """Return False where the code tests no key for certain. This is the quick answer for most functions."""
         return self.has_a_key(code.co_names, code.co_freevars)
 
     def has_a_key(self, names: Collection[str], free: Iterable[str] = ()) -> bool:
-        """Whether one may be found by some of the names."""
+        """Return whether these names may lead to a key.
+
+        names  of globals, builtins and attributes
+        free   of closure variables
+        """
         values = [self.find((CLOSURE, name)) for name in free]
         for space in (self.variables, self.builtins):
             if type(space) is dict:
                 values += [space[name] for name in names if name in space]
-        for value in values:  # which grows, by what is in the modules and classes among them
+        for value in values:  # the list grows: modules and classes in it add what they hold
             kind = type(value)
             if issubclass(kind, StaticKey | StaticKeyArray) or _key_attribute(kind) in names:
                 return True
@@ -95,7 +103,10 @@ def _among(value: Any, values: list[Any]) -> bool:
 
 
 def is_key(value: Any) -> bool:
-    """Whether testing it is asking the engine: not for a mock of a key, or a subclass with a __bool__ of its own."""
+    """Return whether a test of the value asks the engine.
+
+    A mock of a key is none, and neither is a subclass with a ``__bool__`` of its own, or a key that was never made.
+    """
     kind = type(value)
     return issubclass(kind, StaticKey) and looks.first_is(kind, "__bool__", StaticKey) and _is_made(value)
 
@@ -112,7 +123,10 @@ _engine_key: Any = vars(StaticKey)["_key"].__get__
 
 
 def attribute_of(holder: Any, name: str) -> Any:
-    """An attribute of a module or class, a key of an array or tracepoint; else NOT_FOUND, as where code decides."""
+    """Return an attribute of a module or class, or a key of an array or tracepoint.
+
+    NOT_FOUND for any other holder, and where code of the program decides.
+    """
     kind: Any = type(holder)
     if is_item(name):
         return vars(holder)["_keys"].get(name[1:-1], NOT_FOUND) if kind is StaticKeyArray else NOT_FOUND

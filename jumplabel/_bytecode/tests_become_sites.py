@@ -1,20 +1,38 @@
-"""How a test becomes a site, in its own room: nothing moves.
+"""How an ``if`` becomes a site, from the decorator down to the store.
+
+ 1. ``_sites/branches.py``: ``@static_branches`` finds functions (``function_search.py``) and sets their new code.
+ 2. ``new_code.py`` makes the new code by a plan. Functions of the same code and keys share both.
+ 3. ``plan_sites.py`` makes the plan: which tests become sites, and which must stay as they are.
+ 4. ``find_tests.py`` finds the tests of names in the bytecode, which ``instructions.py`` reads.
+ 5. ``scope.py`` looks a name up as the function would: is it a key? ``strict.py`` says what ``strict=True`` refuses.
+ 6. ``kept_values.py`` follows a value that a test leaves on the stack, to where the site may lead instead.
+ 7. ``tests_become_sites.py``, this file, writes each site over its test. Nothing moves.
+ 8. ``code_objects.py`` hands the sites to the engine (``csrc/cpython/code_object.c``): entries of their keys.
+ 9. ``branch_names.py`` turns a site into an ordinary test while its name stands for something else.
+10. A toggle (``csrc/engine/transaction.c``) stores one byte in each site: ``site_code.c``, ``code_poke.c``.
+
+The *room* of a test is all of its code units, from the first load to the conditional jump::
 
     before                          after
     LOAD_GLOBAL   tracing           JUMP_FORWARD   to the body, or to where the test jumps     <- the site
       its caches                    JUMP_FORWARD   the same: the twin, see csrc/cpython/traced_frames.h (3.12 and later)
-    TO_BOOL                         BUILD_MAP, LOAD_FROM_DICT_OR_GLOBALS tracing, NOP ...
+    TO_BOOL                         BUILD_MAP, LOAD_FROM_DICT_OR_GLOBALS tracing, NOP ...      <- the second load
     POP_JUMP_IF_FALSE               TO_BOOL, POP_JUMP_IF_FALSE as they were
 
-The rest of the room is run only while the name stands for something else (branch_names.py, 3.12 and later): the site
-then leads behind the twin, to another way to load the global, without caches, and so to the ordinary test.
+Three builders fill the room behind the site and its twin:
 
-A site's argument is one byte. What it cannot say, one state's jump leads to a *relay* in the room that can: a jump
-of more than 255 units, a backward one (3.11), a test whose value is used, which pushes the key first. A value that is
-only tested again is not pushed: the jump leads to where those tests would lead, see kept_values.py.
+- ``_direct``: the site leads where the test leads. If there is room, a second load of the global follows, without
+  caches (3.12 and later). It runs only while the name stands for something else than the key: branch_names.py then
+  leads the site to it, and so to the ordinary test behind it.
+- ``_relay``: the site leads to a jump in the room, the *relay*. It is for what the site's one byte cannot say: a jump
+  of more than 255 units, and a value to push before the jump.
+- ``_backward`` (3.11): the test's own backward jump, without its condition, is the relay.
 
-The conditional jump stays where it can, though nobody gets there: tools that read code from end to end (the
-interpreter's own tracing is one) find that it leads where it did.
+Up to 3.12 the first load may also push the NULL of a call, as in ``(a if tracing else b)()``. Then a ``PUSH_NULL``
+before the site does that.
+
+The conditional jump stays in its place where it can, although it never runs there. Tools that read code from end to
+end, such as the interpreter's own tracing, find that it leads where it did.
 """
 
 import sys
@@ -23,29 +41,33 @@ from opcode import opmap
 from types import CodeType
 from typing import NamedTuple
 
-from jumplabel._bytecode.find_tests import Instruction, Path, Reading, Test
-from jumplabel._bytecode.kept_values import Pushed, lead_of
+from jumplabel._bytecode.find_tests import Path, Reading, Test
+from jumplabel._bytecode.instructions import Instruction
+from jumplabel._bytecode.kept_values import Lead, Pushed, lead_of
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
-MOST = 255  # units that a site can jump
-TWIN = sys.version_info >= (3, 12)
-N_JUMPS = 1 + TWIN
+LONGEST = 255
+"""The most units that a site can jump over."""
+HAS_TWIN = sys.version_info >= (3, 12)
+N_JUMPS = 1 + HAS_TWIN
 
-_STANDS_FOR = {False: ("BUILD_TUPLE", 0), True: ("LOAD_ASSERTION_ERROR", 0)}
-"""What has the truth of a key, and needs no constant: an empty tuple, a class."""
+_SAME_TRUTH = {False: ("BUILD_TUPLE", 0), True: ("LOAD_ASSERTION_ERROR", 0)}
+"""Instructions that push a value of this truth without a constant: an empty tuple, a class."""
 if "LOAD_SMALL_INT" in opmap:  # 3.14
-    _STANDS_FOR = {state: ("LOAD_SMALL_INT", int(state)) for state in (False, True)}
+    _SAME_TRUTH = {state: ("LOAD_SMALL_INT", int(state)) for state in (False, True)}
 
-_UNIT = 2
-_KEPT = [
+_UNIT = 2  # bytes
+
+_UNCHANGED = [
     *("co_argcount", "co_posonlyargcount", "co_kwonlyargcount", "co_nlocals", "co_stacksize", "co_flags"),
     *("co_names", "co_varnames", "co_freevars", "co_cellvars", "co_filename", "co_name", "co_qualname"),
     *("co_firstlineno", "co_linetable", "co_exceptiontable"),
 ]
+"""The attributes that code with sites has in common with the code that it was made of."""
 
 
-class Site(NamedTuple):
-    """A JUMP_FORWARD, and its arguments."""
+class BytecodeSite(NamedTuple):
+    """A ``JUMP_FORWARD`` of a code object, and its two arguments."""
 
     unit: int
     off: int
@@ -54,46 +76,54 @@ class Site(NamedTuple):
 
 
 class Ordinary(NamedTuple):
-    """How a site becomes the ordinary test of its name again."""
+    """How the site of a name becomes the ordinary test of that name again."""
 
     argument: int
-    """By which it leads to the test behind it; 0: there is no room for that."""
+    """Leads the site to the second load; 0: the room has no second load."""
     path: Path
 
 
 class Plan(NamedTuple):
-    """What becomes of a code object, whatever keys are found at the paths."""
+    """What becomes of a code object. It names paths and no keys, so functions with different keys share it."""
 
     units: bytes
-    sites: list[tuple[Site, Path, int | None]]
-    """With the line of the test."""
+    sites: list[tuple[BytecodeSite, Path, int | None]]
+    """Each site with the path of its key and the line of its test."""
     constants: list[Path]
-    """The keys to be had behind the other constants."""
+    """The paths of the keys to be appended to ``co_consts``."""
     within: "dict[int, Plan]"
-    """For code objects in co_consts, by their place there."""
+    """Plans for code objects in ``co_consts``, by their index there."""
     snapshot: bool
-    """Whether its sites are never turned: it is made once for each state, see fix()."""
-    ordinary: "dict[int, Ordinary]"
-    """For sites of names, by their units."""
-    carries: bool
-    """Whether some sites were there before."""
+    """Whether no toggle turns the sites: fix() makes a variant for each state instead."""
+    ordinary: dict[int, Ordinary]
+    """For the sites of names, by unit."""
+    has_older_sites: bool
+    """Whether some of the sites were there before."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
-        """The new code of the code that this is the plan of."""
+        """Return the new code.
+
+        code    the code that this is the plan of
+        keys    what was found at the paths
+        within  the new code objects for ``co_consts``, by index
+        """
         constants = [*code.co_consts, *(keys[path] for path in self.constants)]
         for i, inner in within.items():
             constants[i] = inner
         return code.replace(co_code=self.units, co_consts=tuple(constants))
 
     def fixed(self) -> list[Path]:
-        """The paths whose tests go one way for the whole of a call."""
+        """Return the paths whose tests go one way for the whole of a call."""
         if not self.snapshot:
             return []
         within = [path for inner in self.within.values() for path in inner.fixed()]
         return list(dict.fromkeys([path for _, path, _ in self.sites] + within))
 
     def fix(self, made: CodeType, is_on: Callable[[Path], bool]) -> CodeType:
-        """The variant of code made by this plan, with those within that belong to the same call, for one state."""
+        """Return the variant of code for one state, with the variants of the code within that runs in the same call.
+
+        made  the code that make() returned
+        """
         constants = list(made.co_consts)
         for i, inner in self.within.items():
             if inner.snapshot:
@@ -101,7 +131,7 @@ class Plan(NamedTuple):
         return made.replace(co_code=self.turned(is_on), co_consts=tuple(constants))
 
     def turned(self, is_on: Callable[[Path], bool]) -> bytes:
-        """The units in one state of the keys."""
+        """Return the units in one state of the keys."""
         units = bytearray(self.units)
         for site, path, _ in self.sites:
             _turn(units, site, is_on(path))
@@ -109,94 +139,109 @@ class Plan(NamedTuple):
 
 
 class CannotRewriteError(Exception):
-    """Why a test must stay an ordinary one."""
+    """The reason for which a test stays an ordinary test."""
 
 
 class Rewriting:
-    """A code object while its tests are made sites."""
+    """A code object while its tests become sites."""
 
     def __init__(self, reading: Reading) -> None:
         self.reading = reading
         self.units = bytearray(reading.code.co_code)
         self.constants: list[Path] = []
-        self.sites: list[tuple[Site, Path, int | None]] = []
+        self.sites: list[tuple[BytecodeSite, Path, int | None]] = []
         self.ordinary: dict[int, Ordinary] = {}
-        self.carries = False
+        self.has_older_sites = False
 
     def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
-        """Raises ValueError where code with these units would not be as the old one in every other respect."""
-        code, units = self.reading.code, bytes(self.units)
-        new = code.replace(co_code=units)  # not the one to be used: a code object keeps what it was once asked for
-        if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
-            raise ValueError("the interpreter makes another code object of it")
-        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary, self.carries)
+        """Return the plan of what was done here.
 
-    def add(self, test: Test, named: bool = False) -> None:
-        """Make a site of a test; one that can be the ordinary test again, if it is named and has the room for that.
-
-        Raises CannotRewriteError, and then it is as it was.
+        Raises ValueError where code with these units would differ from the old code in any other respect.
         """
-        target, pushes = lead_of(self.reading, test)
+        code, units = self.reading.code, bytes(self.units)
+        # For this check alone: a code object keeps the ``co_code`` that was read once, whatever is stored later.
+        new = code.replace(co_code=units)
+        if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _UNCHANGED):
+            raise ValueError("the interpreter makes another code object of it")
+        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary, self.has_older_sites)
+
+    def make_site(self, test: Test, named: bool = False) -> None:
+        """Make a site of a test.
+
+        named  whether the site has to become an ordinary test while the name stands for something else
+
+        Raises CannotRewriteError, with nothing changed.
+        """
+        lead = lead_of(self.reading, test)
         if len({instruction.line for instruction in test.instructions if instruction.end <= test.jump.end}) > 1:
             raise CannotRewriteError("it is on several lines, and a tracer would miss some of them; write it on one")
-        constants, pushed = self.constants, b""
-        if pushes is Pushed.KEY:
-            constants = list(dict.fromkeys([*constants, test.path]))
-            pushed = _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
-        elif pushes is Pushed.STATE:
-            pushed = _instruction(*_STANDS_FOR[test.jumps_if])
         unit = test.start + test.pushes_null
-        first = unit + N_JUMPS
-        if target < test.start:
-            # The jump itself, without its condition, is the relay.
-            taken, end = test.jump.start, test.jump.end
-            room = self.units[_UNIT * first : _UNIT * end]
-            room[: _UNIT * (taken - first)] = _instruction("NOP", 0) * (taken - first)
-            room[-_UNIT] = opmap["JUMP_BACKWARD"]
-            ordinary = b""
+        behind = unit + N_JUMPS
+        if lead.target < test.start:
+            room = self._backward(test, behind)
+        elif lead.pushed is not Pushed.NOTHING or lead.target - unit - 1 > LONGEST:
+            room = self._relay(test, behind, lead)
         else:
-            room = bytearray()
-            taken = target
-            if pushed or target - unit - 1 > MOST:
-                taken = first
-                room += pushed
-                room += _jump(first + len(room) // _UNIT, target)
-            ordinary = _other_load(test.instructions[0], not test.pushes_null) if named and not room else b""
-            if ordinary and first + len(ordinary) // _UNIT <= test.instructions[0].end:
-                room += ordinary
-                end = test.instructions[0].end
-            else:
-                ordinary = b""
-                end = _end(test, first + len(room) // _UNIT)
-            if taken == target and end > test.jump.start and not self._starts_its_line(test, target):
-                raise CannotRewriteError(
-                    "it has no room for what tells tracers where it leads; let the key be a global"
-                )
-        if self.reading.targets.intersection(range(test.start + 1, end)):
+            room = self._direct(test, behind, lead.target, named)
+        if self.reading.targets.intersection(range(test.start + 1, room.end)):
             raise CannotRewriteError("another branch leads into the middle of it; test the key in an `if` of its own")
-        off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
-        site = Site(unit, off - unit - 1, on - unit - 1, TWIN)
-        if max(site.off, site.on) > MOST:
+        off, on = (room.taken if state == test.jumps_if else test.past for state in (False, True))
+        site = BytecodeSite(unit, off - unit - 1, on - unit - 1, HAS_TWIN)
+        if max(site.off, site.on) > LONGEST:
             raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
-        room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
-        null = _PUSH_NULL * test.pushes_null
-        self.units[_UNIT * test.start : _UNIT * end] = null + _jumps(site.off) + room
-        self.constants = constants
+        units = _PUSH_NULL * test.pushes_null + _jumps(site.off) + room.units
+        units += _NOP * (room.end - test.start - len(units) // _UNIT)
+        self.units[_UNIT * test.start : _UNIT * room.end] = units
         self.sites.append((site, test.path, test.line))
-        if named and pushes is not Pushed.KEY:
-            self.ordinary[site.unit] = Ordinary(first - unit - 1 if ordinary else 0, test.path)
+        if lead.pushed is Pushed.KEY:
+            if test.path not in self.constants:
+                self.constants.append(test.path)
+        elif named:
+            self.ordinary[unit] = Ordinary(N_JUMPS - 1 if room.has_second_load else 0, test.path)
 
-    def turn_on(self, site: Site) -> None:
-        """For good."""
+    def turn_on(self, site: BytecodeSite) -> None:
+        """Have a site lead to its on branch for good."""
         _turn(self.units, site, True)
 
+    # Builders. Each fills the room from the unit behind the site and its twin on.
+
+    def _direct(self, test: Test, behind: int, target: int, named: bool) -> "_Room":
+        """Lead to the target itself."""
+        load = test.instructions[0]
+        second_load = _load_without_caches(load, with_null=not test.pushes_null) if named else b""
+        if second_load and behind + len(second_load) // _UNIT <= load.end:
+            return _Room(second_load, load.end, target, has_second_load=True)
+        end = _end(test, behind)
+        if end > test.jump.start and not self._starts_its_line(test, target):
+            raise CannotRewriteError("it has no room for what tells tracers where it leads; let the key be a global")
+        return _Room(b"", end, target)
+
+    def _relay(self, test: Test, behind: int, lead: Lead) -> "_Room":
+        """Lead to a jump in the room, behind what pushes a value."""
+        units = self._push(test, lead.pushed)
+        units += _jump(behind + len(units) // _UNIT, lead.target)
+        return _Room(units, _end(test, behind + len(units) // _UNIT), behind)
+
+    def _backward(self, test: Test, behind: int) -> "_Room":
+        """Lead to the test's own backward jump, made unconditional."""
+        jump = self.units[_UNIT * test.jump.start : _UNIT * test.jump.end]
+        jump[-_UNIT] = opmap["JUMP_BACKWARD"]
+        nops = _NOP * (test.jump.start - behind)
+        return _Room(nops + jump, test.jump.end, test.jump.start)
+
+    def _push(self, test: Test, pushed: Pushed) -> bytes:
+        if pushed is Pushed.KEY:
+            among = [*self.constants, test.path].index(test.path)
+            return _instruction("LOAD_CONST", len(self.reading.code.co_consts) + among)
+        return _instruction(*_SAME_TRUTH[test.jumps_if]) if pushed is Pushed.STATE else b""
+
     def _starts_its_line(self, test: Test, target: int) -> bool:
-        """Whether tracers report the target's line also without the test's jump to it, as they do with it.
+        """Return whether tracers report the target's line even without the test's jump to it.
 
         From 3.12 on they look where each jump leads, run or not, before they begin: CPython's
-        Python/instrumentation.c, initialize_lines(). The site shows only where it leads at that moment. They find what
-        lies behind a second test of the value by that one's instructions, which are on the line and stay.
+        Python/instrumentation.c, initialize_lines(). The site shows them only where it leads at that moment. Behind a
+        second test of the value they find the line by that test's instructions, which are on the line and stay.
         """
         if sys.version_info < (3, 12) or target != test.jump.target:
             return True
@@ -205,8 +250,24 @@ class Rewriting:
         return line in (test.line, None) or line != before
 
 
-def _other_load(load: Instruction, with_null: bool) -> bytes:
-    """What loads a global without caches, and pushes as much beside it; from 3.12 on."""
+class _Room(NamedTuple):
+    """How the room of a test is filled behind the site and its twin."""
+
+    units: bytes
+    """What the room begins with there. ``NOP`` fills the rest."""
+    end: int
+    """The first unit that stays as it was."""
+    taken: int
+    """Where the site leads in the state in which the test's jump is taken."""
+    has_second_load: bool = False
+    """Whether the units are a second load."""
+
+
+def _load_without_caches(load: Instruction, with_null: bool) -> bytes:
+    """Return instructions that load a global without caches, from 3.12 on; else nothing.
+
+    with_null  push the NULL of a call where the load pushes it
+    """
     if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
         return b""
     null = _PUSH_NULL * (with_null and load.arg & 1)
@@ -215,7 +276,12 @@ def _other_load(load: Instruction, with_null: bool) -> bytes:
 
 
 def _end(test: Test, needed: int) -> int:
-    """Where the rewritten part of the room ends: behind a whole instruction, the last of the loads at least."""
+    """Return where the rewritten part of the room ends: behind a whole instruction, the last of the loads at least.
+
+    needed  the unit up to which the part is needed
+
+    Raises CannotRewriteError where the room ends before that.
+    """
     for instruction in test.instructions[test.loads - 1 :]:
         if instruction.end >= needed:
             return instruction.end
@@ -229,26 +295,29 @@ def _instruction(name: str, arg: int) -> bytes:
     return code
 
 
+_NOP = _instruction("NOP", 0)
 _PUSH_NULL = _instruction("PUSH_NULL", 0)
 _EMPTY_MAP = _instruction("BUILD_MAP", 0)
 
 
-def _turn(units: bytearray, site: Site, on: bool) -> None:
+def _turn(units: bytearray, site: BytecodeSite, on: bool) -> None:
     jumps = _jumps(site.on if on else site.off)
     units[_UNIT * site.unit : _UNIT * site.unit + len(jumps)] = jumps
 
 
-def _jumps(target: int) -> bytes:
-    """A site and its twin, with the argument that leads there."""
-    return b"".join(_instruction("JUMP_FORWARD", target - unit) for unit in range(N_JUMPS))
+def _jumps(argument: int) -> bytes:
+    """Return a site and its twin. Both lead where this argument of the site leads."""
+    return b"".join(_instruction("JUMP_FORWARD", argument - unit) for unit in range(N_JUMPS))
 
 
 def _jump(unit: int, target: int) -> bytes:
-    """A jump to there, of which this is to be the first unit."""
-    name, sign = ("JUMP_FORWARD", 1) if target > unit else ("JUMP_BACKWARD", -1)
+    """Return a forward jump to a target.
+
+    unit  where the jump itself is to begin
+    """
     size = 0
-    while True:  # a longer one may lead less far, and then be longer than it needs to be
+    while True:  # a longer jump leads less far, and may then be longer than it has to be
         size += 1
-        code = _instruction(name, sign * (target - unit - size))
+        code = _instruction("JUMP_FORWARD", target - unit - size)
         if len(code) <= size * _UNIT:
             return bytes((opmap["EXTENDED_ARG"], 0)) * (size - len(code) // _UNIT) + code

@@ -19,7 +19,7 @@ from collections.abc import Callable
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from typing import NamedTuple
 
-from jumplabel._bytecode.find_tests import prepare
+from jumplabel._bytecode.instructions import prepare
 from jumplabel._instrument import private_cache
 from jumplabel._instrument.compile_marked import Marked, compile_or_leave, left_whole
 from jumplabel._instrument.options import Options

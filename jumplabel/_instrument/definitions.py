@@ -16,7 +16,8 @@ from opcode import HAVE_ARGUMENT, opmap, stack_effect
 from types import CodeType
 from typing import Any
 
-from jumplabel._bytecode.find_tests import Instruction, read
+from jumplabel._bytecode.find_tests import read
+from jumplabel._bytecode.instructions import Instruction
 
 Constant = tuple[str, frozenset[object]]
 FOLLOW: Constant = ("jumplabel: follow", frozenset())

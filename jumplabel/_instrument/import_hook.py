@@ -11,7 +11,7 @@ from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
-from jumplabel._bytecode.find_tests import prepare
+from jumplabel._bytecode.instructions import prepare
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument.asserts_off import take_off
 from jumplabel._instrument.closures import follow

@@ -117,7 +117,7 @@ class LogKey(FollowingKey):
         self._refuse()
 
 
-plan_sites.NOT_KEPT.append(LogKey)
+plan_sites.NOT_IN_SNAPSHOTS.append(LogKey)
 
 
 class BusyError(Exception):

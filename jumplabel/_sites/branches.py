@@ -1,8 +1,8 @@
 """``@static_branches``: every test of a key in a function becomes a site in its bytecode.
 
-Which tests do is plan_sites.py's question, with find_tests.py (what is a test?), scope.py (what is it of?) and
-tests_become_sites.py (how does it become a site?). new_code.py makes the new code by the plan, and here it is put in
-place of the old. With ``snapshot=True`` it is snapshots.py that does so, for one call at a time.
+The decorator finds the functions (function_search.py), has their new code made (new_code.py), and sets it. How a test
+becomes a site is told at the head of tests_become_sites.py. With ``snapshot=True``, snapshots.py leads each call to
+new code instead.
 """
 
 from collections.abc import Callable
@@ -30,67 +30,80 @@ def static_branches(target: T, *, strict: bool = False, snapshot: bool = False) 
 def static_branches(*, strict: bool = False, snapshot: bool = False) -> Callable[[T], T]: ...
 @exported
 def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool = False) -> Any:
-    """A decorator: every test of a key in a function becomes one instruction, which toggling the key rewrites.
+    """Decorator: make every test of a key in a function one instruction, which a toggle of the key rewrites.
 
-    target    a function or method, with all that is defined in it; a class: its functions, properties, class methods,
-              static methods, and the classes in it; or what stands for a function: a property, a gate or switch, a
-              ``functools.partial``, the implementations of a ``singledispatch``, anything with ``__wrapped__``, such as
-              what the decorators of wrapt make. In a class, a method is also found in a wrapper that does not say what
-              it wraps, if it is in a closure or an attribute
-    strict    refuse what has a test that is, or might be, one of a key and cannot become a site; see below
+    target    a function or method, with all that is defined in it; a class, with its functions, properties, class
+              methods, static methods, and the classes in it; or a wrapper of a function: a property, a gate or switch,
+              a ``functools.partial``, the implementations of a ``singledispatch``, anything with ``__wrapped__``, such
+              as what the decorators of wrapt make. In a class, a method is also found in a wrapper without
+              ``__wrapped__``, if the wrapper has it in a closure or an attribute
+    strict    refuse a test that is a key's, or may be, and cannot become a site; see below
     snapshot  within one call every key keeps the value that it had when the call began; see below
 
-    Returns the same object; its functions have new code. ``if``, ``elif``, ``while``, conditional expressions, ``and``,
-    ``or``, ``not``, ``assert`` and the conditions of comprehensions test a key that can be found now: as a global, a
-    closure variable, an attribute of a module or a class, or in a StaticKeyArray that is found so. Tests of keys found
-    elsewhere (``self.key``) and every other use of a key work as before, and so does a call that is running already.
+    Returns the same object; its functions have new code. **Several sites do not flip at one instant**: one call may see
+    a key off in one place and on in the next, unless ``snapshot`` is set.
 
-    With ``strict``, a test that stays an ordinary one is refused where it is a key's, or may be. The message says what
+    A test is an ``if``, ``elif``, ``while``, ``assert``, ``and``, ``or`` or ``not``, a conditional expression, or the
+    condition of a comprehension. The key must be found now: as a global, a closure variable, an attribute of a module
+    or a class, or in a StaticKeyArray that is found so. Tests of keys found elsewhere (``self.key``) and every other
+    use of a key work as before. So does a call that is running already.
+
+    Copies of the code (``__code__.replace()``) are not toggled: they stay as they were made. Where another tool (a
+    profiler, a debugger) has given a function such a copy, a toggle of the key gives a ReplacedCodeWarning, and
+    ``key.entries`` shows the site as replaced.
+
+    With ``strict``, a test that is a key's, or may be, is refused if it stays an ordinary test. The message says what
     to write instead. The rule:
 
-    - The test of a name, or of what follows a name by dots, is refused unless the value can be looked up now and is no
-      key: ``self.key``, a global that is not defined yet, an object's property. Only a plain local variable is taken to
-      be no key.
-    - What asks a key about itself is refused: ``if key.enabled:``, ``key.count > 0``, ``bool(key)``, and so is ``not
-      key`` as a value. Write ``if key:``.
+    - The test of a name, or of a name with dots, is refused unless the value can be looked up now and is no key. So are
+      ``self.key``, a global that is not defined yet, and an object's property. Only a plain local variable counts as no
+      key.
+    - A test that asks a key about itself is refused: ``if key.enabled:``, ``key.count > 0``, ``bool(key)``. So is
+      ``not key`` as a value. Write ``if key:``.
     - Items of a StaticKeyArray are tests of its keys: ``features["search"]`` is ``features.search``. The item of a
       dictionary is refused where it is a key now.
     - Any other subscript, call or comparison is an ordinary test, and accepted.
 
-    This is asked of the code of the decorated thing's own module, not of what other modules have put into a class or
-    around a function. To look runs no code of the program's: no property, ``__getattribute__`` or metaclass.
+    The rule holds for the code of the decorated object's own module. It does not hold for what other modules have put
+    into a class or around a function. The check runs no code of the program's: no property, ``__getattribute__`` or
+    metaclass.
 
-    From CPython 3.12 on, where a global or an attribute of a module or class stands for something else than the key
-    that was found (``mock.patch.object(shop, "tracing", True)``, an assignment, ``del``), its sites are ordinary tests
-    until it stands for that key again, at once and in calls that run. A site that skips more than 255 units follows
-    plain values only (True, None, a number, a string), from soon after the change on. On 3.11 sites go on following
-    their key, and so do closure variables, values (``x = key and y``) and snapshots: there hold the key itself, by
-    ``key.override(True)`` or the pytest fixture ``static_keys``.
+    From CPython 3.12 on, sites follow their names. Where a global, or an attribute of a module or class, stands for
+    something else than the key that was found (``mock.patch.object(shop, "tracing", True)``, an assignment, ``del``),
+    its sites are ordinary tests until the name stands for that key again. Both changes hold at once, also in calls that
+    are running. A site that skips more than 255 units follows plain values only (True, None, a number, a string), from
+    soon after the change on.
 
-    Several sites do not flip at one instant: one call may see a key off in one place and on in the next. Copies of the
-    code (``__code__.replace()``) are not toggled: they stay as they were made. A function that another tool has given
-    such a copy (a profiler, a debugger) is told of by a ReplacedCodeWarning when its key is toggled, and by
-    ``key.entries``.
+    Some sites go on following their key instead: all sites on 3.11, and on every version closure variables, values
+    (``x = key and y``) and snapshots. In a test, hold their key by ``key.override(True)`` or the pytest fixture
+    ``static_keys``.
 
-    With ``snapshot`` they do. It decorates a function, under ``classmethod`` or ``staticmethod`` too, and returns a
-    callable that stands for it, as a gate does; ``__wrapped__`` is the function, as it was. Of all keys, those toggled
-    by one ``batch()`` included, a call sees the values of one instant. Generators and coroutines keep theirs as long as
-    they live, and so do comprehensions and classes' bodies, which are parts of the call; functions defined within are
-    functions of their own, with ordinary sites. It holds for tests: who asks a key otherwise (``key.enabled``,
-    ``bool(key)``, a variable that the key was put into, what is called) hears how it is now.
+    With ``snapshot``, the decorated object is a function, perhaps under ``classmethod`` or ``staticmethod``. The result
+    is a callable that stands for the function, as a gate does; ``__wrapped__`` is the function, unchanged. A call sees
+    all keys as they were at one instant, also the keys that one ``batch()`` toggles. Generators and coroutines keep
+    that state as long as they live. Comprehensions and classes' bodies are parts of the call. Functions defined within
+    are functions of their own, with ordinary sites. The snapshot holds for tests alone: ``key.enabled``, ``bool(key)``,
+    a variable with the key in it, and the functions that are called show the present state.
 
-    The code for a state of the keys is made by the first call in that state, with the defaults, attributes and
-    annotations that the function then has, and the ``__code__`` that it had when decorated. The eight that were needed
-    last are kept. As every test must go by the snapshot, a test of a key that is found and cannot become a site is
-    refused, with or without ``strict``; and so are values that it says nothing of (``x = not key``, and ``x = key and
-    y``, which may be the key, unless it is returned; ``x = key and y or z`` never is), more than 64 keys, and what is
-    no function (decorate the methods of a class; put gates and switches over the snapshot, not under it). The test of a
-    key that is not found now goes by its present state; only ``strict`` refuses it. A function in which no key is found
-    is returned itself.
-    As under a gate, ``__init_subclass__`` and ``__class_getitem__`` need their ``@classmethod`` written.
+    The first call in a state of the keys makes the code for that state. That code has the defaults, attributes and
+    annotations that the function has then, and the ``__code__`` that it had when decorated. The codes of the eight
+    states needed last are kept.
 
-    Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` refuses and for
-    bytecode that no compiler makes, with nothing changed; also for what has no Python function in it.
+    As every test must go by the snapshot, these are refused, with or without ``strict``:
+
+    - a test of a key that is found and cannot become a site
+    - a value that the snapshot does not decide: ``x = not key``, and ``x = key and y``, which may be the key, unless it
+      is returned. ``x = key and y or z`` never is the key
+    - more than 64 keys
+    - anything but a function. Decorate the methods of a class; put gates and switches over the snapshot, not under it
+
+    The test of a key that is not found now goes by the key's present state; only ``strict`` refuses it. A function in
+    which no key is found is returned itself. As under a gate, ``__init_subclass__`` and ``__class_getitem__`` need
+    their ``@classmethod`` written.
+
+    Any thread may decorate. Raises DecorationError, with function, file and line, for what ``strict`` or ``snapshot``
+    refuses and for bytecode that no compiler makes; and for an object without a Python function. Nothing has changed
+    then.
     """
     if target is None:
         return lambda target: static_branches(target, strict=strict, snapshot=snapshot)
@@ -112,7 +125,7 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
         for function, code in new.items():
             if code is not old[function]:
                 set_code(function, code)
-    except BaseException:  # an audit hook's, who has a right to it
+    except BaseException:  # of an audit hook, which may refuse a change of __code__
         for function, code in old.items():
             if function.__code__ is not code:
                 set_code(function, code)
@@ -121,9 +134,12 @@ def static_branches(target: Any = None, *, strict: bool = False, snapshot: bool 
 
 
 def _is_of(function: FunctionType, module: str | None) -> bool:
-    """Whether its code is the user's own: a class has functions from elsewhere, and so has a decorated function."""
+    """Return whether a function's code is of the decorated object's module; True where that module cannot be told.
+
+    A class may have functions from other modules, and so may a decorated function.
+    """
     return module in (None, looks.text(dict.get(function.__globals__, "__name__")))
 
 
-# A process may be forked by one thread while another is between its store and what it has to tell the interpreter.
+# One thread may fork the process while another is between its store and the second step, which tells the interpreter.
 forks.in_child(lib.code_poke_settle)

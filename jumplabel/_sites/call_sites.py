@@ -1,4 +1,4 @@
-"""How a call site (call_site.c) is led to a target."""
+"""Lead call sites (call_site.c) to their targets."""
 
 from typing import Any
 
@@ -9,10 +9,15 @@ from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ig
 
 
 def lead(site: Any, state: int, target: Any, follows: bool = False) -> None:
-    """From now on calls in this state go to the target; None: they go the off way.
+    """Have calls in a state go to a target from now on.
+
+    site     a CallSite or ObjectSite
+    state    bit i is set where the site's key i is on
+    target   a callable, or what the type of the site takes; None: calls go where they go in the off state
+    follows  whether the site's first key is on while there is a target
 
     When it returns, no call that starts later goes to the old target. A state that is not the present one needs no
-    patch. With ``follows`` the site's first key is on while there is a target. Raises PatchError.
+    patch. Any thread may call it. Raises PatchError, with nothing changed.
     """
     error = site.__lead__(state, target, follows)
     if error:
@@ -20,7 +25,7 @@ def lead(site: Any, state: int, target: Any, follows: bool = False) -> None:
 
 
 def swap(site: Any, state: int, expected: Any, target: Any) -> bool:
-    """``lead()`` with ``follows``, if ``__target__(state)`` is what is expected. Whether it was."""
+    """Do as ``lead()`` with ``follows``, if the target is the expected one. Return whether it was."""
     report = new_report(1) if callbacks else ffi.NULL
     try:
         error = site.__lead__(state, target, True, expected, int(ffi.cast("uintptr_t", report)))

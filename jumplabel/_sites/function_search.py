@@ -1,7 +1,8 @@
-"""Which Python functions are in what is decorated? Looks into classes and wrappers, and runs no code of the program's.
+"""The search for Python functions in a decorated object: looks into classes and wrappers.
 
-An object says by its type, not by ``__class__``, what it is. An attribute is read by a getter that C code made for the
-type, or from the instance's dictionary: a property, a ``__getattribute__`` or a metaclass is never asked.
+The search runs no code of the program's. It goes by an object's type, not by its ``__class__``. It reads an attribute
+by a getter that C code made for the type, or from the instance's dictionary. No property, ``__getattribute__`` or
+metaclass runs.
 """
 
 import gc
@@ -19,32 +20,36 @@ from types import (
 from typing import Any
 
 from jumplabel._program import looks
+from jumplabel._program.looks import NOT_FOUND
 from jumplabel._sites.snapshots import Snapshot
 
 _GETTERS = (GetSetDescriptorType, MemberDescriptorType)
 
-# Attributes of the types themselves, which a subclass may hide, and which hold a function or a wrapper.
-_HELD: list[tuple[type, list[Any]]] = [
+_WRAPPERS_IN_C: list[tuple[type, list[Any]]] = [
     (property, [vars(property)[name] for name in ("fget", "fset", "fdel")]),
     (classmethod, [vars(classmethod)["__func__"]]),
     (staticmethod, [vars(staticmethod)["__func__"]]),
     (MethodType, [vars(MethodType)["__func__"]]),
     (partial, [vars(partial)["func"]]),
 ]
+"""Types, and the getters of the attributes that hold a function or a wrapper. A subclass may hide these attributes."""
 
-_NAMED: list[tuple[type, str]] = [
+_WRAPPERS_IN_PYTHON: list[tuple[type, str]] = [
     (cached_property, "func"),
     (partialmethod, "func"),
     (singledispatchmethod, "dispatcher"),
 ]
-"""Types in Python, and the name in the instance's dictionary."""
+"""Types, and the attribute in the instance's dictionary that holds a function or a wrapper."""
 
 _LAZY = "__wrapped_factory__"
-"""wrapt's lazy proxies call this function of the program's to get at what they wrap."""
+"""The attribute of wrapt's lazy proxies with a function of the program's. They call it to get what they wrap."""
 
 
 def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionType]:
-    """The functions in what is decorated, or in an attribute of a class: anything may be there."""
+    """Yield the functions in a decorated object, or in an attribute of a class, which may be any object.
+
+    above  the objects that the search has come through; wrappers may wrap each other
+    """
     kind = type(target)
     if kind is Snapshot or any([target is one for one in above]):
         return
@@ -65,7 +70,7 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
 
 
 def module_of(target: Any) -> Any:
-    """The module that a class or function says that it is of, or what is wrapped; None where nothing says so."""
+    """Return the ``__module__`` of a class or function, or of what is wrapped; None where there is none."""
     for _ in range(_MANY):  # wrappers may wrap each other
         kind = type(target)
         if issubclass(kind, type):
@@ -85,14 +90,16 @@ def _is_defined_in(outer: type, inner: type) -> bool:
 
 
 _DEEP = 4
+"""The most steps of the search in a wrapper without ``__wrapped__``."""
 _MANY = 100
-"""As far as a wrapper is searched that does not say what it wraps: so many steps, through what holds no more."""
+"""The most elements of a tuple or dictionary on its way, and the most wrappers around each other."""
 
 
 def _hidden(owner: type, name: str, value: Any) -> Iterator[FunctionType]:
-    """The method by this name, where a wrapper without ``__wrapped__`` has it in a closure or an attribute.
+    """Yield the method of this name that a wrapper without ``__wrapped__`` has in a closure or an attribute.
 
-    It is known by its module and its full name. The collector knows what refers to what, and asks no object.
+    The search knows the method by its module and its qualified name. It asks the garbage collector what refers to what,
+    which runs no code of the program's.
     """
     module, qualname = looks.module_of(owner), f"{looks.qualname_of(owner)}.{name}"
 
@@ -115,11 +122,11 @@ def _may_wrap(one: Any) -> bool:
         return len(one) <= _MANY
     if issubclass(kind, type | ModuleType | Snapshot):
         return False
-    return kind is CellType or callable(one) or looks.first(kind, "__get__") is not looks.NOT_FOUND
+    return kind is CellType or callable(one) or looks.first(kind, "__get__") is not NOT_FOUND
 
 
 def _parts(one: Any) -> list[Any]:
-    """Of a function what it was made with and its attributes, but not the variables of its module."""
+    """Return the parts of an object to search. Of a function: what made it, and its attributes, but not its globals."""
     if type(one) is not FunctionType:
         return [one]
     parts = [part for part in gc.get_referents(one) if type(part) in (tuple, dict)]
@@ -127,23 +134,23 @@ def _parts(one: Any) -> list[Any]:
 
 
 def _registered(function: FunctionType) -> list[Any]:
-    """The implementations behind a function that ``singledispatch`` has made."""
-    registry = getattr(function, "registry", None)  # vars() would give every function a dictionary
-    # A view of a dictionary of the program's own class would run its code.
+    """Return the implementations behind a function that ``singledispatch`` has made."""
+    registry = getattr(function, "registry", None)  # vars() would give each function a dictionary
+    # The view may be of a dictionary of the program's own class, whose code would run.
     if type(registry) is MappingProxyType and [type(one) for one in gc.get_referents(registry)] == [dict]:
         return list(registry.values())
     return []
 
 
 def _held(target: Any, kind: type) -> list[Any]:
-    """What an object wraps, as far as it can be told; perhaps nothing."""
-    for base, getters in _HELD:
+    """Return what an object wraps, as far as its type tells."""
+    for base, getters in _WRAPPERS_IN_C:
         if issubclass(kind, base):
             return [getter.__get__(target) for getter in getters]
-    for base, name in _NAMED:
+    for base, name in _WRAPPERS_IN_PYTHON:
         if issubclass(kind, base):
             return [looks.attributes(target).get(name)]
-    if looks.first(kind, _LAZY) is not looks.NOT_FOUND:
+    if looks.first(kind, _LAZY) is not NOT_FOUND:
         return []
     getter = looks.first(kind, "__wrapped__")
     if type(getter) in _GETTERS:  # wrapt's proxies in C, or a slot

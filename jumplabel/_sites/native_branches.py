@@ -1,33 +1,33 @@
-"""Function pointers for C: native_branch, which sends C callers to one of two C functions.
+"""Function pointers for C: ``native_branch`` sends C callers to one of two C functions.
 
-The code behind the pointer is a trampoline of the engine's (csrc/arch/x86_64/trampoline_templates.S), or, where there
-is none, a stub (csrc/arch/x86_64/plain_branch.h). Here is what finds the addresses, and what keeps them valid.
+The code behind the pointer is a trampoline of the engine (csrc/arch/x86_64/trampoline_templates.S). Where there is no
+trampoline, it is a stub (csrc/arch/x86_64/plain_branch.h). This file finds the functions' addresses and keeps them
+valid.
 """
 
 import errno
 import os
 import sys
-from types import BuiltinFunctionType, FrameType, FunctionType
+from types import BuiltinFunctionType, FunctionType
 from typing import Any
 from weakref import finalize
 
 from jumplabel._engine import ffi, lib
 from jumplabel._keys.static_key import StaticKey
-from jumplabel._program.looks import text
-from jumplabel._program.printing import printable
+from jumplabel._sites.callers import caller
 from jumplabel.errors import DecorationError, PatchError
 
 
 class NativeBranch:
-    """What ``native_branch()`` makes: a pointer for C, and what keeps the code behind it alive."""
+    """A pointer for C, made by ``native_branch()``. The object keeps the code behind the pointer alive."""
 
     __slots__ = ("__weakref__", "_address", "_entry", "_key", "_off", "_on", "_owner", "_targets")
 
     def __init__(
         self, entry: Any, key: StaticKey, off: object, on: object, targets: tuple[int, ...], owner: str
     ) -> None:
-        # As for a key's pointer (static_key.py): not ffi.gc(), which the collector would finalize before
-        # others in the same garbage, whose __del__ still calls through the pointer.
+        # ffi.gc() may free the entry before other objects of the same cycle have finished calling through the pointer.
+        # A key's pointer has the same fate (static_key.py).
         finalizer = finalize(entry, lib.jump_entry_retire, ffi.cast("struct jump_entry *", entry))
         finalizer.atexit = False  # type: ignore[misc]  # typeshed takes the property for a missing slot
         self._entry = entry
@@ -40,7 +40,7 @@ class NativeBranch:
 
     @property
     def address(self) -> int:
-        """What C calls, the same while this object lives. An address keeps nothing alive."""
+        """The address that C calls, the same while this object lives. **It keeps nothing alive.**"""
         return self._address
 
     @property
@@ -50,25 +50,25 @@ class NativeBranch:
 
     @property
     def off(self) -> object:
-        """What was given as the function to call while the key is off."""
+        """The function to call while the key is off, as it was given."""
         return self._off
 
     @property
     def on(self) -> object:
-        """What was given as the function to call while the key is on."""
+        """The function to call while the key is on, as it was given."""
         return self._on
 
     def cast(self, ffi: Any, cdecl: Any) -> Any:
-        """The address as a cdata that can be called, stored in a struct and passed to C.
+        """Return the address as a cdata that can be called, stored in a struct, and passed to C.
 
         ffi    your own FFI object, of cffi's ABI or API mode
-        cdecl  the type: a string such as ``"int(*)(int)"``, or what ``ffi.typeof()`` returned; a pointer to a function
-               with the signature of both functions (nobody can check that), or ``void *``
+        cdecl  the type: a string such as ``"int(*)(int)"``, or a result of ``ffi.typeof()``. It is ``void *`` or a
+               pointer to a function. **Its signature must be that of both functions: the library cannot check that**
 
-        The cdata keeps the NativeBranch alive. A copy of the pointer that C code makes, in a struct, say, does not.
+        The cdata keeps the NativeBranch alive. A copy of the pointer does not, for example in a struct of C code.
 
-        Raises DecorationError for a type that is no such pointer; what ``ffi.cast()`` raises for one that it does not
-        know.
+        Any thread may call it. Raises DecorationError for a type that is no such pointer; for a type that it does not
+        know, ``ffi.cast()`` raises its own error.
         """
         if not hasattr(ffi, "cast"):
             raise DecorationError(f"NativeBranch.cast(ffi, cdecl) needs a cffi FFI object first, not {ffi!r}")
@@ -77,13 +77,13 @@ class NativeBranch:
             raise DecorationError(
                 f"NativeBranch.cast: {cdecl!r} is no pointer to a function; write one as in 'int(*)(int)'"
             )
-        # What cffi itself could hang on a cdata, by ffi.gc(), goes too early: see __init__.
+        # ffi.gc() would let go too early, see __init__().
         finalizer = finalize(made, _let_go, self)
         finalizer.atexit = False  # type: ignore[misc]
         return made
 
     def __site__(self) -> int:
-        """The address of the site, as the jump table has it."""
+        """Return the address of the site, as the jump table shows it."""
         return int(ffi.cast("uintptr_t", lib.jump_entry_address(self._entry)))
 
     def __repr__(self) -> str:
@@ -91,40 +91,43 @@ class NativeBranch:
 
 
 def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> NativeBranch:
-    """A C function pointer that goes to one of two C functions of the same signature, for cffi, ctypes and C.
+    """Make a C function pointer that goes to one of two C functions of the same signature, for cffi, ctypes and C.
 
     key  the key that decides
-    off  what a call goes to while the key is off
-    on   what a call goes to while the key is on
+    off  the function to call while the key is off
+    on   the function to call while the key is on
 
-    Each is a cffi function pointer or ``void *``, a ctypes function or ``c_void_p``, an address, or a NativeBranch. Of
-    a cffi API-mode library take ``ffi.addressof(lib, "name")``. A Python function takes its turn as an
+    **Hold the NativeBranch while C may call.** Its code lives as long as it, and as long as any cdata that its
+    ``cast()`` returned; so do the key, ``off`` and ``on``. A copy of the pointer in a C struct, the address as a
+    number, and a ctypes function made of it keep nothing alive. The library does not wait for C: a thread that enters
+    the code after its end crashes, or calls a function of a later branch at that address. A thread that has reached
+    ``off`` or ``on`` by then is safe: it has left our code.
+
+    A callback that refers to a cdata of ``cast()`` keeps that cdata, and so itself, for ever; let it refer to the
+    NativeBranch. A library does not stay loaded for a NativeBranch: cffi closes a library of ``ffi.dlopen()`` when that
+    object goes.
+
+    A function is a cffi function pointer or ``void *``, a ctypes function or ``c_void_p``, an address, or a
+    NativeBranch. Of a cffi API-mode library take ``ffi.addressof(lib, "name")``. Wrap a Python function as an
     ``ffi.callback()`` or a ``ctypes.CFUNCTYPE`` object.
 
-    A call is one jump longer than a call of the function itself: every argument, return value and register passes
-    through as it is, for any signature, also a variadic one. C code may call it from any thread, without the GIL, and
-    from signal handlers. When a toggle returns, every call that starts later sees the new state.
+    A call is one jump longer than a call of the function itself. Every argument, return value and register passes
+    through as it is, for any signature, also a variadic one. C code may call the pointer from any thread, without the
+    GIL, and from signal handlers. When a toggle returns, every call that starts later sees the new state.
 
-    The code lives as long as the NativeBranch, and as long as any cdata that its ``cast()`` returned; and so do the
-    key, ``off`` and ``on``. A copy of the pointer in a C struct, the address as a number, or a ctypes function made of
-    it keep nothing alive: hold the NativeBranch while C may call. Nobody waits for C: a thread that enters when the
-    last of them is gone crashes, or calls what a later branch at that address leads to. One that has reached ``off`` or
-    ``on`` by then has left our code. A callback that refers to a cdata of ``cast()`` keeps it, and so itself, for ever;
-    let it refer to the NativeBranch. Nobody keeps a library loaded either: cffi closes one of ``ffi.dlopen()`` when
-    that object goes.
+    Where there are no trampolines (``info().refusal`` says why), the code is a stub with an ordinary test. A process
+    has 256 stubs. A forked child has its own code in both cases.
 
-    Where there are no trampolines (``info().refusal`` says why) it is a stub with an ordinary test, of which there are
-    256 in a process. A forked child has its own code in both cases.
-
-    May be called in any thread. Raises DecorationError for what is not a key, or no pointer to a function, NULL
-    included, and for two cffi pointers of different types; PatchError with ``EAGAIN`` where all stubs are taken, with
-    ``ENOSYS`` on a processor that the engine has neither trampolines nor stubs for.
+    Any thread may call it. Raises DecorationError for a first argument that is not a key; for an ``off`` or ``on`` that
+    is no pointer to a function, or NULL; and for two cffi pointers of different types. Raises PatchError with
+    ``EAGAIN`` where all stubs are taken, and with ``ENOSYS`` on a processor for which the engine has neither
+    trampolines nor stubs.
     """
     if not isinstance(key, StaticKey):
         raise DecorationError(f"native_branch needs a StaticKey first, not {key!r}")
     addresses = _address_of("off", off), _address_of("on", on)
     _check_types(off, on)
-    owner = _owner(sys._getframe(1))
+    owner = caller()
     error = ffi.new("int *")
     pointers = [ffi.cast("void *", address) for address in addresses]
     entry = lib.jump_entry_new_branch(key._key, owner.encode(), *pointers, error)
@@ -143,7 +146,7 @@ def native_branch(key: StaticKey, *, off: object = None, on: object = None) -> N
 
 
 def refusal() -> str | None:
-    """Return what refused native sites, and why, when one was last asked for in vain. None: nothing did."""
+    """Return what refused the last request for a native site that failed, and why. None: no request failed."""
     raw = ffi.new("struct jump_label_info *")
     lib.jump_label_info(raw)
     if raw.refused == errno.ECANCELED:
@@ -152,16 +155,11 @@ def refusal() -> str | None:
 
 
 def _let_go(branch: NativeBranch) -> None:
-    """A cdata is gone, and with this call the last reference that its finalizer held."""
-
-
-def _owner(caller: FrameType) -> str:
-    name, function = text(dict.get(caller.f_globals, "__name__")) or "?", caller.f_code.co_qualname
-    return printable(f"{name}:{caller.f_lineno}" if function == "<module>" else f"{name}.{function}:{caller.f_lineno}")
+    """Do nothing. The finalizer of a cdata calls this, and drops its reference to the branch."""
 
 
 def _address_of(name: str, pointer: object) -> int:
-    address = _find_address(pointer)
+    address = _pointed_at(pointer)
     if address is None:
         raise DecorationError(f"native_branch: {name}={pointer!r} is no pointer to a C function{_hint(pointer)}")
     if address == 0:
@@ -171,14 +169,14 @@ def _address_of(name: str, pointer: object) -> int:
     return address
 
 
-def _find_address(pointer: object) -> int | None:
+def _pointed_at(pointer: object) -> int | None:
     if isinstance(pointer, NativeBranch):
         return pointer.address
     if isinstance(pointer, int) and not isinstance(pointer, bool):
         return pointer
     if isinstance(pointer, ffi.CData):
         return int(ffi.cast("uintptr_t", pointer)) if _may_be_called(pointer) else None
-    ctypes = sys.modules.get("ctypes")  # who has one of its objects has imported it
+    ctypes = sys.modules.get("ctypes")  # an object of ctypes means that it was imported
     if ctypes is not None and isinstance(pointer, ctypes.c_void_p):
         return pointer.value or 0
     if ctypes is not None and isinstance(pointer, ctypes._CFuncPtr):
@@ -202,7 +200,7 @@ def _hint(pointer: object) -> str:
 
 
 def _check_types(off: object, on: object) -> None:
-    """Where both say what they are. (A void * does not.)"""
+    """Raise DecorationError for two pointers of different types. A ``void *`` says nothing of its function."""
     if isinstance(off, ffi.CData) and isinstance(on, ffi.CData):
         kinds = ffi.typeof(off), ffi.typeof(on)
         if kinds[0] != kinds[1] and all(kind.kind == "function" for kind in kinds):

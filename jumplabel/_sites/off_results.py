@@ -8,17 +8,20 @@ from jumplabel._program.functions import inside, is_awaitable_generator_function
 
 _Maker, _Coroutine, _Generator, _AwaitableGenerator, _AsyncGenerator, _Iterator, _Step = published(lib.off_result_types)
 
-_EMPTY = {
+_OFF_TYPES = {
     "a coroutine function": _Coroutine,
     "an async generator function": _AsyncGenerator,
     "a generator function": _Generator,
 }
 
 
-def off_value(function: Any, default: Any) -> tuple[Any, bool]:
-    """What stands for the function while it is switched off, and whether that is called for the result, or is it."""
+def off_result(function: Any, default: Any) -> tuple[Any, bool]:
+    """Return the off-state result of a function, and whether it must be called to get the result.
+
+    default  what a call returns, or what an awaited coroutine or a finished generator gives
+    """
     function = inside(function)
-    makes = _EMPTY.get(own_flavour(function))
+    makes = _OFF_TYPES.get(own_flavour(function))
     if not makes:
         return default, False
     if makes is _Generator and is_awaitable_generator_function(function):

@@ -1,12 +1,12 @@
 """``@static_branches(snapshot=True)``: within one call every key keeps the value that it had when the call began.
 
-A function gets a site of its own, in a trampoline, and one *variant* of its bytecode for each state of its keys, in
-which every test of a key goes one way for good. A call looks at no key: the site leads to the variant of the present
-state, and a toggle, or a batch of toggles, rewrites that one jump. What is called keeps its variant to the end,
-however long a generator or coroutine lasts.
+A function gets a site of its own, in a trampoline, and one *variant* of its bytecode for each state of its keys. In a
+variant every test of a key goes one way for good. A call looks at no key: the site leads to the variant of the present
+state. A toggle, or a batch of toggles, rewrites that one jump. A call keeps its variant to the end, however long a
+generator or coroutine lasts.
 
-new_code.py makes the variants' code; csrc/cpython/call_site.c leads to them. Here is when they are made, and when they
-go.
+new_code.py makes the variants' code; csrc/cpython/call_site.c leads to them. This file decides when variants are made
+and dropped.
 """
 
 import itertools
@@ -25,7 +25,7 @@ from jumplabel.errors import DecorationError, PatchError
 
 MOST_KEYS = 64  # CALL_KEYS in csrc/engine/static_call.h
 MOST_VARIANTS = 8
-"""Of one function that are kept. There may be as many as there are states, and few are ever needed again."""
+"""The most variants of a function that are kept. A function may have 2**64 states, and needs few of them again."""
 
 
 _clock = itertools.count(1)
@@ -33,7 +33,7 @@ _clock = itertools.count(1)
 
 @sealed
 class Snapshot(CallSite):
-    """What ``static_branches(snapshot=True)`` makes of a function, and stands for it."""
+    """The callable that stands for a function under ``static_branches(snapshot=True)``."""
 
     __slots__ = ()
 
@@ -42,7 +42,14 @@ class Snapshot(CallSite):
 
 
 def snapshot_of(target: Any, strict: bool) -> Any:
-    """Raises DecorationError, with nothing changed, for what is no function, and what a snapshot cannot be kept of."""
+    """Return a function's snapshot; the target itself if it tests no key.
+
+    target  a function, perhaps in a classmethod or staticmethod
+    strict  as of ``static_branches``
+
+    Raises DecorationError, with nothing changed, for any other object, for more than MOST_KEYS keys, and for a function
+    whose tests cannot all go by the snapshot.
+    """
     if isinstance(target, classmethod | staticmethod):
         inner = snapshot_of(target.__func__, strict)
         return target if inner is target.__func__ else type(target)(inner)
@@ -76,7 +83,10 @@ def _why_not(target: Any) -> str:
 
 
 def _check_wrapped(function: FunctionType) -> None:
-    """A wrapper keeps nothing for what it calls: who decorates it has put two decorators in the wrong order."""
+    """Raise DecorationError for a wrapper of a function that tests keys: two decorators are in the wrong order.
+
+    A snapshot of the wrapper would keep no state for the function that it calls.
+    """
     inner, above = vars(function).get("__wrapped__"), [function]
     while type(inner) is FunctionType and inner not in above:
         if template(inner, strict=False):
@@ -89,22 +99,26 @@ def _check_wrapped(function: FunctionType) -> None:
 
 
 class _Variants:
-    """The variants of one function. Any thread may be here; nothing is held meanwhile that a fork could leave held."""
+    """The variants of one function. Any thread may use them. No lock is held, so a fork cannot leave one locked."""
 
     def __init__(self, function: FunctionType, made: Template) -> None:
         self.function = function
         self.template = made
         self.kept: dict[int, FunctionType] = {}
-        """By state. The site leads to no other."""
+        """The variants by state. The site leads to no others."""
         self.needed: dict[int, int] = {}
-        """When each was, last."""
-        self.refusals = self.not_now = 0
+        """When the variant of a state was needed last, by _clock."""
+        self.refusals = 0
+        """How many patches were refused since the last that succeeded."""
+        self.calls_without_patch = 0
+        """How many calls are still to pass before the next one tries a patch."""
 
     def find(self, site: Snapshot, state: int) -> FunctionType:
-        """The variant for a state that the site knows none for; the site knows it then. Who called the site calls it.
+        """Return the variant for a state for which the site has none, and lead the site to it.
 
-        That call wants no patch: where one is refused, the variant is the right one all the same. The site asks again,
-        and is answered; but as a patch may wait for long before it is refused, ever fewer calls try one.
+        The site calls this in a call, and then calls the variant. Where the patch is refused, the call goes on with the
+        variant all the same, and the next call asks again. A patch may wait long before it is refused, so ever fewer
+        calls try one.
         """
         variant = self.kept.get(state) or self._make(state)
         try:
@@ -112,8 +126,8 @@ class _Variants:
                 self._make_room(site)
             variant = self.kept.setdefault(state, variant)
             self.needed[state] = next(_clock)
-            if self.not_now:
-                self.not_now -= 1
+            if self.calls_without_patch:
+                self.calls_without_patch -= 1
                 return variant
             lead(site, state, variant)
             self.refusals = 0
@@ -121,13 +135,13 @@ class _Variants:
                 lead(site, state, None)
         except PatchError:
             self.refusals += 1
-            self.not_now = 1 << min(self.refusals, 16)
+            self.calls_without_patch = 1 << min(self.refusals, 16)
         return variant
 
     def _make_room(self, site: Snapshot) -> None:
-        """Drop the variant that has not been needed for longest: whoever runs it, keeps it.
+        """Drop the variant that was needed longest ago. A call that runs it keeps it alive.
 
-        The site, from now on, knows none: so it asks for those that are needed still, and they are seen to be.
+        From now on the site has no variant at all. So it asks for each that is still needed, and find() notes the time.
         """
         for state in list(self.kept):
             lead(site, state, None)
@@ -138,11 +152,11 @@ class _Variants:
             lead(site, state, None)  # another thread may have needed it meanwhile
 
     def _make(self, state: int) -> FunctionType:
-        """With all that the function has now: it may have been given other defaults since it was decorated."""
+        """Return a variant with what the function has now: its defaults may have changed since it was decorated."""
         function = self.function
         code, name = self.template.variant(state), function.__name__
         variant = FunctionType(code, function.__globals__, name, function.__defaults__, function.__closure__)
-        # From 3.14 on annotations may be a function that has yet to be run.
+        # From 3.14 on annotations may be a function that has not run yet.
         annotations = "__annotate__" if getattr(function, "__annotate__", None) else "__annotations__"
         for attribute in (*_SHARED, annotations):
             setattr(variant, attribute, getattr(function, attribute))

@@ -1,4 +1,4 @@
-"""``StaticCall``: a call whose target is rewritten in the instruction."""
+"""``StaticCall``: a call whose target is a jump in machine code, which ``update()`` rewrites."""
 
 from collections.abc import Callable
 from functools import update_wrapper
@@ -9,7 +9,7 @@ from jumplabel._program.exported import exported
 from jumplabel._program.functions import check_can_be_off, check_same_flavour, full_name, owner, with_code
 from jumplabel._program.site_types import CallSite, sealed
 from jumplabel._sites.call_sites import lead
-from jumplabel._sites.off_results import off_value
+from jumplabel._sites.off_results import off_result
 from jumplabel.errors import DecorationError
 
 P = ParamSpec("P")
@@ -17,7 +17,7 @@ Q = ParamSpec("Q")
 R = TypeVar("R")
 
 ON = 1
-"""The state of a call that has a target: its one key, which nobody else knows, is on."""
+"""The state of a call with a target: its one key is on. Only the call knows that key."""
 
 
 @sealed
@@ -25,14 +25,16 @@ ON = 1
 class StaticCall(CallSite, Generic[P, R]):
     """A function whose implementation can be replaced while it is being called.
 
-    function  what is called at first, and what the object stands for: its name, signature, ``__wrapped__``
+    function  the first target. The object stands for it: its name, signature, ``__wrapped__``
 
-    Calling it runs one jump to the present target. ``update`` rewrites that jump, as the Linux kernel's static calls
+    **A new target that wraps the present one must take it from ``func`` before update()**: if it called the StaticCall,
+    the call would come back to itself.
+
+    A call runs one jump to the present target. ``update`` rewrites that jump, as the Linux kernel's static calls do
     (include/linux/static_call.h). Use it as a decorator or directly, for functions and methods; under ``classmethod``
-    and ``staticmethod``, not over them. Arguments are passed on as they are, keywords and all. A function that is to be
-    put around the present one takes that from ``func`` first: a call of the StaticCall would come back to itself.
+    and ``staticmethod``, not over them. Arguments are passed on as they are, keywords and all.
 
-    Any thread may make, call and update it. Raises DecorationError for what cannot be called, and for a
+    Any thread may make, call and update it. Raises DecorationError for an object that cannot be called, and for a
     ``classmethod``, ``staticmethod`` or property.
     """
 
@@ -40,7 +42,7 @@ class StaticCall(CallSite, Generic[P, R]):
 
     def __new__(cls, function: Callable[P, R]) -> "StaticCall[P, R]":
         _check(function)
-        off, is_called = off_value(function, None)
+        off, is_called = off_result(function, None)
         off_is = "callable" if is_called else "result"
         key = lib.static_key_new(full_name(function).encode(errors="backslashreplace"), False)
         if not key:
@@ -51,22 +53,24 @@ class StaticCall(CallSite, Generic[P, R]):
                 cls, "call", (), (address,), off, off_is, owner(function), function
             )
         finally:
-            lib.static_key_drop(key)  # from now on it is the site's alone
+            lib.static_key_drop(key)  # from now on the site alone keeps it
         with_code(update_wrapper(made, function), function)
         lead(made, ON, function, follows=True)
         return made
 
     def update(self, function: Callable[P, R] | None) -> None:
-        """Have later calls go to another function; None: they return None without entering Python.
+        """Have later calls go to another function.
 
-        When it returns, every call that starts later goes there, on every thread; calls that are running go on where
-        they are. What ``None`` makes of a coroutine, generator or async generator function, ``static_gate`` says. Not
-        part of a ``batch()``: it takes effect at once.
+        function  the new target. None: calls return None without entering Python. ``static_gate`` says what calls of a
+                  coroutine, generator or async generator function return then
 
-        Any thread may call it, also from within the function. Raises DecorationError for what cannot be called, or
-        cannot take the place of what it was made with: a coroutine function only that of another one, and None not that
-        of a plain function around one. Raises PatchError where the site cannot be rewritten. In each case calls go
-        where they went.
+        When it returns, every call that starts later goes to the new target, on every thread. Running calls go on in
+        the old target. An update is no part of a ``batch()``: it takes effect at once.
+
+        Any thread may call it, also from within the function. Raises DecorationError for a target that cannot be
+        called, or cannot take the first target's place. A coroutine function takes only the place of another coroutine
+        function, and None does not take that of a plain function around one; the same holds for generators. Raises
+        PatchError where the site cannot be rewritten. After an error, calls go where they went before.
         """
         if function is None:
             check_can_be_off("StaticCall.update(None)", self.__wrapped__)
@@ -77,7 +81,7 @@ class StaticCall(CallSite, Generic[P, R]):
 
     @property
     def func(self) -> Callable[P, R] | None:
-        """What calls go to now; None while it is off."""
+        """The present target; None while calls return None."""
         target: Callable[P, R] | None = self.__target__(ON)
         return target
 

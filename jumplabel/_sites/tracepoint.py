@@ -1,6 +1,5 @@
-"""``Tracepoint``: a call that leads to whoever wants to know, and nowhere while nobody does."""
+"""``Tracepoint``: a call that goes to the registered probes, and returns at once while there are none."""
 
-import sys
 from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -15,10 +14,9 @@ from jumplabel._keys.toggles import callbacks
 from jumplabel._keys.transactions import apply, patch_error
 from jumplabel._program.exported import exported
 from jumplabel._program.functions import flavour, full_name
-from jumplabel._program.looks import text
-from jumplabel._program.printing import printable
 from jumplabel._program.site_types import ObjectSite, sealed
 from jumplabel._sites.call_sites import swap
+from jumplabel._sites.callers import caller
 from jumplabel.errors import DecorationError, StaticKeyError, TracepointError
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -28,7 +26,10 @@ ON = 1
 
 
 class _TracepointKey(FollowingKey):
-    """On while there are probes. It does not keep its tracepoint alive; it goes off with it, if somebody keeps it."""
+    """The key of a tracepoint: on while there are probes.
+
+    It does not keep its tracepoint alive. A key that outlives its tracepoint goes off with it.
+    """
 
     __slots__ = ("_tracepoint",)
     _tracepoint: "ref[Tracepoint]"
@@ -43,62 +44,64 @@ class _TracepointKey(FollowingKey):
 @sealed
 @exported
 class Tracepoint(ObjectSite):
-    """A place in a program that others can watch, while it runs: call it there, with whatever there is to know.
+    """A place in a program that others can watch while it runs: the program calls it there, with what is to be seen.
 
-    name  what the tracepoint is called, and its key; unique among the living keys of the process
-    doc   what it is good for, for operators
+    name  the name of the tracepoint and of its key; unique among the living keys of the process
+    doc   a description for operators
 
     ::
 
         requested = Tracepoint("shop.requested")
 
-        requested(request, user=user)    # nobody watches: returns None without entering Python
+        requested(request, user=user)    # without probes: returns None without entering Python
 
 
         @requested.register  # from any thread, at any time
         def count(request, user): ...
 
-    A call goes to every probe, in the order in which they were registered, with the very arguments, and returns None
-    whatever they return. A probe that raises an Exception is reported through ``sys.unraisablehook``, and the others
-    are called all the same; what is no Exception (KeyboardInterrupt, SystemExit, asyncio's CancelledError) is meant
-    for the program, and passes on at once. Without probes nobody looks at the arguments, but they are evaluated:
-    ``if requested.enabled:`` in a function with ``static_branches`` skips that too. (``if requested:`` does not: no
-    tracepoint is false.)
+    A call goes to every probe, in the order of registration, with the very arguments. It returns None, whatever the
+    probes return. Where a probe raises an Exception, ``sys.unraisablehook`` reports it, and the call goes on to the
+    other probes. Any other exception (KeyboardInterrupt, SystemExit, asyncio's CancelledError) is meant for the
+    program, and leaves the call at once.
 
-    It is no method: as an attribute of a class it is called with its arguments alone. Copies are the tracepoint itself,
-    and pickling gives the one of that name. It keeps its probes alive.
+    **The caller evaluates the arguments, also without probes.** ``if requested.enabled:`` in a function with
+    ``static_branches`` skips that too. ``if requested:`` does not: every tracepoint is true.
+
+    A tracepoint is no method: as an attribute of a class it is called with its arguments alone. A copy is the
+    tracepoint itself, and unpickling gives the tracepoint of that name. It keeps its probes alive.
 
     Words and meaning are those of the Linux kernel's tracepoints (Documentation/trace/tracepoints.rst,
     kernel/tracepoint.c). Any thread may make, call and change it. The same place may make its tracepoint again, as it
-    may a key (``StaticKey`` says when): it gets the one that is there, with its probes. Raises StaticKeyError for a
-    name or doc that a StaticKey would refuse.
+    may make a key again (``StaticKey`` says when): it gets the living tracepoint, with its probes. Raises
+    StaticKeyError for a name or doc that a StaticKey would refuse.
     """
 
     __slots__ = ()
 
     def __new__(cls, name: str, doc: str | None = None) -> "Tracepoint":
-        with registry.lock:  # of several threads, one makes it
+        with registry.lock:  # one thread makes it, the others find it
             its_key = _TracepointKey(name, doc=doc)
             there = its_key._tracepoint() if hasattr(its_key, "_tracepoint") else None
             if there is not None:
                 return there
             off, off_is, wrapped = None, "result", None
             made: Tracepoint = super().__new__(
-                cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, _caller(), wrapped
+                cls, "tracepoint", (its_key,), (address(its_key),), off, off_is, caller(), wrapped
             )
             its_key._tracepoint = ref(made, partial(_turn_off, its_key._key, ref(its_key)))
             return made
 
     def register(self, probe: F) -> F:
-        """Have later calls go to the probe too, behind those that are there. Returns it, so that this is a decorator.
+        """Have later calls go to the probe too, behind the present probes. Return the probe; a decorator, too.
 
-        When it returns, every call that starts later goes to the probe, on every thread; a call that is running goes
-        on with the probes that it found. Not part of a ``batch()``: it takes effect at once.
+        When it returns, every call that starts later goes to the probe, on every thread. A running call goes on with
+        the probes that it found. A registration is no part of a ``batch()``: it takes effect at once.
 
-        Any thread may call it, also in a probe or a signal handler. Raises TracepointError for a probe that is
-        registered already (it equals one: each access to a bound method makes a new one), and for the tracepoint
-        itself; DecorationError for what cannot be called, and for coroutine, generator and async generator functions,
-        which a call would not run; PatchError where the site cannot be rewritten. In each case nothing has changed.
+        Any thread may call it, also in a probe or a signal handler. Raises TracepointError for the tracepoint itself,
+        and for a probe that is registered already. (Probes are compared by equality, as each access to a bound method
+        makes a new object.) Raises DecorationError for an object that cannot be called, and for a coroutine, generator
+        or async generator function, which a call would not run. Raises PatchError where the site cannot be rewritten.
+        In each case nothing has changed.
         """
         self._check(probe)
         while True:
@@ -109,15 +112,16 @@ class Tracepoint(ObjectSite):
                 return probe
 
     def unregister(self, probe: Callable[..., Any]) -> None:
-        """Have later calls not go to the probe any more.
+        """Have later calls pass the probe by.
 
-        When it returns, no call that starts later goes to the probe, on any thread. Calls that are running already go
-        on, and may come to it still: what a probe needs must not be torn down until they are done (the kernel's
-        tracepoint_synchronize_unregister() has no counterpart, as nobody can tell how long a probe takes). The
-        tracepoint lets go of the probe, and so do they when they end.
+        **A running call may still come to the probe**: do not tear down what the probe needs until such calls are done.
+        The kernel's tracepoint_synchronize_unregister() has no counterpart here, as a probe may take any time. When
+        this returns, no call that starts later goes to the probe, on any thread. The tracepoint lets go of the probe,
+        and a running call does so at its end.
 
-        Takes effect, and may be called, as ``register``. Raises TracepointError for a probe that is not registered (no
-        probe equals it), and PatchError where the site cannot be rewritten; in both cases nothing has changed.
+        It takes effect at once, and may be called by any thread, as ``register``. Raises TracepointError for a probe
+        that equals no registered probe, and PatchError where the site cannot be rewritten. In both cases nothing has
+        changed.
         """
         while True:
             probes = self.probes
@@ -129,7 +133,7 @@ class Tracepoint(ObjectSite):
 
     @property
     def probes(self) -> tuple[Callable[..., Any], ...]:
-        """What calls go to now, in this order."""
+        """The probes that calls go to now, in this order."""
         found: tuple[Callable[..., Any], ...] | None = self.__target__(ON)
         return found or ()
 
@@ -143,10 +147,10 @@ class Tracepoint(ObjectSite):
 
     @property
     def enabled(self) -> StaticKey:
-        """The key of this name, on while there are probes. It cannot be toggled, but by registering a probe.
+        """The key of this name, on while there are probes. Only registering and unregistering probes toggles it.
 
-        ``override(True)`` runs what stands behind ``if tracepoint.enabled:`` without a probe, ``override(False)`` mutes
-        the probes. Where somebody keeps the key, it outlives the tracepoint, and is off then.
+        ``override(True)`` runs the code behind ``if tracepoint.enabled:`` without a probe. ``override(False)`` mutes
+        the probes. A key may outlive its tracepoint, and is off then.
         """
         found: StaticKey = self.__static_keys__[0]
         return found
@@ -163,7 +167,10 @@ class Tracepoint(ObjectSite):
             )
 
     def _replace(self, probes: tuple[Any, ...], new: tuple[Any, ...]) -> bool:
-        """Whether these were still the probes. If not, somebody was faster, in another thread or in this one."""
+        """Replace the probes if they are still these, and return whether they were.
+
+        They are others where another thread has changed them meanwhile, or a signal handler in this thread.
+        """
         return swap(self, ON, probes or None, new or None)
 
     def __repr__(self) -> str:
@@ -190,17 +197,8 @@ def _place(probe: object, probes: tuple[object, ...]) -> int | None:
     return next((place for place, one in enumerate(probes) if one is probe or one == probe), None)
 
 
-def _caller() -> str:
-    """Who makes a tracepoint, for the jump table."""
-    frame = sys._getframe(1).f_back
-    if frame is None:  # a thread that does nothing else
-        return __name__
-    names = [text(dict.get(frame.f_globals, "__name__")) or "?", frame.f_code.co_qualname]
-    return printable(f"{'.'.join(name for name in names if name != '<module>')}:{frame.f_lineno}")
-
-
 def _turn_off(native: Any, its_key: "ref[StaticKey]", _: object) -> None:
-    """The tracepoint is gone, with its probes; nobody else could turn its key off any more."""
+    """Turn off the key of a tracepoint that is gone, with its probes. Only the tracepoint could do so before."""
     if callbacks and (found := its_key()) is not None:
         apply([(found, lib.KEY_DISABLE)])
         return

@@ -1,4 +1,4 @@
-"""Tests of keys in expressions that use the value: it is the key itself, and no site costs more than its test did."""
+"""Tests whose value is used: the value is the key itself, and no site costs more than the test that it replaced."""
 
 import itertools
 import sys
@@ -11,7 +11,7 @@ from jumplabel import DecorationError, StaticKey, static_branches
 
 A, B, FALSE, NONE = ("A", 1), ("B", 2), (), None
 
-# `only_truth`: nothing but the truth of the key is asked for, so no code of its class has to run.
+# `only_truth`: the form asks only for the key's truth, so no code of the key's class has to run.
 FORMS = {
     "and or": ("return KEY and A or B", True),
     "and false or": ("return KEY and FALSE or B", True),
@@ -108,7 +108,7 @@ f, twin = factory(key, other), factory(key, other)
 
 
 def build(form, place, key, other):
-    """A function with the form, its twin that stays as it is, and the keys that they test."""
+    """Return a function with the form, a twin without sites, and the keys that they test."""
     define, name, other_name = PLACES[place]
     body = textwrap.indent(FORMS[form][0].replace("KEY", name).replace("OTHER", other_name), "    ").lstrip()
     space = {"key": key, "other": other, "A": A, "B": B, "FALSE": FALSE, "NONE": NONE, "__name__": "built"}
@@ -117,7 +117,7 @@ def build(form, place, key, other):
 
 
 def is_the_same(one, other):
-    """Check that results, and results in them, are the same objects, as far as these existed before the call."""
+    """Compare results, and results in results: an object from before the call has to be the very same object."""
     if type(one) in (list, tuple, dict) and one is not A and one is not B and one:
         parts = (one.items(), other.items()) if type(one) is dict else (one, other)
         return type(one) is type(other) and all(itertools.starmap(is_the_same, zip(*parts, strict=True)))
@@ -125,7 +125,7 @@ def is_the_same(one, other):
 
 
 def asked(function):
-    """How often a call runs the key's own truth test, and what it returns."""
+    """Return how often a call runs the key's own truth test, and what the call returns."""
     calls = []
 
     def profile(frame, event, arg):
@@ -149,13 +149,13 @@ def outcome(function):
 
 
 def executed(function):
-    """How many instructions of Python's a call takes, those of the key's truth test among them."""
+    """Return how many bytecode instructions a call takes, with those of the key's truth test."""
     count = 0
 
     def trace(frame, event, arg):
         nonlocal count
         if frame.f_code.co_filename not in ("<string>", StaticKey.__bool__.__code__.co_filename):
-            return None  # a finalizer of others, say
+            return None  # for example a finalizer from elsewhere
         frame.f_trace_opcodes, frame.f_trace_lines = True, False
         count += event == "opcode"
         return trace
@@ -199,7 +199,7 @@ def test_a_site_takes_no_more_instructions_than_its_test(form, key, other_key):
 
 
 def traced(function):
-    """The line events of a call, and what it returns."""
+    """Return the line events of a call, and what it returns."""
     events = []
 
     def trace(frame, event, arg):
@@ -219,7 +219,7 @@ def traced(function):
 @pytest.mark.parametrize("when", ["before", "after"])
 @pytest.mark.parametrize("form", [form for form in FORMS if "long" not in form])
 def test_a_tracer_sees_the_lines_that_it_saw(form, when, key, other_key):
-    """The lines include those of a second test without a site; 3.12 and later decide at the first traced call."""
+    """It also sees a second test that no site leads through. 3.12 and later find lines in the first traced call."""
     f, twin, key, other = build(form, "global", key, other_key)
     static_branches(f)
     (key.enable if when == "after" else key.disable)()

@@ -1,4 +1,4 @@
-"""sys.monitoring sees in a function with sites what it sees in a plain one, and the code is right while it does."""
+"""sys.monitoring sees the same in a function with sites as in a plain one, and the code stays right meanwhile."""
 
 import sys
 from opcode import opmap
@@ -15,12 +15,12 @@ monitoring = sys.monitoring
 EVENTS = monitoring.events
 TOOLS = (monitoring.PROFILER_ID, 4)
 
-# Those that are the same with sites. RAISE and the like can only be had for all code at once.
+# Events that are the same with sites. RAISE and the like can only be had for all code at once.
 LOCAL = {name: getattr(EVENTS, name) for name in ("LINE", "PY_START", "PY_RETURN", "PY_RESUME", "PY_YIELD")}
 ALL = LOCAL | {
     name: getattr(EVENTS, name) for name in ("RAISE", "RERAISE", "PY_UNWIND", "PY_THROW", "EXCEPTION_HANDLED")
 }
-# Those that are not: a site is a jump, and always one. Others must do no harm.
+# Events that differ, as a site always is a jump. They must do no harm.
 OTHERS = {name: getattr(EVENTS, name) for name in ("INSTRUCTION", "JUMP", "BRANCH", "CALL")}
 
 
@@ -34,7 +34,7 @@ def tools():
 
 
 def codes(function):
-    """Its code objects, and those within."""
+    """Return the function's code object, and those within."""
 
     def within(code):
         yield code
@@ -122,7 +122,7 @@ def test_a_key_turned_in_a_callback_counts_at_once(both, key, local, elsewhere):
 
 
 def test_a_key_turned_in_a_callback_that_ends_the_monitoring_first_counts_at_once(both, key):
-    """The instruction that waits for the callback has its own opcode back by then."""
+    """By then the instruction that waits for the callback has its own opcode back."""
 
     def ended(function, at):
         def end():
@@ -142,7 +142,7 @@ def test_a_key_turned_in_a_callback_that_ends_the_monitoring_first_counts_at_onc
 
 
 def sites(code, key):
-    """The offsets of what turning the key changes, whatever they look like while instrumented."""
+    """Return the offsets of the units that turning the key changes, also while they are instrumented."""
     before = code._co_code_adaptive
     turn(key)
     after = code._co_code_adaptive
@@ -179,7 +179,7 @@ def test_code_is_right_after_it_was_turned_while_instrumented(both, key, events,
 
 
 def test_two_tools_at_once_and_a_tracer_too(both, key, other_key):
-    """One of the tools comes and goes, in either order, while the key is turned."""
+    """One tool comes and goes, in either order, while the key is turned."""
     for _ in off_on_off(key):
         for _ in range(2):
             turn(other_key)
@@ -202,7 +202,7 @@ def test_two_tools_at_once_and_a_tracer_too(both, key, other_key):
 @pytest.mark.parametrize("events", [LOCAL, LOCAL | OTHERS], ids=["lines", "instructions"])
 @pytest.mark.parametrize("restart", [False, True], ids=["", "restart"])
 def test_a_callback_that_wants_no_more_events(both, key, events, restart):
-    """DISABLE: a location is reported once, until all are again. Turning the key changes nothing about that."""
+    """After DISABLE, a location is not reported until events restart. Turning the key does not change that."""
 
     def disabled(function):
         monitoring.restart_events()
@@ -232,7 +232,7 @@ def test_a_key_turned_in_a_callback_that_wants_no_more_events_counts_at_once(bot
 
 
 def test_instructions_of_a_site_are_reported_and_turning_the_key_there_counts_on_the_next_pass(key, other_key):
-    """The one callback that comes too late: the interpreter has the jump in hand, and does not look again."""
+    """This callback alone comes too late: the interpreter has fetched the jump, and does not look again."""
     plain, decorated = pair("in_a_loop", key, other_key)
     site = sites(decorated.__code__, key)[0]
 

@@ -1,4 +1,4 @@
-"""What is read of a code object: its instructions, the tests among them; and what that costs."""
+"""Reading a code object: its instructions, the tests among them, and what reading costs."""
 
 import argparse
 import asyncio.tasks
@@ -15,7 +15,7 @@ from opcode import opmap, opname
 import pytest
 
 from jumplabel import static_branches
-from jumplabel._bytecode import find_tests
+from jumplabel._bytecode import find_tests, instructions
 from jumplabel._bytecode.find_tests import read
 
 MODULES = [argparse, asyncio.tasks, dis, tokenize]
@@ -69,7 +69,7 @@ def test_the_facts_of_every_opcode_are_those_of_the_interpreter():
     first_of_tools = getattr(opcode, "MIN_INSTRUMENTED_OPCODE", 256)  # 3.12
     known = 0
     for number, name in enumerate(opname[:256]):
-        kind = find_tests._kind(number)
+        kind = instructions._kind(number)
         if name == "CACHE" or opmap.get(name) != number or number >= first_of_tools:
             assert kind is None
             continue
@@ -159,7 +159,7 @@ def test_a_handler_in_the_middle_of_an_instruction_is_refused():
     with pytest.raises(ValueError, match=f"into the middle of an instruction, to unit {wrong}$"):
         read(code.replace(co_exceptiontable=broken))
     whole = read(code.replace(co_exceptiontable=code.co_exceptiontable + bytes((start | 128, length, wrong))))
-    assert wrong not in whole.targets  # half an entry is none
+    assert wrong not in whole.targets  # half an entry does not count
 
 
 def test_a_constant_that_is_not_there_is_none_of_a_key(key):
@@ -197,7 +197,7 @@ def test_the_work_grows_as_the_function_does(key, form, snapshot, closure):
     if snapshot and "key and" in form and (closure or "=" in form):
         pytest.skip("a value of a key, or without room on 3.11: it is refused")
     functions = [with_tests(key, form, tests, closure) for tests in (10, 10, 40)]
-    # Not the first one: what is done but once is done there, and 3.12 and later only begin to trace.
+    # The first call does what is done only once, and 3.12 and later only begin to trace in it.
     _, few, many = [executed(static_branches, function, snapshot=snapshot) for function in functions]
     assert 1000 < many < 4.4 * few
 
@@ -210,7 +210,7 @@ def with_tests(key, form, tests, closure):
 
 
 def executed(function, *args, **kwargs):
-    """How many instructions of Python's a call takes."""
+    """Return how many bytecode instructions a call takes."""
     count = 0
 
     def trace(frame, event, arg):
@@ -220,7 +220,7 @@ def executed(function, *args, **kwargs):
         return trace
 
     before = sys.gettrace()
-    gc.disable()  # what others left is not of the call
+    gc.disable()  # garbage of earlier tests is no part of the call
     sys.settrace(trace)
     try:
         function(*args, **kwargs)

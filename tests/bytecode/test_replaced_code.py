@@ -85,7 +85,7 @@ def test_a_copy_is_told_of_when_the_key_is_toggled(how, key):
     assert replaced(key) == [False]
     with warned():
         key.disable()
-    assert function() == "off" and not callbacks and not replaced_code._told
+    assert function() == "off" and not callbacks and not replaced_code._warned
 
 
 def test_a_function_of_no_module_is_told_of(key):

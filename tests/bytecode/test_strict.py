@@ -1,4 +1,4 @@
-"""What ``strict`` refuses, with what advice, and what it takes."""
+"""What ``strict`` refuses, with what advice, and what it accepts."""
 
 import sys
 import textwrap
@@ -121,7 +121,7 @@ class Dict(dict):
 
 
 def things(key):
-    """Objects that functions find by a name."""
+    """Return objects that functions find by a name."""
     slots = Slots()
     slots.off = 1
     slots_with = Slots()

@@ -64,7 +64,7 @@ def lines_of(error: BaseException) -> list[int]:
 
 
 def monitored(call: Callable[[], object]) -> Seen:
-    """Lines, and calls of whatever: none is ours."""
+    """Return the lines, and the calls, of which none is ours."""
     monitoring, seen = sys.monitoring, []
     tool, events = monitoring.DEBUGGER_ID, monitoring.events
 
@@ -222,7 +222,7 @@ def test_definitions_of_generic_closures(both: Any, look: Callable[[Any], Seen])
 
 
 def test_coverage_has_the_same_lines(both: Any) -> None:
-    """Coverage counts the lines of the code's table."""
+    """Coverage counts the lines in the code's line table."""
     plain, made = both(Sources(random.Random(7).randrange(100)).source(2))
 
     def lines(code: CodeType) -> set[int | None]:

@@ -1,4 +1,4 @@
-"""sys.settrace, sys.setprofile and sys.monitoring see in a function with sites what they see in a plain one."""
+"""sys.settrace, sys.setprofile and sys.monitoring see the same in a function with sites as in a plain one."""
 
 import sys
 import threading
@@ -79,7 +79,7 @@ def turns(key, other_key):
 @pytest.mark.parametrize("which", range(6), ids=["once", "other", "twice", "thrice", "both", "thread"])
 @pytest.mark.parametrize("default", [False, True], ids=["off", "on"])
 def test_a_key_turned_by_the_tracer_counts_at_once(both, key, other_key, which, default):
-    """The key is turned at every event, also at that of the line of the test."""
+    """The tracer turns the key at every event, also at the event for the line of the test."""
     action = turns(key, other_key)[which]
 
     def seen(function, at):
@@ -96,7 +96,7 @@ def test_a_key_turned_by_the_tracer_counts_at_once(both, key, other_key, which, 
 @warmth
 @pytest.mark.parametrize("turning", [False, True], ids=["still", "turning"])
 def test_tracing_begins_in_the_middle_of_a_call(both, key, states, warmed, turning):
-    """A function that is called begins it, for frames that run already."""
+    """A function that the call calls begins it, for frames that are running."""
 
     def seen(function, at):
         def begin():
@@ -161,7 +161,7 @@ def test_another_thread_is_not_traced_and_sees_the_key(both, key):
 
 
 def test_a_tracer_that_fails_is_removed_and_the_function_raises(both, states):
-    """Each has a thread: CPython may leave an exception behind that was being handled, as the next one's context."""
+    """Each runs in a thread, as CPython may leave an exception behind as the context of the next one."""
 
     def seen(function, at):
         in_another_thread(lambda: outcomes.append(traced(function, at, fail)))
@@ -174,7 +174,7 @@ def test_a_tracer_that_fails_is_removed_and_the_function_raises(both, states):
 
 
 def test_a_loop_in_another_thread_is_traced_from_here(key, other_key):
-    """The key is turned in the callback, which runs there, and from here while the callback waits."""
+    """The callback, in that thread, turns the key. So does this thread while the callback waits."""
     if sys.version_info < (3, 12):
         pytest.skip("threading.settrace_all_threads is new in 3.12")
     function = pair("attribute", key, other_key)[1]
@@ -214,7 +214,7 @@ def test_a_loop_in_another_thread_is_traced_from_here(key, other_key):
 
 
 def test_frames_tell_their_line(both, states):
-    """frame.f_lineno in the body; run() compares it at every hit, here for the frames that are running further up."""
+    """run() compares frame.f_lineno in the body at every hit. This test compares the frames above it."""
 
     def lines(function):
         def hit(value=None):

@@ -198,14 +198,14 @@ def function(x):
 def test_a_statement_whose_test_has_no_room_for_a_site_stays(monkeypatch: pytest.MonkeyPatch) -> None:
     from jumplabel._bytecode.tests_become_sites import CannotRewriteError, Rewriting
 
-    add = Rewriting.add
+    make_site = Rewriting.make_site
 
     def refuse_line_3(rewriting: Rewriting, test: object, **options: bool) -> None:
         if test.line == 3:  # type: ignore[attr-defined]
             raise CannotRewriteError("for the test's sake")
-        add(rewriting, test, **options)  # type: ignore[arg-type]
+        make_site(rewriting, test, **options)  # type: ignore[arg-type]
 
-    monkeypatch.setattr(Rewriting, "add", refuse_line_3)
+    monkeypatch.setattr(Rewriting, "make_site", refuse_line_3)
     source = b"def function(x):\n    logger.debug('a')\n    logger.debug('b')\n    logger.debug('c')\n"
     found = compile_marked(source, "shop.py", ALL)
     assert [line for *_, line in found.sites[(0,)]] == [2, 4]

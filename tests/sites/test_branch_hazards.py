@@ -1,4 +1,4 @@
-"""Sites in code objects where the interpreter makes it hard: dying code, forks, sub-interpreters, other tools."""
+"""Sites in code objects in hard places: dying code, forks, sub-interpreters, other tools."""
 
 import ctypes
 import os
@@ -41,7 +41,7 @@ thread = threading.Thread(target=toggle)
 
 
 def test_other_tools_have_taken_every_place_on_code_objects():
-    """255 of them, which their owners never give back. Others toggle meanwhile, and may see what was made in part."""
+    """Other tools hold all 255 places for good. Other threads toggle meanwhile, and may see half-made sites."""
     program = """
         from jumplabel import DecorationError, jump_table, static_branches
 
@@ -67,7 +67,7 @@ def test_other_tools_have_taken_every_place_on_code_objects():
 
 
 def test_another_tool_keeps_data_on_code_that_has_no_sites():
-    """When such code dies, every owner of a place on it is told, also an owner that has nothing there."""
+    """When such code dies, the interpreter calls every owner of a place, also owners without data on it."""
     program = """
         from jumplabel import static_branches
 
@@ -86,7 +86,7 @@ def test_another_tool_keeps_data_on_code_that_has_no_sites():
 
 @pytest.mark.parametrize("what", ["plain", "copied", "traced"])
 def test_another_tool_lets_go_of_the_interpreter_while_code_dies(what):
-    """Its free function is called before ours: a toggle meets code that is on its way out."""
+    """The interpreter calls that tool's free function before ours, so a toggle meets dying code."""
     program = """
         import gc, sys, time
         from jumplabel import jump_table, static_branches
@@ -129,7 +129,7 @@ def test_sub_interpreters_take_their_sites_along():
             return static_branches(space["f"])
         made = [make() for _ in range(100)]
         assert {f() for f in made} == {2} and info().bytecode_sites == 100
-        copies = {f.__code__.co_code for f in made}  # which the toggle has forgotten, with the GIL
+        copies = {f.__code__.co_code for f in made}  # the toggle has dropped these copies, with the GIL
         key.enable()
         assert {f() for f in made} == {1} and not copies & {f.__code__.co_code for f in made}
         del copies
@@ -161,10 +161,10 @@ def in_memory(function):
 
 
 def test_a_fork_between_a_store_and_its_second_step(key):
-    """A thread has stored, and waits for the interpreter to tell it so: the child must be told by another thread."""
+    """A thread has stored, and waits for the GIL to take the second step. The child has to take that step itself."""
     function = static_branches(make(key))
     site = key.entries[0].address - id(function.__code__) - type(function.__code__).__basicsize__
-    many = {"key": key}  # they take the time in which we get the interpreter back
+    many = {"key": key}  # storing into many sites gives this thread the time to get the GIL back
     exec("def f():\n" + "    if key: pass\n" * 20_000, many)
     static_branches(many["f"])
     interval = sys.getswitchinterval()
@@ -172,8 +172,8 @@ def test_a_fork_between_a_store_and_its_second_step(key):
     try:
         for _ in range(200):
             key.disable()
-            stale = function.__code__.co_code  # which the toggle makes necessary to forget
-            # Not key.enable(), which keeps the GIL meanwhile: as others do, in C.
+            stale = function.__code__.co_code  # the interpreter keeps these bytes, and the toggle has to drop them
+            # key.enable() would keep the GIL meanwhile. Callers in C do not.
             thread = threading.Thread(target=lib.static_key_toggle, args=(key._key, lib.KEY_ENABLE))
             thread.start()
             if in_memory(function)[site + 1] != stale[site + 1] and function.__code__.co_code is stale:

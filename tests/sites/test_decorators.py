@@ -1,4 +1,4 @@
-"""static_gate and static_switch: where calls go, as functions and as methods, and through what."""
+"""static_gate and static_switch: where calls go, as functions and as methods, and what they run on the way."""
 
 import abc
 import ctypes
@@ -123,7 +123,7 @@ def test_a_toggle_inside_the_function_counts_for_the_next_call(key):
 
 
 def test_a_callable_that_deletes_itself_while_it_runs(key):
-    """The call holds it: the trampoline stays for as long."""
+    """The call holds the callable, so its trampoline stays until the call has left it."""
 
     def suicide():
         space.clear()
@@ -182,7 +182,7 @@ def site_of(made):
 
 
 def vectorcall_of(made):
-    """The pointer stands right behind the object's head; call it what you like, it is what the interpreter calls."""
+    """Return the pointer right behind the object's head, which the interpreter calls."""
     return ctypes.c_void_p.from_address(id(made) + object.__basicsize__).value
 
 

@@ -1,4 +1,4 @@
-"""What a decorator makes stands for the function, whatever sort of function that is."""
+"""A gate or switch stands for its function, for every kind of function."""
 
 import asyncio
 import contextlib
@@ -229,7 +229,7 @@ FLAVOURED = [
 
 
 def run_it(flavour, made):
-    """A call gives what the flavour says: run it."""
+    """Run the result of a call as its flavour requires."""
     if flavour == "generator":
         return list(made)
     if flavour == "async generator":
@@ -306,7 +306,7 @@ def test_a_function_that_is_marked_as_a_coroutine_function_is_one(key):
 
 @pytest.mark.parametrize(("inner", "flavour"), [(coroutine, "coroutine"), (generator, "generator")])
 def test_gating_a_plain_function_around_one_is_refused(key, inner, flavour):
-    """It may pass on what the inner one returns, or run it."""
+    """Such a function may pass on the result of the inner function, or run it."""
 
     @functools.wraps(inner)
     def wrapper():

@@ -84,7 +84,7 @@ def test_a_generator_does_what_a_real_one_does_to_send_throw_and_close(gate):
     compare(real, gate, *MISTAKES, next, list, lambda it: iter(it) is it)
 
 
-def test_it_passes_for_a_generator(gate):
+def test_it_is_a_generator_by_all_checks(gate):
     empty = gate()
     assert isinstance(empty, collections.abc.Generator)
     assert not isinstance(empty, collections.abc.Awaitable) and not inspect.isawaitable(empty)
@@ -178,10 +178,10 @@ STEPS = [
 
 
 def run_steps(make, steps, operations):
-    """Each step, and this done to it, and the next."""
+    """Run each step, do this to it, and run the next step."""
     it, outcomes = make(), []
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # steps that were never awaited, and athrow() with more than one argument
+        warnings.simplefilter("ignore")  # of steps that were never awaited, and of athrow() with several arguments
         for make_step, operation in zip(steps, operations, strict=True):
             step = make_step(it)
             outcomes += [outcome(operation, step), outcome(iter, step)[0]]
@@ -224,7 +224,7 @@ def test_a_step_can_be_a_task(async_gate):
     assert asyncio.run(main()) is None
 
 
-def test_it_passes_for_an_async_generator(async_gate):
+def test_it_is_an_async_generator_by_all_checks(async_gate):
     empty = async_gate()
     assert isinstance(empty, collections.abc.AsyncGenerator) and aiter(empty) is empty
     assert not isinstance(empty, collections.abc.Iterable | collections.abc.Awaitable)
@@ -234,7 +234,7 @@ def test_it_passes_for_an_async_generator(async_gate):
 
 
 def test_the_loop_has_nothing_to_close(async_gate):
-    """It does not know of it: there is nothing to run at the end."""
+    """The loop does not know of the generator, as there is nothing to run at its end."""
     firsts = []
 
     async def main():
@@ -250,7 +250,7 @@ def test_the_loop_has_nothing_to_close(async_gate):
     assert firsts == []
 
 
-# ---- what keeps what ----
+# ---- lifetimes ----
 
 
 def test_references_are_counted_exactly(key):

@@ -22,7 +22,7 @@ from jumplabel._process.settings import CHOICES, configure
 
 
 class Strange:
-    """Refuses everything that one can refuse, one thing at a time."""
+    """Refuses each operation that an object can refuse, one at a time."""
 
     def __init__(self, refused):
         self.refused = refused
@@ -70,7 +70,7 @@ MODULE = [name for name in MODULE if name not in ("likely", "unlikely", "Info", 
 
 @pytest.fixture(autouse=True)
 def _nothing_is_left_of_other_tests():
-    """Collect what other tests left: if it went later, that would look like a change."""
+    """Garbage of earlier tests would go some time later, and look like a change."""
     gc.collect()
 
 
@@ -99,7 +99,7 @@ WORDS = ["name", "default", "key", "to", "strict", "target", "enabled"]
 
 
 def attempt(function, *args, **kwargs):
-    """Return the result, or the clear exception that it raises; a strange argument may raise one of its own."""
+    """What it returns, or the clear exception that it raises; a strange argument may raise one of its own."""
     try:
         return function(*args, **kwargs)
     except CLEAR as error:
@@ -185,7 +185,7 @@ METHODS = [
 def test_methods_of_a_key(key, method):
     @given_arguments
     def check(args, kwargs):
-        """Without arguments too, which may be right."""
+        """Call it without arguments, too, which may be right."""
         made = attempt(getattr(key, method), *args, **kwargs)
         if hasattr(made, "__enter__"):
             attempt(made.__enter__)
@@ -209,7 +209,7 @@ def test_methods_of_what_is_no_key(one):
 
 
 def test_a_key_that_was_never_made_is_refused_everywhere():
-    """Its __init__ was not called: by a subclass, by object.__reduce_ex__, by __new__."""
+    """A subclass, object.__reduce_ex__ or __new__ did not call its __init__."""
     key = StaticKey.__new__(StaticKey)
     before = state()
     for what in ("enable", "disable", "inc", "dec", "__bool__", "__repr__", "__reduce__"):

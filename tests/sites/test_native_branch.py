@@ -1,4 +1,4 @@
-"""native_branch: what it takes, what it refuses, what keeps what alive, and where it is shown."""
+"""native_branch: what it takes and refuses, how long things live, and where it is shown."""
 
 import ctypes
 import gc
@@ -81,7 +81,7 @@ def test_pointers_of_an_api_mode_library(key):
 
 
 def test_c_code_calls_it(key):
-    """qsort, and its own way to compare."""
+    """qsort calls the branch to compare."""
 
     def compare(sign):
         return ffi.callback(
@@ -211,7 +211,7 @@ def test_the_code_goes_with_the_branch(key):
 
 
 def test_the_code_stays_while_any_cdata_of_it_lives(key):
-    """They are equal, and each counts."""
+    """The cdata are equal, and each of them keeps the code."""
     branch = make_here(key)
     casts = [branch.cast(ffi, INT), branch.cast(ffi, INT), branch.cast(ffi, "void *"), branch.cast(api_ffi, INT)]
     reference = weakref.ref(branch)
@@ -224,7 +224,7 @@ def test_the_code_stays_while_any_cdata_of_it_lives(key):
     assert key.entries == () and reference() is None
 
 
-def test_a_cast_of_a_branch_that_is_not_held(key):
+def test_a_cast_of_a_branch_without_other_references(key):
     function = make_here(key).cast(ffi, INT)
     gc.collect()
     again = make_here(key).cast(ffi, INT)  # not in the same place
@@ -280,7 +280,7 @@ def test_slots_are_used_again(key):
     assert jumplabel.info().arena_bytes == before
 
 
-def test_a_branch_without_a_key_is_refused(key):
+def test_the_type_cannot_be_made_without_a_key(key):
     assert isinstance(make_here(key), NativeBranch)
     with pytest.raises(TypeError):
         NativeBranch(key, off=LOWER, on=UPPER)

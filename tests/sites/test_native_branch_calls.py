@@ -133,12 +133,12 @@ def test_threads_without_the_gil_call_while_another_toggles(callers, signatures,
 
 @native_and_plain
 def test_callers_in_c_at_the_end_of_the_interpreter(callers, signatures, settings):
-    """They go on when Python's last functions have run, and its modules are gone."""
+    """C goes on calling when Python's last functions have run and its modules are gone."""
     run(
         """
         import atexit
 
-        atexit.register(lambda: info())  # the last of all, and it has the engine free what is retired
+        atexit.register(lambda: info())  # runs last of all, and has the engine free what was retired
         """,
         BRANCHES,
         f"""
@@ -277,7 +277,7 @@ def test_finalizers_in_the_same_garbage_still_call(settings):
                 self.branch, self.function, self.me = branch, function, self
 
             def __del__(self):
-                # What is not held any more gives its place to a branch that leads elsewhere.
+                # A branch that was freed would give its place to a branch that leads elsewhere.
                 others = [native_branch(key, off=on, on=off) for _ in range(50)]
                 call = self.function or ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_int)(self.branch.address)
                 results.append(call(7))
@@ -298,7 +298,7 @@ def test_finalizers_in_the_same_garbage_still_call(settings):
 
 
 def test_crc32_plain_and_counted(build_c):
-    """zlib's own, and a C function that counts what it is given; threads of Python call without the GIL."""
+    """One target is zlib's function, the other a C function that counts. Python's threads call without the GIL."""
     library = build_c("counted", "-shared", "-fPIC", engine=())
     run(
         BRANCHES,

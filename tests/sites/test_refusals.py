@@ -46,7 +46,7 @@ def test_native_where_memory_may_never_gain_execution(refusals):
         {refusals}
         everything(native=True)
         """,
-        PYTHON_JIT="0",  # the interpreter's own needs just that
+        PYTHON_JIT="0",  # the interpreter's JIT needs just such memory
     )
 
 
@@ -242,7 +242,7 @@ def test_executable_memory_refused_later():
         LATER,
         """
         seccomp.refuse_executable_memory()
-        gates = [static_gate(key)(lambda n: n) for n in range(1500)]  # more than one region holds
+        gates = [static_gate(key)(lambda n: n) for n in range(1500)]  # more than fit into one region
         assert info().native is True and "a trampoline refused" in info().refusal
         assert info().native_sites > 1000 and info().plain_sites > 400
         for state in (True, False, True):
@@ -285,8 +285,8 @@ def test_a_thread_that_unblocks_the_signal():
     )
 
 
-def test_a_callable_that_is_still_being_made_is_not_found():
-    """The collector shows every object that it knows, while the decorator waits for a thread that does not answer."""
+def test_a_callable_that_is_still_being_made_cannot_be_found():
+    """gc.get_objects() shows every object, while the decorator waits for a thread that does not answer."""
     run(
         """
         key = StaticKey("key")
@@ -307,7 +307,7 @@ def test_a_callable_that_is_still_being_made_is_not_found():
 
 @pytest.mark.parametrize("later", [False, True])
 def test_a_signal_given_up_does_not_kill(later):
-    """It may still be pending for a thread that blocked it when it was tried, and by default it ends the process."""
+    """It may still be pending for a thread that blocked it before. By default the signal ends the process."""
     run(
         LATER if later else "",
         f"""

@@ -1,4 +1,4 @@
-"""``static_branches(snapshot=True)`` on whatever a function can be."""
+"""``static_branches(snapshot=True)`` on every kind of function."""
 
 import asyncio
 import copy
@@ -51,7 +51,7 @@ def test_it_is_called_like_the_function():
             decorated()
 
 
-def test_a_variant_passes_for_the_function(key):
+def test_a_variant_looks_like_the_function(key):
     def function():
         """Docs."""
         (frame,) = (one for one in [sys._getframe()])
@@ -85,7 +85,7 @@ def test_a_variant_passes_for_the_function(key):
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="PEP 649")
-def test_annotations_are_not_looked_at(key):
+def test_annotations_are_not_evaluated(key):
     space = {"key": key}
     exec("def function(x: not_there): return 1 if key else 0", space)
     made = snapshot(space["function"])
@@ -341,7 +341,7 @@ def test_strict_holds_here_too(key):
         static_branches(unknown, strict=True, snapshot=True)
 
 
-def test_values_that_are_not_kept():
+def test_values_that_are_dropped():
     space = {"tracing": tracing, "seen": []}
     exec("def f(x):\n    tracing and seen.append(x)\n    return tracing or x", space)
     over_live = types.FunctionType(space["f"].__code__, space)
@@ -352,7 +352,7 @@ def test_values_that_are_not_kept():
 
 
 def test_an_audit_hook_may_refuse_it(key):
-    """The caller gets the hook's exception; there is no other variant to go to."""
+    """The caller gets the hook's exception, as there is no other variant to call."""
 
     def function():
         return 1 if key else 0

@@ -107,7 +107,7 @@ def test_a_value_with_a_live_site_is_refused():
 
 
 def test_no_room_for_a_site_is_refused(key):
-    """The same test, too far from where it leads for the room that it has, or on two lines: by the version."""
+    """The test leads too far for its room, or is on two lines, depending on the version."""
     space = {"key": key}
     source = "def f(x):\n    return [y\n        for y in x\n        if key\n        and y]\n"
     exec(compile(source, "<lines>", "exec"), space)

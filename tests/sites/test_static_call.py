@@ -24,7 +24,7 @@ CALLS = [
 
 @StaticCall
 def at_module_level(x: int = 3) -> int:
-    """A function at module level, for pickle and inspect."""
+    """For pickle and inspect."""
     return x
 
 
@@ -178,7 +178,7 @@ def test_a_method_is_called_without_a_bound_method():
     assert type(Thing.method).__flags__ & (1 << 11)  # Py_TPFLAGS_HAVE_VECTORCALL
 
 
-def test_its_type_is_quick_as_it_cannot_be_changed():
+def test_its_type_cannot_be_changed_and_so_is_quick():
     with pytest.raises(TypeError, match="immutable type"):
         StaticCall.__call__ = echo
 
@@ -186,10 +186,7 @@ def test_its_type_is_quick_as_it_cannot_be_changed():
 def test_it_stands_for_the_function():
     call = at_module_level
     assert (call.__name__, call.__qualname__, call.__module__) == ("at_module_level", "at_module_level", __name__)
-    assert (
-        call.__doc__ == "A function at module level, for pickle and inspect."
-        and call.__wrapped__.__code__ is call.__code__
-    )
+    assert call.__doc__ == "For pickle and inspect." and call.__wrapped__.__code__ is call.__code__
     assert str(inspect.signature(call)) == "(x: int = 3) -> int"
     assert weakref.ref(call)() is call
     call.note = "settable"
@@ -257,7 +254,7 @@ def test_a_coroutine_function_and_a_plain_one_do_not_take_each_others_place():
         call.update(echo)
 
 
-def test_what_stands_for_a_plain_function_around_a_coroutine_function_is_unknown():
+def test_a_plain_function_around_a_coroutine_function_has_no_off_state_result():
     call = StaticCall(functools.wraps(coroutine)(lambda: coroutine()))
     with nothing_made(), pytest.raises(DecorationError, match="a plain function around a coroutine function"):
         call.update(None)

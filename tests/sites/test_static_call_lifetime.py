@@ -19,7 +19,7 @@ from jumplabel._engine import lib
 
 
 class Target:
-    """A target that is no Python function, and tells when it goes."""
+    """Not a Python function, and known when it goes."""
 
     def __init__(self, body=lambda: None):
         self.body = body
@@ -102,7 +102,7 @@ def test_a_target_that_is_replaced_while_it_runs_lives_on(make):
 
 
 def test_what_is_no_python_function_is_held_while_it_runs():
-    """A method of a C object: only the call holds it, once another target has taken its place."""
+    """The target is a method of a C object. Once it is replaced, only the running call has a reference to it."""
     inside, go_on = threading.Event(), threading.Event()
 
     class Items(list):
@@ -233,7 +233,7 @@ def test_threads_see_the_targets_of_their_time(stress_seconds):
 
 @pytest.mark.stress
 def test_updates_from_several_threads(stress_seconds):
-    """One of the targets stays, the others go: the call reaches what `func` says, and nothing else is kept."""
+    """One of the targets stays, the others go: what is called is what `func` says, and nothing else is kept."""
     call = StaticCall(lambda: None)
     alive = weakref.WeakSet()
     end = time.monotonic() + min(stress_seconds, 2)
@@ -285,7 +285,7 @@ def test_a_child_has_its_own_target():
 
 
 def test_a_child_that_is_forked_in_mid_update():
-    """Another thread forks while one updates without pause: the child finds one of the targets, and its own way."""
+    """By another thread, while one updates without pause: the child finds one target or the other, and its own way."""
     run("""
         from jumplabel import StaticCall
         values = ["a", "b", None]
