@@ -1,7 +1,7 @@
 """What the scripts of curves share: a row for each place along an axis, for both protocols.
 
 A row is measured in one process, which is given the settings that the package reads when it is imported. Its name ends
-in ``: PLACE, 2 syncs``; benchmarks/harness/bench_curves.py makes the curves of such names.
+in ``: PLACE, 2 syncs``; benchmarks/harness/growth.py makes the curves of such names.
 ``--most PLACE`` ends the axis earlier, and so does ``--fast``.
 """
 

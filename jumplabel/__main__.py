@@ -296,7 +296,7 @@ def _of_benchmarks(name: str) -> Any:
 
 
 def _bench(arguments: argparse.Namespace) -> int:
-    bench, facts, measure = (_of_benchmarks(name) for name in ("bench", "bench_facts", "bench_measure"))
+    bench, facts, measure = (_of_benchmarks(name) for name in ("bench", "run_facts", "measuring"))
     try:
         return int(bench.run(arguments))
     except ModuleNotFoundError as error:

@@ -3,7 +3,7 @@
 import io
 
 import pyperf
-from jumplabel.benchmarks.harness import bench_questions, bench_report, bench_tables
+from jumplabel.benchmarks.harness import questions, reporting, tables
 
 HERE = {
     "python_version": "3.11.2 (64-bit)",
@@ -21,15 +21,15 @@ HERE = {
 }
 NAMED = {
     name: question.script
-    for question in bench_questions.QUESTIONS
+    for question in questions.QUESTIONS
     for column in question.columns
     for row in column.rows.values()
-    for name in bench_tables.names_of(row).values()
+    for name in tables.names_of(row).values()
 }
 
 
 def made(values, script=None, **facts):
-    """A suite with these medians; the rows' scripts as bench_questions.py has them, or this one."""
+    """A suite with these medians; the rows' scripts as questions.py has them, or this one."""
     rows = []
     for name, value in values.items():
         about = {**HERE, "name": name, "jumplabel_script": script or NAMED[name], **facts}
@@ -43,7 +43,7 @@ def all_rows(**values):
 
 
 def report(values, script=None, **facts):
-    return "\n".join(bench_report.report(made(values, script, **facts)))
+    return "\n".join(reporting.report(made(values, script, **facts)))
 
 
 def table(text, title):

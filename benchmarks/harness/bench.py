@@ -14,7 +14,7 @@ from typing import Any
 
 from jumplabel.errors import JumpLabelError
 
-from . import bench_facts, bench_measure, bench_report, bench_results
+from . import measuring, reporting, results_folder, run_facts
 
 EXTRA = ("pyperf", "blinker", "loguru", "openfeature", "opentelemetry", "opentelemetry.sdk", "structlog", "wrapt")
 SCRIPTS = (
@@ -35,16 +35,16 @@ def run(arguments: argparse.Namespace) -> int:
     """``python -m jumplabel bench``; the status to end with.
 
     Raises ModuleNotFoundError for what the extra ``bench`` brings; OSError for files that could not be written in the
-    end; UsageError; bench_facts.ResultsError for stored results that are none, or not of this machine;
-    bench_measure.ScriptError for a script that failed.
+    end; UsageError; run_facts.ResultsError for stored results that are none, or not of this machine;
+    measuring.ScriptError for a script that failed.
     """
     _look_at_options(arguments)
     pyperf, *_ = [import_module(name) for name in (EXTRA[:1] if arguments.report else EXTRA)]
     if arguments.results:
         import_module(CHARTS)
     _look_at_places(arguments)
-    old = bench_facts.load(pyperf, arguments.compare) if arguments.compare else None
-    suite = bench_facts.load(pyperf, arguments.report) if arguments.report else None
+    old = run_facts.load(pyperf, arguments.compare) if arguments.compare else None
+    suite = run_facts.load(pyperf, arguments.report) if arguments.report else None
     _look_at_stored(pyperf, arguments, suite)
     if suite is None:
         suite = _measure(pyperf, arguments)
@@ -53,10 +53,10 @@ def run(arguments: argparse.Namespace) -> int:
         suite.dump(arguments.output)
     if arguments.append:
         pyperf.add_runs(arguments.append, suite)
-    stored = arguments.results and bench_results.keep(pyperf, Path(arguments.results), suite)
-    print(*bench_report.report(suite), sep="\n", flush=True)
+    stored = arguments.results and results_folder.keep(pyperf, Path(arguments.results), suite)
+    print(*reporting.report(suite), sep="\n", flush=True)
     if arguments.results:
-        page = bench_results.write(pyperf, Path(arguments.results))
+        page = results_folder.write(pyperf, Path(arguments.results))
         if not arguments.quiet:
             print(f"{stored} and {page} are written", file=sys.stderr)
     return _compare(old, Path(arguments.compare).stem, suite) if old else 0
@@ -68,9 +68,9 @@ def scripts_folder() -> Path:
 
 
 def _look_at_options(arguments: argparse.Namespace) -> None:
-    measuring = {"--only": arguments.only, "--curves": arguments.curves, "--fast": arguments.fast}
-    measuring |= {"--rigorous": arguments.rigorous, "--processes": arguments.processes, "--loops": arguments.loops}
-    given = [name for name, value in measuring.items() if value] + arguments.others
+    options = {"--only": arguments.only, "--curves": arguments.curves, "--fast": arguments.fast}
+    options |= {"--rigorous": arguments.rigorous, "--processes": arguments.processes, "--loops": arguments.loops}
+    given = [name for name, value in options.items() if value] + arguments.others
     if arguments.report and given:
         raise UsageError(f"--report measures nothing: leave out {' '.join(given)}")
     _scripts(arguments)
@@ -104,13 +104,13 @@ def _look_at_stored(pyperf: Any, arguments: argparse.Namespace, suite: Any) -> N
     appends = arguments.append and Path(arguments.append).exists()
     if not appends and not arguments.results:
         return
-    now = bench_facts.about(suite) if suite else bench_facts.here(pyperf)
+    now = run_facts.about(suite) if suite else run_facts.here(pyperf)
     if appends:
-        stored = bench_facts.load(pyperf, arguments.append)
-        bench_facts.must_agree(arguments.append, stored, now, bench_facts.SAME_RUNS)
+        stored = run_facts.load(pyperf, arguments.append)
+        run_facts.must_agree(arguments.append, stored, now, run_facts.SAME_RUNS)
     if arguments.results:
-        tag = bench_facts.facts_of(suite).tag if suite else now["jumplabel_tag"]
-        bench_results.check(pyperf, Path(arguments.results), now, tag)
+        tag = run_facts.facts_of(suite).tag if suite else now["jumplabel_tag"]
+        results_folder.check(pyperf, Path(arguments.results), now, tag)
 
 
 def _measure(pyperf: Any, arguments: argparse.Namespace) -> Any:
@@ -121,15 +121,15 @@ def _measure(pyperf: Any, arguments: argparse.Namespace) -> Any:
         options.append(f"--loops={arguments.loops}")
     scripts = _scripts(arguments)
     curves = [name for name in scripts if fnmatch(name, CURVES)]
-    plan = bench_measure.Plan(
+    plan = measuring.Plan(
         scripts=[name for name in scripts if name not in curves],
         rounds=rounds,
         options=[*options, *arguments.others],
         curves=curves,
         curve_options=["--fast"] if arguments.fast else [],  # they end earlier
     )
-    facts = bench_facts.collect(arguments.command_line)
-    suite = bench_measure.measure(pyperf, scripts_folder(), plan, None if arguments.quiet else sys.stderr)
+    facts = run_facts.collect(arguments.command_line)
+    suite = measuring.measure(pyperf, scripts_folder(), plan, None if arguments.quiet else sys.stderr)
     for row in suite:
         row.update_metadata(facts)
     return suite

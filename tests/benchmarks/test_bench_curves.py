@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
-from jumplabel.benchmarks.harness import bench, bench_curves
-from jumplabel.benchmarks.harness.bench_curves import check, curves, fit, markdown
+from jumplabel.benchmarks.harness import bench, growth
+from jumplabel.benchmarks.harness.growth import check, curves, fit, markdown
 
 from jumplabel._diagnostics.storms import ENGINE, ffi, lib
 
@@ -206,13 +206,13 @@ def test_each_row_of_the_scripts_is_a_series_of_a_curve(rows_of):
     found = {}
     for script in SCRIPTS:
         found |= rows_of(script)
-    assert list(found) and sorted(found) == sorted(row for kind in bench_curves.KINDS for row in kind.rows)
-    for kind in bench_curves.KINDS:
+    assert list(found) and sorted(found) == sorted(row for kind in growth.KINDS for row in kind.rows)
+    for kind in growth.KINDS:
         for row in kind.rows:
             places, _ = found[row]
             assert sum(place >= kind.fitted_from for place in places) >= 3  # or there would be no error
             assert not kind.of_nothing or places[0] == 0
-    ends = [(found[row][0][0], found[row][0][-1]) for kind in bench_curves.KINDS[:4] for row in kind.rows]
+    ends = [(found[row][0][0], found[row][0][-1]) for kind in growth.KINDS[:4] for row in kind.rows]
     assert set(ends) == {(1, 1_000_000), (1, 64), (0, 100_000)}
 
 

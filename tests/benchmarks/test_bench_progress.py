@@ -6,8 +6,8 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-from jumplabel.benchmarks.harness import bench, bench_facts, bench_measure
-from jumplabel.benchmarks.harness.bench_progress import Progress
+from jumplabel.benchmarks.harness import bench, measuring, run_facts
+from jumplabel.benchmarks.harness.progress import Progress
 
 if not all(map(find_spec, (*bench.EXTRA, bench.CHARTS))):
     pytest.skip("needs jumplabel[bench]", allow_module_level=True)
@@ -32,12 +32,12 @@ def test_rows_take_turns_and_curves_are_measured_once(tmp_path, monkeypatch):
         (tmp_path / name).write_text(SCRIPT.format(folder=tmp_path, names=names))
     stream = Terminal()
     options = ["--values=1", "--warmups=0", "--min-time=0.003"]
-    plan = bench_measure.Plan(["two.py"], 3, options, ["curve_one.py"], ["--loops=2"])
-    suite = bench_measure.measure(pyperf, tmp_path, plan, stream)
+    plan = measuring.Plan(["two.py"], 3, options, ["curve_one.py"], ["--loops=2"])
+    suite = measuring.measure(pyperf, tmp_path, plan, stream)
     ran = [line for line in (tmp_path / "ran").read_text().splitlines() if "--worker" not in line]
     assert ran == ["", "--loops=2", *("--only a", "--only b") * 2]
     assert {row.get_name(): row.get_nvalue() for row in suite} == {"a": 3, "b": 3, "c": 1}
-    assert bench_facts.scripts_of(suite) == {"a": {"two.py"}, "b": {"two.py"}, "c": {"curve_one.py"}}
+    assert run_facts.scripts_of(suite) == {"a": {"two.py"}, "b": {"two.py"}, "c": {"curve_one.py"}}
     for row in suite:
         assert len({run.get_loops() for run in row.get_runs() if run.values}) == 1  # as the first round found out
     shown = stream.getvalue()

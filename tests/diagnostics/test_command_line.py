@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-from jumplabel.benchmarks.harness import bench, bench_questions, bench_tables
+from jumplabel.benchmarks.harness import bench, questions, tables
 
 import jumplabel._diagnostics.process_info
 from jumplabel._diagnostics import disassemble
@@ -385,17 +385,17 @@ SMALLEST = ["--processes", "1", "--values", "1", "--warmups", "0", "--loops", "1
 
 NAMES = [
     name
-    for question in bench_questions.QUESTIONS
+    for question in questions.QUESTIONS
     for column in question.columns
     for row in column.rows.values()
-    for name in bench_tables.names_of(row).values()
+    for name in tables.names_of(row).values()
 ]
 
 
 @needs_extra
 def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     output = run("bench", *SMALLEST, "--quiet", "-o", "first.json", "--append", "all.json")
-    for question in bench_questions.QUESTIONS:
+    for question in questions.QUESTIONS:
         assert f"### {question.title}\n\n{question.note}" in output
     assert f"python -m jumplabel bench {shlex.join(SMALLEST)} --quiet -o first.json" in output
     suite = json.loads((tmp_path / "first.json").read_text())

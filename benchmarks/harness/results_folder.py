@@ -5,11 +5,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import bench_charts, bench_facts, bench_tables
-from .bench_columns import Question
-from .bench_facts import ResultsError
-from .bench_report import Results, body, results_of, slug_of
-from .bench_targets import IN_FULL
+from . import drawing, run_facts, tables
+from .columns import Question
+from .reporting import Results, body, results_of, slug_of
+from .run_facts import ResultsError
+from .targets import IN_FULL
 
 PAGE, CHARTS = "RESULTS.md", "charts"
 OFF = "off"  # the chart of all that is off
@@ -45,9 +45,9 @@ def check(pyperf: Any, folder: Path, now: dict[str, str], tag: str) -> None:
     tag  of its interpreter
     """
     for file in files(folder):
-        stored = bench_facts.load(pyperf, str(file))
+        stored = run_facts.load(pyperf, str(file))
         if file == file_of(folder, tag):
-            bench_facts.must_agree(str(file), stored, now)
+            run_facts.must_agree(str(file), stored, now)
     charts = folder / CHARTS
     if charts.exists() and not charts.is_dir():
         raise ResultsError(f"{charts} is to be a folder of charts, but is a file; remove it")
@@ -55,9 +55,9 @@ def check(pyperf: Any, folder: Path, now: dict[str, str], tag: str) -> None:
 
 def keep(pyperf: Any, folder: Path, suite: Any) -> Path:
     """Store what was measured in the interpreter's file, in place of what the same scripts had measured before."""
-    file = file_of(folder, bench_facts.facts_of(suite).tag)
+    file = file_of(folder, run_facts.facts_of(suite).tag)
     if file.exists():
-        suite = _joined(pyperf, bench_facts.load(pyperf, str(file)), suite)
+        suite = _joined(pyperf, run_facts.load(pyperf, str(file)), suite)
     new = file.with_name(f".{file.name}.{os.getpid()}")
     try:
         suite.dump(str(new), replace=True)
@@ -69,8 +69,8 @@ def keep(pyperf: Any, folder: Path, suite: Any) -> Path:
 
 def _joined(pyperf: Any, stored: Any, suite: Any) -> Any:
     """The new rows; and those stored that other scripts measured, and only they."""
-    scripts = bench_facts.scripts_of(stored)
-    measured = set().union(*bench_facts.scripts_of(suite).values())
+    scripts = run_facts.scripts_of(stored)
+    measured = set().union(*run_facts.scripts_of(suite).values())
     names = set(suite.get_benchmark_names())
     kept = [row for row in stored if row.get_name() not in names and not measured & scripts[row.get_name()]]
     return pyperf.BenchmarkSuite([*kept, *suite])
@@ -78,7 +78,7 @@ def _joined(pyperf: Any, stored: Any, suite: Any) -> Any:
 
 def write(pyperf: Any, folder: Path) -> Path:
     """RESULTS.md, and the charts it shows; ModuleNotFoundError without matplotlib."""
-    all_results = [results_of(bench_facts.load(pyperf, str(file))) for file in files(folder)]
+    all_results = [results_of(run_facts.load(pyperf, str(file))) for file in files(folder)]
     charts = folder / CHARTS
     charts.mkdir(exist_ok=True)
     drawn = [_draw(charts, results) for results in all_results]
@@ -98,10 +98,10 @@ def _page(all_results: list[Results], drawn: list[dict[str, str]]) -> Iterator[s
     for results, charts in zip(all_results, drawn, strict=True):
         yield f"## {results.facts.title}"
         yield ""
-        yield from bench_facts.lines(results.facts)
+        yield from run_facts.lines(results.facts)
         yield ""
         if OFF in charts:
-            yield bench_tables.picture(f"What code costs while it is off, {results.facts.title}", charts[OFF])
+            yield tables.picture(f"What code costs while it is off, {results.facts.title}", charts[OFF])
             yield ""
         yield from body(results, charts)
         yield ""
@@ -112,7 +112,7 @@ def _all_targets(all_results: list[Results]) -> Iterator[str]:
     columns = [
         {
             target.what: (target, value, result)
-            for target, value, result in bench_tables.target_rows(one.medians, one.facts.version)
+            for target, value, result in tables.target_rows(one.medians, one.facts.version)
         }
         for one in all_results
     ]
@@ -121,12 +121,10 @@ def _all_targets(all_results: list[Results]) -> Iterator[str]:
         cells = []
         for column in columns:
             target, value, result = column[what]
-            wanted = bench_tables.wanted(target)
+            wanted = tables.wanted(target)
             cells.append(f"{value} of {wanted}: {result}" if value and wanted else value or result)
         body.append([what, *cells])
-    yield from bench_tables.table(
-        ["measured, of what is wanted at most", *(one.facts.title for one in all_results)], body
-    )
+    yield from tables.table(["measured, of what is wanted at most", *(one.facts.title for one in all_results)], body)
 
 
 # ---- charts ----
@@ -142,58 +140,57 @@ def _draw(folder: Path, results: Results) -> dict[str, str]:
         return folder / f"{slug}-{results.facts.tag}"
 
     panels = [
-        _panel(question, group.title, rows, group.usual)
-        for group, rows, question in bench_tables.overview(results.questions)
+        _panel(question, group.title, rows, group.usual) for group, rows, question in tables.overview(results.questions)
     ]
     if panels:
-        bench_charts.bars(
+        drawing.bars(
             stem(OFF),
             "What code costs while it is switched off",
             panels,
             subtitle="Each group as a multiple of what is usual today (= 1). Hollow marks: when it is on.",
             axis="cost as a multiple of what is usual",
             small_print=small,
-            shown=bench_tables.ratio,
+            shown=tables.ratio,
         )
     for one in results.questions:
         panels = _panels(one)
         if panels:
-            bench_charts.bars(
+            drawing.bars(
                 stem(one.question.slug),
-                bench_tables.plain(one.question.title),
+                tables.plain(one.question.title),
                 panels,
                 axis=one.question.axis or f"time as a multiple of that of: {panels[0].usual}",
                 small_print=small,
-                shown=bench_tables.ratio,
+                shown=tables.ratio,
             )
     for curve in results.curves:
-        bench_charts.curve(
+        drawing.curve(
             stem(slug_of(curve)),
             curve.title,
             curve.x_label,
             "" if curve.y_label == "seconds" else curve.y_label,
             curve.series,
             small_print=small,
-            y_shown=bench_tables.duration if curve.y_label == "seconds" else None,
+            y_shown=tables.duration if curve.y_label == "seconds" else None,
         )
     return drawn
 
 
-def _panels(one: bench_tables.Measured) -> list[bench_charts.Panel]:
+def _panels(one: tables.Measured) -> list[drawing.Panel]:
     """Of each column; a column whose rows cannot be divided, as their reference is missing, has none."""
     question, panels = one.question, []
     for column, rows in zip(question.columns, one.columns, strict=True):
-        values = bench_tables.compared(column, rows)
+        values = tables.compared(column, rows)
         if values:
-            panels.append(_panel(question, bench_tables.plain(column.heading), values, column.usual))
+            panels.append(_panel(question, tables.plain(column.heading), values, column.usual))
     return panels
 
 
-def _panel(question: Question, title: str, rows: bench_tables.Rows, usual: str) -> bench_charts.Panel:
+def _panel(question: Question, title: str, rows: tables.Rows, usual: str) -> drawing.Panel:
     def full(label: str) -> str:
         return IN_FULL.get((question.slug, label), label)
 
-    return bench_charts.Panel(
+    return drawing.Panel(
         title,
         {full(label): values for label, values in rows.items()},
         [full(label) for label in question.ours],

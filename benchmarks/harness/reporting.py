@@ -4,9 +4,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
-from . import bench_curves, bench_facts, bench_tables
-from .bench_curves import Curve
-from .bench_facts import Facts
+from . import growth, run_facts, tables
+from .growth import Curve
+from .run_facts import Facts
 
 CURVE = "curve_"  # what the scripts of curves are called
 
@@ -17,7 +17,7 @@ class Results(NamedTuple):
     facts: Facts
     medians: dict[str, float]
     """Of all rows but those of curves."""
-    questions: list[bench_tables.Measured]
+    questions: list[tables.Measured]
     others: list[str]
     """Names of rows that no question knows."""
     curves: list[Curve]
@@ -25,12 +25,12 @@ class Results(NamedTuple):
 
 def results_of(suite: Any) -> Results:
     """Of a pyperf.BenchmarkSuite; rows of which there are calibrations only are left out."""
-    facts, scripts = bench_facts.facts_of(suite), bench_facts.scripts_of(suite)
+    facts, scripts = run_facts.facts_of(suite), run_facts.scripts_of(suite)
     medians = {row.get_name(): row.median() for row in suite if row.get_nvalue()}
     in_curves = {name for name in medians if scripts[name] and all(one.startswith(CURVE) for one in scripts[name])}
     questions_medians = {name: median for name, median in medians.items() if name not in in_curves}
-    questions, others = bench_tables.measured(questions_medians, scripts)
-    curves = bench_curves.curves({name: medians[name] for name in medians if name in in_curves}, facts)
+    questions, others = tables.measured(questions_medians, scripts)
+    curves = growth.curves({name: medians[name] for name in medians if name in in_curves}, facts)
     return Results(facts, questions_medians, questions, others, curves)
 
 
@@ -44,7 +44,7 @@ def report(suite: Any) -> Iterator[str]:
     results = results_of(suite)
     yield f"## {results.facts.title}"
     yield ""
-    yield from bench_facts.lines(results.facts)
+    yield from run_facts.lines(results.facts)
     yield ""
     yield from body(results)
 
@@ -57,17 +57,17 @@ def body(results: Results, charts: Mapping[str, str] | None = None) -> Iterator[
     if results.medians:
         yield "Medians. A ratio is the row's time over that of what its column names; below 1 the row is faster."
         yield ""
-        yield from bench_tables.tables(results.questions, charts)
-        yield from bench_tables.others(results.medians, results.others)
+        yield from tables.tables(results.questions, charts)
+        yield from tables.others(results.medians, results.others)
     if results.curves:
         yield "### Curves"
         yield ""
-        yield from bench_curves.markdown(results.curves)
+        yield from growth.markdown(results.curves)
         yield ""
         for curve in results.curves:
             if charts:
-                yield bench_tables.picture(curve.title, charts[slug_of(curve)])
+                yield tables.picture(curve.title, charts[slug_of(curve)])
                 yield ""
     yield "### Targets"
     yield ""
-    yield from bench_tables.target_table(results.medians, results.facts.version)
+    yield from tables.target_table(results.medians, results.facts.version)

@@ -1,13 +1,13 @@
 """What we want of the benchmarks: the targets; and what the chart shows that has everything in it that is off.
 
-Data only, about the rows that bench_questions.py names.
+Data only, about the rows that questions.py names.
 """
 
 from collections.abc import Callable
 from typing import NamedTuple
 
-from .bench_columns import STATES
-from .bench_questions import LOGGED, LOOPS, SERVICES, SITES
+from .columns import STATES
+from .questions import LOGGED, LOOPS, SERVICES, SITES
 
 
 class Group(NamedTuple):

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, TextIO
 
 from jumplabel.errors import JumpLabelError
 
-from .bench_progress import Progress
+from .progress import Progress
 
 
 class ScriptError(JumpLabelError):

@@ -1,4 +1,4 @@
-"""What a question to the benchmarks is made of; bench_questions.py asks them."""
+"""What a question to the benchmarks is made of; questions.py asks them."""
 
 from typing import NamedTuple
 

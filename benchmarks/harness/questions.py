@@ -1,10 +1,10 @@
 """What the benchmarks ask: which rows answer which question, and what they are divided by.
 
-Data only. bench_tables.py looks the rows up in what was measured; a row that a script has and nobody named here is
+Data only. tables.py looks the rows up in what was measured; a row that a script has and nobody named here is
 found by the question's pattern, under its own name.
 """
 
-from .bench_columns import Column, Question
+from .columns import Column, Question
 
 CHECKS = (
     *("static branch", "local flag", "global flag", "attribute flag", "closure flag"),

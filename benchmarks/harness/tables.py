@@ -1,4 +1,4 @@
-"""Tables of what was measured: bench_questions.py's rows looked up, divided, and laid out as Markdown.
+"""Tables of what was measured: questions.py's rows looked up, divided, and laid out as Markdown.
 
 Markdown whose columns are aligned, as it is read in a terminal, too. Nothing here knows pyperf: it sees medians.
 """
@@ -7,9 +7,9 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
-from .bench_columns import STATES, Column, Question
-from .bench_questions import QUESTIONS
-from .bench_targets import OVERVIEW, Group, Target, targets
+from .columns import STATES, Column, Question
+from .questions import QUESTIONS
+from .targets import OVERVIEW, Group, Target, targets
 
 Values = dict[str, float]
 """Of a row, by state; of one that knows no state, under an empty string."""
@@ -25,7 +25,7 @@ class Measured(NamedTuple):
     question: Question
     columns: list[Rows]
     missing: list[str]
-    """Rows that bench_questions.py names, by their names in the script."""
+    """Rows that questions.py names, by their names in the script."""
 
     @property
     def labels(self) -> list[str]:
