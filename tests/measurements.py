@@ -3,7 +3,7 @@
 import io
 
 import pyperf
-from jumplabel.benchmarks.harness import questions, reporting, tables
+from jumplabel.benchmarks.harness import lookup, questions, reporting
 
 HERE = {
     "python_version": "3.11.2 (64-bit)",
@@ -24,7 +24,7 @@ NAMED = {
     for question in questions.QUESTIONS
     for column in question.columns
     for row in column.rows.values()
-    for name in tables.names_of(row).values()
+    for name in lookup.names_of(row).values()
 }
 
 
@@ -43,7 +43,7 @@ def all_rows(**values):
 
 
 def report(values, script=None, **facts):
-    return "\n".join(reporting.report(made(values, script, **facts)))
+    return "\n".join(reporting.report_lines(made(values, script, **facts)))
 
 
 def table(text, title):

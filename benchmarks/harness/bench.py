@@ -54,7 +54,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.append:
         pyperf.add_runs(arguments.append, suite)
     stored = arguments.results and results_folder.keep(pyperf, Path(arguments.results), suite)
-    print(*reporting.report(suite), sep="\n", flush=True)
+    print(*reporting.report_lines(suite), sep="\n", flush=True)
     if arguments.results:
         page = results_folder.write(pyperf, Path(arguments.results))
         if not arguments.quiet:

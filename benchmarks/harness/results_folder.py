@@ -1,26 +1,30 @@
-"""A folder of results: pyperf's JSON, a file an interpreter; and RESULTS.md and charts, made anew of all of them."""
+"""A folder of results: one file of pyperf's JSON for each interpreter, RESULTS.md, and charts.
+
+Each new measurement rewrites RESULTS.md and all charts from the stored files.
+"""
 
 import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from . import drawing, run_facts, tables
-from .columns import Question
-from .reporting import Results, body, results_of, slug_of
+from . import run_facts
+from .charts import OFF, draw_all
+from .markdown import picture, table
+from .reporting import Results, body, results_of
 from .run_facts import ResultsError
-from .targets import IN_FULL
+from .targets import target_rows, wanted
 
 PAGE, CHARTS = "RESULTS.md", "charts"
-OFF = "off"  # the chart of all that is off
 
 INTRODUCTION = """\
 # What it costs
 
-Made by `python -m jumplabel bench --results FOLDER` of the files of [pyperf](https://pyperf.readthedocs.io) beside it,
-one an interpreter. All rows take turns, round after round, one process each, so that what slows the machine down for a
-while slows all of them down alike: go by the ratios. `python -m pyperf stats FILE` shows the spread of each row,
-`python -m jumplabel bench --report FILE` the tables below.
+`python -m jumplabel bench --results FOLDER` made this page. Beside it are the files of
+[pyperf](https://pyperf.readthedocs.io) with all values, one for each interpreter. All rows take turns, round after
+round, one process each. A slow spell of the machine slows all of them alike, so compare ratios, not times.
+`python -m pyperf stats FILE` shows the spread of each row. `python -m jumplabel bench --report FILE` prints the tables
+below.
 """
 
 
@@ -29,7 +33,7 @@ def file_of(folder: Path, tag: str) -> Path:
 
 
 def files(folder: Path) -> list[Path]:
-    """The results that are there, by version."""
+    """Return the files of results, sorted by version."""
 
     def by_version(file: Path) -> tuple[list[int], str]:
         numbers = file.stem.removeprefix("results-").split("-")[0].rstrip("t").split(".")
@@ -39,10 +43,10 @@ def files(folder: Path) -> list[Path]:
 
 
 def check(pyperf: Any, folder: Path, now: dict[str, str], tag: str) -> None:
-    """ResultsError for what ``keep`` and ``write`` could not do; before the measurement.
+    """Raise ResultsError, before a measurement, if ``keep`` or ``write`` would fail after it.
 
-    now  metadata of what is to be kept
-    tag  of its interpreter
+    now  the metadata of the measurement that will be kept
+    tag  its interpreter's tag
     """
     for file in files(folder):
         stored = run_facts.load(pyperf, str(file))
@@ -54,7 +58,10 @@ def check(pyperf: Any, folder: Path, now: dict[str, str], tag: str) -> None:
 
 
 def keep(pyperf: Any, folder: Path, suite: Any) -> Path:
-    """Store what was measured in the interpreter's file, in place of what the same scripts had measured before."""
+    """Store a measurement in its interpreter's file, and return the file.
+
+    It replaces what the same scripts measured before.
+    """
     file = file_of(folder, run_facts.facts_of(suite).tag)
     if file.exists():
         suite = _joined(pyperf, run_facts.load(pyperf, str(file)), suite)
@@ -68,7 +75,7 @@ def keep(pyperf: Any, folder: Path, suite: Any) -> Path:
 
 
 def _joined(pyperf: Any, stored: Any, suite: Any) -> Any:
-    """The new rows; and those stored that other scripts measured, and only they."""
+    """Return the new rows, and the stored rows that only other scripts measured."""
     scripts = run_facts.scripts_of(stored)
     measured = set().union(*run_facts.scripts_of(suite).values())
     names = set(suite.get_benchmark_names())
@@ -77,11 +84,11 @@ def _joined(pyperf: Any, stored: Any, suite: Any) -> Any:
 
 
 def write(pyperf: Any, folder: Path) -> Path:
-    """RESULTS.md, and the charts it shows; ModuleNotFoundError without matplotlib."""
+    """Write RESULTS.md and its charts, and return the page. Raises ModuleNotFoundError without matplotlib."""
     all_results = [results_of(run_facts.load(pyperf, str(file))) for file in files(folder)]
     charts = folder / CHARTS
     charts.mkdir(exist_ok=True)
-    drawn = [_draw(charts, results) for results in all_results]
+    drawn = [draw_all(charts, results) for results in all_results]
     page = folder / PAGE
     lines = [*_page(all_results, drawn), ""]
     page.write_text("\n".join(lines), encoding="utf-8")
@@ -101,19 +108,16 @@ def _page(all_results: list[Results], drawn: list[dict[str, str]]) -> Iterator[s
         yield from run_facts.lines(results.facts)
         yield ""
         if OFF in charts:
-            yield tables.picture(f"What code costs while it is off, {results.facts.title}", charts[OFF])
+            yield picture(f"What code costs while it is off, {results.facts.title}", charts[OFF])
             yield ""
         yield from body(results, charts)
         yield ""
 
 
 def _all_targets(all_results: list[Results]) -> Iterator[str]:
-    """One column an interpreter; what is wanted of one may not be what is wanted of another."""
+    """Yield a table with a column for each interpreter. Each may have targets of its own."""
     columns = [
-        {
-            target.what: (target, value, result)
-            for target, value, result in tables.target_rows(one.medians, one.facts.version)
-        }
+        {target.what: (target, value, result) for target, value, result in target_rows(one.medians, one.facts.version)}
         for one in all_results
     ]
     body = []
@@ -121,79 +125,7 @@ def _all_targets(all_results: list[Results]) -> Iterator[str]:
         cells = []
         for column in columns:
             target, value, result = column[what]
-            wanted = tables.wanted(target)
-            cells.append(f"{value} of {wanted}: {result}" if value and wanted else value or result)
+            most = wanted(target)
+            cells.append(f"{value} of {most}: {result}" if value and most else value or result)
         body.append([what, *cells])
-    yield from tables.table(["measured, of what is wanted at most", *(one.facts.title for one in all_results)], body)
-
-
-# ---- charts ----
-
-
-def _draw(folder: Path, results: Results) -> dict[str, str]:
-    """All charts of an interpreter; their files by question, relative to RESULTS.md."""
-    small = results.facts.short()
-    drawn: dict[str, str] = {}
-
-    def stem(slug: str) -> Path:
-        drawn[slug] = f"{folder.name}/{slug}-{results.facts.tag}.svg"
-        return folder / f"{slug}-{results.facts.tag}"
-
-    panels = [
-        _panel(question, group.title, rows, group.usual) for group, rows, question in tables.overview(results.questions)
-    ]
-    if panels:
-        drawing.bars(
-            stem(OFF),
-            "What code costs while it is switched off",
-            panels,
-            subtitle="Each group as a multiple of what is usual today (= 1). Hollow marks: when it is on.",
-            axis="cost as a multiple of what is usual",
-            small_print=small,
-            shown=tables.ratio,
-        )
-    for one in results.questions:
-        panels = _panels(one)
-        if panels:
-            drawing.bars(
-                stem(one.question.slug),
-                tables.plain(one.question.title),
-                panels,
-                axis=one.question.axis or f"time as a multiple of that of: {panels[0].usual}",
-                small_print=small,
-                shown=tables.ratio,
-            )
-    for curve in results.curves:
-        drawing.curve(
-            stem(slug_of(curve)),
-            curve.title,
-            curve.x_label,
-            "" if curve.y_label == "seconds" else curve.y_label,
-            curve.series,
-            small_print=small,
-            y_shown=tables.duration if curve.y_label == "seconds" else None,
-        )
-    return drawn
-
-
-def _panels(one: tables.Measured) -> list[drawing.Panel]:
-    """Of each column; a column whose rows cannot be divided, as their reference is missing, has none."""
-    question, panels = one.question, []
-    for column, rows in zip(question.columns, one.columns, strict=True):
-        values = tables.compared(column, rows)
-        if values:
-            panels.append(_panel(question, tables.plain(column.heading), values, column.usual))
-    return panels
-
-
-def _panel(question: Question, title: str, rows: tables.Rows, usual: str) -> drawing.Panel:
-    def full(label: str) -> str:
-        return IN_FULL.get((question.slug, label), label)
-
-    return drawing.Panel(
-        title,
-        {full(label): values for label, values in rows.items()},
-        [full(label) for label in question.ours],
-        [full(label) for label in question.floor],
-        full(usual),
-    )
+    yield from table(["measured, of what is wanted at most", *(one.facts.title for one in all_results)], body)

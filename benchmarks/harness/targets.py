@@ -1,110 +1,24 @@
-"""What we want of the benchmarks: the targets; and what the chart shows that has everything in it that is off.
+"""The targets of the benchmarks, and tables of what was reached."""
 
-Data only, about the rows that questions.py names.
-"""
-
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from .columns import STATES
-from .questions import LOGGED, LOOPS, SERVICES, SITES
-
-
-class Group(NamedTuple):
-    """A panel of the overview: what is written today costs 1."""
-
-    title: str
-    states: dict[str, tuple[str, str, str]]
-    """For off and on: the question's slug, the heading of its column, and which state to take."""
-    usual: str
-    """The row that is 1."""
-    least: str | None = None
-    """The row whose value is nothing: the others' is what they have above it."""
-    only: tuple[str, ...] = ()
-    """The rows; empty: all."""
-
-
-OVERVIEW = (
-    Group(
-        "a test:  if tracing: …",
-        {state: ("branch", f"added to a loop of `{LOOPS['sum']}`", state) for state in STATES},
-        usual="global flag",
-        least="check deleted",
-    ),
-    Group(
-        "a feature flag:  if client.get_boolean_value(…): …",
-        {state: ("branch", "a function with three", state) for state in STATES},
-        usual="OpenFeature in memory",
-        least="check deleted",
-        only=("static branch", "check deleted", *SERVICES),
-    ),
-    Group(
-        "a call that does nothing:  trace(event)",
-        {state: ("gate", "a call", state) for state in STATES},
-        usual="early return",
-    ),
-    Group(
-        "a call that may go elsewhere:  parse(data)",
-        {state: ("switch", "a call", state) for state in STATES},
-        usual="wraps wrapper",
-    ),
-    Group(
-        "an event that others may watch:  order_placed(order)",
-        {"off": ("tracepoint", "none registered", ""), "on": ("tracepoint", "one registered", "")},
-        usual="callbacks",
-    ),
-    Group(
-        'a log statement:  logger.debug("%s", x)',
-        {state: ("log", LOGGED["summing"], state) for state in STATES},
-        usual="isEnabledFor guard",
-        least="deleted",
-    ),
-    Group(
-        'a span:  with tracer.start_as_current_span("work")',
-        {state: ("span", "a span", state) for state in STATES},
-        usual="OpenTelemetry's SDK",
-        least="span deleted",
-    ),
-)
-
-# In charts, which have room, and are looked at by those who have read nothing else.
-IN_FULL = {
-    ("branch", "check deleted"): "no test in the code",
-    ("branch", "static branch"): "static branch (if key)",
-    ("branch", "local flag"): "local flag",
-    ("branch", "global flag"): "global flag (if FLAG)",
-    ("gate", "early return"): "function that returns early",
-    ("gate", "partial"): "functools.partial, on",
-    ("gate", "direct call"): "function without flag, on",
-    ("gate", "C built-in"): "C built-in {}.get(object)",
-    ("gate", "C built-in of a str"): 'C built-in {}.get("str")',
-    ("switch", "wraps wrapper"): "functools.wraps wrapper",
-    ("switch", "wrapt enabled="): "wrapt, enabled=",
-    ("switch", "partial"): "functools.partial",
-    ("switch", "direct call"): "function called directly",
-    ("tracepoint", "callbacks"): "list of callbacks",
-    ("log", "deleted"): "no statement in the code",
-    ("log", "import hook"): "jumplabel's import hook",
-    ("log", "structlog, hook"): "structlog under that hook",
-    ("log", "loguru, hook"): "loguru under that hook",
-    ("log", "isEnabledFor guard"): "behind isEnabledFor",
-    ("log", "plain logging"): "logging as it is",
-    ("log", "structlog"): "structlog, cached",
-    ("span", "span deleted"): "no span in the code",
-}
+from .markdown import digits, table
+from .row_names import LOGGED, LOOPS, SITES
 
 
 class Target(NamedTuple):
     what: str
     value: Callable[[dict[str, float]], float]
-    """From the rows' medians; raises KeyError where one is missing."""
+    """Computes the value from the rows' medians. Raises KeyError for a missing row."""
     most: float | None
-    """That is wanted; None: shown so that nobody is misled."""
+    """The highest value that passes. None: the figure is shown for comparison only."""
     unit: str = ""
 
 
 def targets(version: tuple[int, ...]) -> list[Target]:
-    """What we want of a CPython of this version."""
+    """Return the targets for a CPython of this version."""
     logged_most = 1.1 if version < (3, 14) else 1.03
     added_most = {"off": 0.2 if version < (3, 14) else 0.1, "on": 1.0}
     return [
@@ -146,3 +60,32 @@ def _ratio(row: str, reference: str, most: float | None) -> Target:
 
 def _scaled(what: str, row: str, factor: float, most: float | None, unit: str = "") -> Target:
     return Target(what, lambda medians: medians[row] * factor, most, unit)
+
+
+def target_rows(medians: dict[str, float], version: tuple[int, ...]) -> Iterator[tuple[Target, str, str]]:
+    """Yield each target, its measured value, and the result: pass, FAIL, not measured, or empty without a limit."""
+    for target in targets(version):
+        try:
+            value = target.value(medians)
+        except KeyError:
+            yield target, "", "not measured"
+            continue
+        passed = "" if target.most is None else "pass" if value <= target.most else "FAIL"
+        yield target, f"{digits(value)}{target.unit}", passed
+
+
+def target_table(medians: dict[str, float], version: tuple[int, ...]) -> Iterator[str]:
+    """Yield a Markdown table of the targets whose rows were measured, then the names of the others."""
+    rows = list(target_rows(medians, version))
+    there = [[target.what, value, wanted(target), result] for target, value, result in rows if value]
+    if there:
+        yield from table(["target", "measured", "at most", ""], there)
+        yield ""
+    missing = [target.what for target, value, _ in rows if not value]
+    if missing:
+        yield f"Not measured: {'; '.join(missing)}."
+
+
+def wanted(target: Target) -> str:
+    """Return the highest value that passes, with its unit. Empty without a limit."""
+    return "" if target.most is None else f"{target.most:g}{target.unit}"

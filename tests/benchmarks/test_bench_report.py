@@ -5,7 +5,17 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-from jumplabel.benchmarks.harness import bench, questions, reporting, run_facts, tables
+from jumplabel.benchmarks.harness import (
+    bench,
+    lookup,
+    markdown,
+    overview,
+    questions,
+    reporting,
+    run_facts,
+    tables,
+    targets,
+)
 
 import jumplabel
 
@@ -50,7 +60,7 @@ def test_the_columns_of_a_table_are_aligned():
 
 
 def test_a_bar_in_a_cell_does_not_end_it():
-    assert list(tables.table(["a", "b"], [["x|y", "1"]]))[2] == "| x\\|y |   1 |"
+    assert list(markdown.table(["a", "b"], [["x|y", "1"]]))[2] == "| x\\|y |   1 |"
 
 
 @pytest.mark.parametrize(
@@ -61,7 +71,7 @@ def test_a_bar_in_a_cell_does_not_end_it():
     ],
 )
 def test_a_duration_has_three_digits_and_the_unit_that_fits(seconds, shown):
-    assert tables.duration(seconds) == shown
+    assert markdown.duration(seconds) == shown
 
 
 # ---- rows that are missing, and rows that nobody knows ----
@@ -73,9 +83,9 @@ def test_a_report_of_one_script_has_its_tables_and_says_what_is_missing():
     absent = [line for line in text.splitlines() if line.startswith("- `")]
     assert len(absent) == len(questions.QUESTIONS) - 2  # direct calls and partial are gate.py's, too
     assert "- `branch.py`: What does a test of a flag add?" in absent and "switch.py" not in "".join(absent)
-    targets = table(text, "Targets")
+    shown = table(text, "Targets")
     of_switches = {f"switch off / {other}" for other in ("wraps wrapper off", "wrapt off", "partial")}
-    assert set(targets) == {*of_switches, "switch on / partial"}
+    assert set(shown) == {*of_switches, "switch on / partial"}
     assert "Not measured: gate off / early return off; " in text
 
 
@@ -83,11 +93,11 @@ def test_any_row_may_be_missing():
     for missing in NAMED:
         values = all_rows()
         del values[missing]
-        questions, others = tables.measured(values, {name: {script} for name, script in NAMED.items()})
-        assert not others and list(tables.target_table(values, (3, 14)))
+        questions, others = lookup.measured(values, {name: {script} for name, script in NAMED.items()})
+        assert not others and list(targets.target_table(values, (3, 14)))
         lines = list(tables.tables(questions))
         assert {line for line in lines if line.startswith("Not measured: ")} == {f"Not measured: {missing}."}
-        assert tables.overview(questions)
+        assert overview.overview(questions)
 
 
 def test_a_state_that_is_missing_is_a_question_mark():
@@ -110,7 +120,7 @@ def test_rows_that_nobody_named_are_found_by_their_script():
         suite.add_benchmark(benchmark)
     for benchmark in made({"gate of something": 3e-9}, "somebodys.py"):
         suite.add_benchmark(benchmark)
-    text = "\n".join(reporting.report(suite))
+    text = "\n".join(reporting.report_lines(suite))
     gate = table(text, "What does a call cost that is to do nothing while it is off?")
     assert gate["a rival"][:2] == ["1.00 s / 8.00 s", "0.50 / 4.00"] and gate["another"][:2] == [
         "4.00 s",
@@ -123,14 +133,14 @@ def test_rows_without_values_are_left_out():
     suite = made({"gate off": 1.0})
     about = {**HERE, "name": "gate on", "jumplabel_script": "gate.py"}
     suite.add_benchmark(pyperf.Benchmark([pyperf.Run([], warmups=[(1, 0.1)], metadata=about, collect_metadata=False)]))
-    assert "1.00 s / ?" in "\n".join(reporting.report(suite))
+    assert "1.00 s / ?" in "\n".join(reporting.report_lines(suite))
 
 
 # ---- targets ----
 
 
 def results(values, version=(3, 11)):
-    return {target.what: (value, result) for target, value, result in tables.target_rows(values, version)}
+    return {target.what: (value, result) for target, value, result in targets.target_rows(values, version)}
 
 
 def test_targets_pass_up_to_what_is_wanted_and_fail_beyond():
@@ -175,7 +185,7 @@ def test_a_report_has_the_facts_of_each_command():
         suite.add_benchmark(benchmark)
     earlier = {**HERE, "name": "gate off", "load_avg_1min": 2.0, "date": "2026-01-02 02:59:00.1"}
     suite.get_benchmark("gate off").add_run(pyperf.Run([1.0], metadata=earlier, collect_metadata=False))
-    lines = "\n".join(reporting.report(suite)).splitlines()
+    lines = "\n".join(reporting.report_lines(suite)).splitlines()
     assert lines[:2] == ["## CPython 3.11.2", ""]
     assert lines[2] == "- interpreter: CPython 3.11.2, PGO (--enable-optimizations)"
     assert "- machine: A CPU, 8 CPUs" in lines and "- kernel: Linux 6.18.44 x86_64" in lines
@@ -201,5 +211,5 @@ def test_facts_are_collected_of_this_process(monkeypatch):
 
 def test_a_suite_that_somebody_else_made_has_the_facts_it_has():
     runs = [pyperf.Run([1.0], metadata={"name": "gate off"}, collect_metadata=False)]
-    text = "\n".join(reporting.report(pyperf.BenchmarkSuite([pyperf.Benchmark(runs)])))
+    text = "\n".join(reporting.report_lines(pyperf.BenchmarkSuite([pyperf.Benchmark(runs)])))
     assert text.startswith("## CPython of an unknown version\n") and "- measured: `scripts by themselves`" in text

@@ -10,12 +10,11 @@ from jumplabel.benchmarks.harness import (
     bench,
     drawing,
     measuring,
-    questions,
     reporting,
     run_facts,
-    tables,
 )
-from jumplabel.benchmarks.harness.targets import OVERVIEW
+from jumplabel.benchmarks.harness.overview import OVERVIEW, overview
+from jumplabel.benchmarks.harness.row_names import OTHER_LOGGERS
 
 from jumplabel.__main__ import main
 
@@ -316,8 +315,7 @@ def test_the_chart_of_all_that_is_off_shows_what_is_usual_as_one():
     values.update({"function on, OpenFeature in memory": 6.0, "function on, static branch": 3.0})
     values.update({"gate off": 1.0, "blinker, none registered": 8.0, "blinker, one registered": 4.0})
     groups = {
-        group.title.partition(":")[0]: rows
-        for group, rows, _ in tables.overview(reporting.results_of(made(values)).questions)
+        group.title.partition(":")[0]: rows for group, rows, _ in overview(reporting.results_of(made(values)).questions)
     }
     assert len(groups) == len(OVERVIEW) - 1  # spans: what is usual takes as long as nothing
     log = groups["a log statement"]
@@ -326,7 +324,7 @@ def test_the_chart_of_all_that_is_off_shows_what_is_usual_as_one():
         "isEnabledFor guard": {"off": 1.0},
         "plain logging": {"off": 2.0},
         "deleted": {"off": 0.0},
-        **{name: {"off": 0.5} for name in (*questions.OTHER_LOGGERS, "structlog, hook", "loguru, hook")},
+        **{name: {"off": 0.5} for name in (*OTHER_LOGGERS, "structlog, hook", "loguru, hook")},
     }
     call = groups["a call that does nothing"]
     assert call["static_gate"] == {"off": 0.5, "on": 1.0} and call["C built-in"] == {"off": 1.0}

@@ -12,7 +12,7 @@ from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-from jumplabel.benchmarks.harness import bench, questions, tables
+from jumplabel.benchmarks.harness import bench, lookup, questions
 
 import jumplabel._diagnostics.process_info
 from jumplabel._diagnostics import disassemble
@@ -388,7 +388,7 @@ NAMES = [
     for question in questions.QUESTIONS
     for column in question.columns
     for row in column.rows.values()
-    for name in tables.names_of(row).values()
+    for name in lookup.names_of(row).values()
 ]
 
 
