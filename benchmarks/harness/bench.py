@@ -16,7 +16,17 @@ from jumplabel.errors import JumpLabelError
 
 from . import measuring, reporting, results_folder, run_facts
 
-EXTRA = ("pyperf", "blinker", "loguru", "openfeature", "opentelemetry", "opentelemetry.sdk", "structlog", "wrapt")
+EXTRA = (
+    "pyperf",
+    "blinker",
+    "loguru",
+    "openfeature",
+    "opentelemetry",
+    "opentelemetry.sdk",
+    "structlog",
+    "tqdm",
+    "wrapt",
+)
 SCRIPTS = (
     *("gate.py", "switch.py", "branch.py", "snapshot.py", "static_call.py", "tracepoint.py", "native_branch.py"),
     *("span.py", "toggle.py", "decorating.py", "importing.py", "log.py"),

@@ -1,98 +1,91 @@
-"""How far a measurement is: which round, which row, how much is done, and how long the rest will take.
+"""Show the progress of a measurement: the round, the step, the share that is done, and the time that is left.
 
-On a terminal one line that is written over and over; elsewhere (a file, a CI's log) whole lines, one a round and no
-more than one a minute beyond that. It writes to the stream that it is given and to nothing else.
+A terminal shows one line, which tqdm redraws. Any other stream (a file, a CI log) gets whole lines: one at the
+beginning of each round, and at most one a minute after that. Nothing is written to other streams.
 """
 
+import math
 import os
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping
+from importlib import import_module
 from typing import TextIO
 
 LINE_SECONDS = 60.0
-REDRAW_SECONDS = 0.1
+ON_A_TERMINAL = "{percentage:.0f} % |{bar:10}| {remaining} left; {desc}"
 
 
 class Progress:
-    """Of rounds of steps: the rows, or, in the first round, the scripts that turn out to have them.
+    """The progress through rounds of steps. A step is a row, or in the first round a script.
 
-    stream  where it is shown; None: nowhere
-    rounds  how many there will be
-    clock   gives seconds
+    stream  receives the progress. None: show nothing
+    rounds  the number of rounds
     """
 
-    def __init__(self, stream: TextIO | None, rounds: int, clock: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, stream: TextIO | None, rounds: int) -> None:
+        tqdm = import_module("tqdm").tqdm
+        tqdm.monitor_interval = 0  # no thread of tqdm beside the measurement
         self._stream = stream
         self._terminal = stream is not None and stream.isatty()
+        self._bar = tqdm(
+            file=stream,
+            bar_format=ON_A_TERMINAL,
+            ncols=_columns(stream),
+            nrows=2,  # tqdm draws nothing on a terminal without rows, or of unknown size
+            leave=False,
+            delay=0 if self._terminal else math.inf,  # seconds before tqdm draws by itself
+        )
         self._rounds = rounds
-        self._clock = clock
-        self._began = clock()
-        self._shown = -1.0
-        self._width = 0
         self._round = 0
-        self._steps: Sequence[str] = ()
+        self._steps: Mapping[str, float] = {}
         self._done = 0
-        self._took: dict[str, float] = {}
-        """Seconds, by step, when it was last taken."""
-        self._step_began = self._began
+        self._next_line = 0.0
 
-    def round(self, steps: Sequence[str], expected: dict[str, float] | None = None) -> None:
-        """Another round begins, of these steps.
+    def round(self, steps: Mapping[str, float]) -> None:
+        """Begin a round.
 
-        expected  seconds that they are likely to take, where they are new
+        steps  their names, and what each is expected to take: in seconds, or in the first round in any unit
         """
         self._round += 1
         self._steps, self._done = steps, 0
-        self._took.update({step: s for step, s in (expected or {}).items() if step not in self._took})
-        self._shown = -1.0
+        # Seconds count from the second round on, the first with those that it took.
+        self._bar.n = self._seconds() if self._round > 1 else 0.0
+        self._bar.total = self._bar.n + (self._rounds - self._round + 1) * sum(steps.values())
+        self._next_line = 0.0
 
     def begin(self, step: str) -> None:
-        self._step_began = now = self._clock()
-        due = REDRAW_SECONDS if self._terminal else LINE_SECONDS
-        if self._stream is not None and (self._shown < 0 or now - self._shown >= due):
-            self._shown = now
-            self._show(self._line(step))
+        where = f"round {self._round} of {self._rounds}, {self._done + 1} of {len(self._steps)}: {step}"
+        self._bar.ncols = _columns(self._stream)
+        self._bar.set_description_str(where, refresh=self._terminal)
+        if self._stream is not None and not self._terminal and self._seconds() >= self._next_line:
+            self._next_line = self._seconds() + LINE_SECONDS
+            self._stream.write(f"{self._line(where)}\n")
+            self._stream.flush()
 
-    def end(self, step: str) -> float:
-        """The step is done; the seconds that it took."""
-        self._took[step] = self._clock() - self._step_began
+    def end(self, step: str) -> None:
+        self._bar.n += self._steps[step]
         self._done += 1
-        return self._took[step]
 
     def close(self) -> None:
-        """Whatever is printed next begins on a line of its own."""
-        if self._terminal and self._stream is not None and self._width:
-            self._stream.write("\r" + " " * self._width + "\r")
-            self._stream.flush()
-            self._width = 0
+        """Clear the terminal's line."""
+        self._bar.close()
 
-    def _line(self, step: str) -> str:
-        left, spent = self.left(), self._clock() - self._began
-        where = f"round {self._round} of {self._rounds}"
-        what = f"{self._done + 1} of {len(self._steps)}: {step}"
-        if left is None:
-            return f"{where}, {what}"  # nothing has been timed yet
-        percent = 100 * spent / (spent + left) if spent + left else 0
-        return f"{percent:.0f} % done, about {minutes(left)} left; {where}, {what}"
+    def _seconds(self) -> float:
+        return float(self._bar.format_dict["elapsed"])
 
-    def left(self) -> float | None:
-        """Seconds that the rest will take: what is left of this round, and the rounds to come; None: nobody knows."""
-        known = [self._took[step] for step in self._steps if step in self._took]
-        if not known:
-            return None
-        usual = sum(known) / len(known)
-        took = [self._took.get(step, usual) for step in self._steps]
-        return sum(took[self._done :]) + (self._rounds - self._round) * sum(took)
+    def _line(self, where: str) -> str:
+        done = self._bar.n / self._bar.total
+        if not done:
+            return where  # no step has been timed yet
+        left = self._seconds() * (1 - done) / done
+        return f"{100 * done:.0f} % done, about {minutes(left)} left; {where}"
 
-    def _show(self, line: str) -> None:
-        assert self._stream is not None
-        if self._terminal:
-            line = line[: _columns(self._stream) - 1]
-            self._stream.write("\r" + line.ljust(self._width))
-            self._width = len(line)
-        else:
-            self._stream.write(line + "\n")
-        self._stream.flush()
+
+def _columns(stream: TextIO | None) -> int:
+    """Return the width of a line that does not wrap on a terminal. Some terminals do not know their width."""
+    try:
+        return ((stream and os.get_terminal_size(stream.fileno()).columns) or 80) - 1
+    except (OSError, ValueError):
+        return 79
 
 
 def minutes(seconds: float) -> str:
@@ -101,10 +94,3 @@ def minutes(seconds: float) -> str:
     if seconds < 3600:
         return f"{seconds / 60:.0f} min"
     return f"{seconds // 3600:.0f} h {seconds % 3600 / 60:.0f} min"
-
-
-def _columns(stream: TextIO) -> int:
-    try:
-        return os.get_terminal_size(stream.fileno()).columns or 80  # 0: a terminal that does not know
-    except (OSError, ValueError):
-        return 80

@@ -15,6 +15,8 @@ from jumplabel._diagnostics.process_info import info, start
 from jumplabel.errors import JumpLabelError
 
 FREE_THREADED, JIT = VARIANTS = ("free-threaded", "JIT on")
+NOT_COMPARED = ("matplotlib", "tqdm")
+"""Distributions of the extra ``bench`` that only draw charts and show progress."""
 SCRIPT = "jumplabel_script"  # benchmarks/rows.py writes it: which question a row belongs to
 SETTINGS = ("PYTHON_GIL", "PYTHON_JIT", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONOPTIMIZE")  # and JUMPLABEL_*
 SAME = ("hostname", "cpu_model_name", "cpu_count", "platform", "python_version", "python_compiler", "jumplabel_tag")
@@ -108,7 +110,7 @@ def _extra() -> Iterator[str]:
         return
     for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
-        if name and re.search(r"""extra\s*==\s*["']bench["']""", requirement) and name[0] != "matplotlib":
+        if name and re.search(r"""extra\s*==\s*["']bench["']""", requirement) and name[0] not in NOT_COMPARED:
             yield name[0]
 
 
