@@ -1,4 +1,4 @@
-"""What a question to the benchmarks is made of; questions.py asks them."""
+"""The parts of a question to the benchmarks. questions.py lists the questions."""
 
 from typing import NamedTuple
 
@@ -6,36 +6,36 @@ STATES = ("off", "on")
 
 
 class Column(NamedTuple):
-    """One way in which a question's rows were measured."""
+    """One way of measuring a question's rows."""
 
     heading: str
     rows: dict[str, str]
-    """What a table calls a row, and its name in the script, with ``{}`` for off and on where it has both."""
+    """By a row's label in tables, its name in the script. ``{}`` stands for off and on."""
     references: tuple[str, ...] = ()
-    """The rows that all are divided by; charts take the first."""
+    """The rows by which all rows are divided. Charts use the first."""
     others: str | None = None
-    """A regular expression for names that nobody foresaw, with a group ``what`` and maybe ``state``."""
+    """A regular expression for rows that are not named here, with a group ``what`` and maybe a group ``state``."""
     shares: bool = False
-    """The values are ratios already: shares of something that was measured in turns with the row itself."""
+    """The script's values are ratios: it measured the row and the reference in turns."""
     given: dict[str, float] | None = None
-    """Shares that are so by definition; one of them is 1."""
+    """Shares by definition. One of them is 1."""
 
     @property
     def usual(self) -> str:
-        """The row that is 1 in charts."""
+        """The row that counts as 1 in charts."""
         return self.references[0] if self.references else next(row for row, n in (self.given or {}).items() if n == 1)
 
 
 class Question(NamedTuple):
     script: str
     slug: str
-    """In the names of files."""
+    """The question's name in the names of files."""
     title: str
     note: str
-    """What the figures are."""
+    """Explains the figures."""
     columns: tuple[Column, ...]
     ours: tuple[str, ...]
     floor: tuple[str, ...] = ()
-    """The least that can be had: nobody who needs an answer to the question can take these."""
+    """The lower bounds. They do less than the question asks for, so they are no alternatives."""
     axis: str = ""
-    """What a chart says under its axis; empty: the time over that of the row that is 1."""
+    """The text under a chart's axis. Empty: the time as a multiple of the usual row's."""

@@ -32,7 +32,7 @@ def results_of(suite: Any) -> Results:
     in_curves = {name for name in medians if scripts[name] and all(one.startswith(CURVE) for one in scripts[name])}
     questions_medians = {name: median for name, median in medians.items() if name not in in_curves}
     questions, others = lookup.measured(questions_medians, scripts)
-    curves = growth.curves({name: medians[name] for name in medians if name in in_curves}, facts)
+    curves = growth.curves({name: medians[name] for name in medians if name in in_curves})
     return Results(facts, questions_medians, questions, others, curves)
 
 
@@ -64,7 +64,7 @@ def body(results: Results, charts: Mapping[str, str] | None = None) -> Iterator[
     if results.curves:
         yield "### Curves"
         yield ""
-        yield from growth.markdown(results.curves)
+        yield from growth.table_lines(results.curves)
         yield ""
         for curve in results.curves:
             if charts:

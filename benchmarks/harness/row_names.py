@@ -6,7 +6,7 @@ CHECKS = (
 )
 SERVICES = ("OpenFeature no-op", "OpenFeature in memory")
 LOOPS = {"loop": "done = None", "sum": "total += i"}
-ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other rows are measured beside these two
+ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the scale of the other rows
 LOGGED = {"empty loop": "an empty loop", "summing": "total += x", "parsing": "parsing", "decoder": "a decoder"}
 OTHER_LOGGERS = ("structlog", "structlog uncached", "loguru", "loguru.disable")
 UNDER_THE_HOOK = {"import hook": "hook", "structlog, hook": "structlog, hook", "loguru, hook": "loguru, hook"}

@@ -15,7 +15,7 @@ from types import SimpleNamespace
 
 import pytest
 from jumplabel.benchmarks.harness import bench, growth
-from jumplabel.benchmarks.harness.growth import check, curves, fit, markdown
+from jumplabel.benchmarks.harness.growth import check, curves, fit, table_lines
 
 from jumplabel._diagnostics.storms import ENGINE, ffi, lib
 
@@ -104,7 +104,7 @@ def test_what_a_toggle_takes_at_least_may_grow():
         made = curve.beside["native, 2 syncs"]
         assert list(curve.beside) == ["native, 2 syncs"] and made.passed == flat
         assert made.each == (pytest.approx(factor(1000)), pytest.approx(factor(1_000_000)))
-        says = line(markdown([curve]), "native, 2 syncs")[-1]
+        says = line(table_lines([curve]), "native, 2 syncs")[-1]
         assert says.endswith("1.10 to 1.10 of its syncs and stores, flat (1.00)" if flat else "NOT FLAT (3.98)")
     (curve,) = curves(rows("toggle, native sites", lambda sites: sites, syncs=[2]) | {next(iter(stores)): 1.0})
     assert curve.beside == {}
@@ -121,7 +121,7 @@ def test_each_protocol_is_a_series_in_the_order_of_its_places():
         "toggle, native sites: 5, 2 syncs, and more": 1.0,
         "memory, native sites: 1000": 1.0,
     }
-    (curve,) = curves(medians, None)
+    (curve,) = curves(medians)
     assert list(curve.series) == ["native, 2 syncs", "native, 3 syncs", "bytecode, 2 syncs"]
     assert all([place for place, _ in points] == DECADES for points in curve.series.values())
     assert (curve.x_label, curve.y_label) == ("sites of the key", "seconds")
@@ -135,7 +135,7 @@ def test_without_rows_there_is_no_curve():
 def test_what_was_not_measured_is_not_flat():
     (curve,) = curves(rows("memory, native sites", lambda sites: 700.0 * sites, [1, 1000], [2]))
     assert curve.fits == {"native, 2 syncs": None} and curve.checks == {"native, 2 syncs": None}
-    assert line(markdown([curve]), "native, 2 syncs")[-3:] == ["", "", "not measured"]
+    assert line(table_lines([curve]), "native, 2 syncs")[-3:] == ["", "", "not measured"]
 
 
 def test_a_hot_loops_speed_is_a_share_of_that_without_toggles():
@@ -156,7 +156,7 @@ def test_the_table_says_how_costs_grow_and_what_is_flat():
     medians |= rows("toggle, bytecode sites", lambda sites: 1e-12 * sites**2, syncs=[3])
     medians |= rows("memory, bytecode sites", lambda sites: 200.0 * sites, syncs=[2])
     medians |= rows("decorate, instructions", lambda size: 1e-6 * size, syncs=[2])
-    text = list(markdown(curves(medians)))
+    text = list(table_lines(curves(medians)))
     assert line(text, "native, 2 syncs")[1:] == [
         *("native, 2 syncs", "1: 1.02 µs", "1,000,000: 25 ms", "0.99 ± 0.00", "1,000 to 1,000,000"),
         "25 ns to 26 ns, flat (1.04)",
@@ -211,7 +211,7 @@ def test_each_row_of_the_scripts_is_a_series_of_a_curve(rows_of):
         for row in kind.rows:
             places, _ = found[row]
             assert sum(place >= kind.fitted_from for place in places) >= 3  # or there would be no error
-            assert not kind.of_nothing or places[0] == 0
+            assert not kind.relative_to_zero or places[0] == 0
     ends = [(found[row][0][0], found[row][0][-1]) for kind in growth.KINDS[:4] for row in kind.rows]
     assert set(ends) == {(1, 1_000_000), (1, 64), (0, 100_000)}
 

@@ -29,7 +29,9 @@ from measurements import HERE, NAMED, all_rows, made, report, table
 
 def test_a_table_divides_by_each_reference_in_the_same_state():
     values = all_rows(**{"gate off": 1e-8, "gate on": 4e-8, "early return off": 4e-8, "early return on": 2e-8})
-    gate = table(report({**values, "C built-in": 8e-8}), "What does a call cost that is to do nothing while it is off?")
+    gate = table(
+        report({**values, "C built-in": 8e-8}), "What does a call cost that does nothing while its key is off?"
+    )
     assert gate[""] == ["time", "/ early return", "/ C built-in", "/ direct call", "/ partial"]
     assert gate["static_gate"] == ["10.0 ns / 40.0 ns", "0.25 / 2.00", "0.12 / 0.50", "0.000 / 0.000", "0.000 / 0.000"]
     assert gate["early return"][1] == "=" and gate["C built-in"][:2] == ["80.0 ns", "2.00 / 4.00"]
@@ -46,7 +48,7 @@ def test_a_table_shows_shares_as_they_are_and_functions_over_the_least():
 
 def test_a_table_has_a_column_for_each_way_of_calling():
     values = {"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0}
-    snapshot = table(report(all_rows(**values)), "What does a function cost whose tests all go by one value?")
+    snapshot = table(report(all_rows(**values)), "What does a function cost whose tests all use one snapshot?")
     assert snapshot[""] == [f"called by {caller}" for caller in ("Python", "map", "sorted")]
     assert snapshot["snapshot"] == ["2.00 / 1.00", "1.00 / 2.50", "1.00 / 1.00"]
 
@@ -79,7 +81,7 @@ def test_a_duration_has_three_digits_and_the_unit_that_fits(seconds, shown):
 
 def test_a_report_of_one_script_has_its_tables_and_says_what_is_missing():
     text = report({name: 2.0 for name, script in NAMED.items() if script == "switch.py"})
-    assert "### What does a call cost that may go elsewhere?" in text and "test of a flag add?\n\n|" not in text
+    assert "### What does a call cost that a key may redirect?" in text and "test of a flag add?\n\n|" not in text
     absent = [line for line in text.splitlines() if line.startswith("- `")]
     assert len(absent) == len(questions.QUESTIONS) - 2  # direct calls and partial are gate.py's, too
     assert "- `branch.py`: What does a test of a flag add?" in absent and "switch.py" not in "".join(absent)
@@ -103,13 +105,13 @@ def test_any_row_may_be_missing():
 def test_a_state_that_is_missing_is_a_question_mark():
     values = all_rows()
     del values["gate on"]
-    gate = table(report(values), "What does a call cost that is to do nothing while it is off?")
+    gate = table(report(values), "What does a call cost that does nothing while its key is off?")
     assert gate["static_gate"][:2] == ["2.00 s / ?", "1.00 / ?"]
 
 
 def test_a_table_without_its_reference_has_no_such_column():
     values = {"gate off": 1e-6, "gate on": 2e-6, "partial": 4e-6}
-    gate = table(report(values, "gate.py"), "What does a call cost that is to do nothing while it is off?")
+    gate = table(report(values, "gate.py"), "What does a call cost that does nothing while its key is off?")
     assert gate[""] == ["time", "/ partial"] and gate["static_gate"] == ["1.00 µs / 2.00 µs", "0.25 / 0.50"]
 
 
@@ -121,7 +123,7 @@ def test_rows_that_nobody_named_are_found_by_their_script():
     for benchmark in made({"gate of something": 3e-9}, "somebodys.py"):
         suite.add_benchmark(benchmark)
     text = "\n".join(reporting.report_lines(suite))
-    gate = table(text, "What does a call cost that is to do nothing while it is off?")
+    gate = table(text, "What does a call cost that does nothing while its key is off?")
     assert gate["a rival"][:2] == ["1.00 s / 8.00 s", "0.50 / 4.00"] and gate["another"][:2] == [
         "4.00 s",
         "2.00 / 2.00",

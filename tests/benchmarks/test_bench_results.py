@@ -272,7 +272,7 @@ def test_curves_have_their_table_and_their_charts(command, tmp_path):
     suite.dump("new.json")
     status, output, _ = command("--report", "new.json", "--results", ".")
     assert status == 0 and "### Curves\n\n| " in output and "Other rows" not in output
-    assert "1,000 to 100,000" in output and "### What does a call cost that is to do nothing" in output
+    assert "1,000 to 100,000" in output and "### What does a call cost that does nothing" in output
     page = (tmp_path / "RESULTS.md").read_text()
     shown = charts_shown(page)[-1]
     assert shown == "charts/curve-time-of-a-toggle-by-sites-3.11.svg"
