@@ -153,10 +153,10 @@ def tests(session):
 
 @nox.session(python=["3.11", "3.13"])
 def servers(session):
-    """Real servers under load while an operator toggles: gunicorn, uvicorn, celery, Django, uWSGI."""
+    """Real servers under load while an operator toggles; and CPython's tests of tracing, which Debian leaves out."""
     a_copy(session)
     session.install("-e", ".[servers]")
-    run_tests(session, "tests/servers")
+    run_tests(session, "tests/servers", "tests/suites/test_tracing_tests.py")
 
 
 @nox.session(python=["3.11", "3.13"])

@@ -64,12 +64,13 @@ class BuildStartup(Command):
 
 class CompleteSdist(sdist):
     def make_release_tree(self, base_dir, files):
-        folders = ("benchmarks", "csrc", "tests")
+        folders = ("benchmarks", "csrc", "docs", "tests")
         paths = [path for folder in folders for path in Path(folder).rglob("*") if "__pycache__" not in path.parts]
         files = {
             *files,
             ".clang-format",
             "CHANGELOG.md",
+            "CONTRIBUTING.md",
             "noxfile.py",
             *(str(path) for path in paths if path.is_file()),
         }

@@ -72,6 +72,11 @@ class Test(NamedTuple):
         return self.instructions[0].start
 
     @property
+    def pushes_null(self) -> bool:
+        """Whether its first load also pushes the NULL of a call: up to 3.12 in ``(a if name else b)()``."""
+        return self.hint is None and _loads_global_with_null(self.instructions[0])
+
+    @property
     def past(self) -> int:
         """Where the function goes on when the jump is not taken."""
         return self.instructions[-1].end
@@ -299,6 +304,8 @@ class _Reader:
                 stack[:] = stack[2:]
                 i += 1
                 break
+        if len(stack) == 2 and stack[0] == _NULL and _loads_global_with_null(self.instructions[first]):
+            del stack[0]
         return Loaded(stack[0], hint, i) if len(stack) == 1 and stack[0] else None
 
     def test_at(self, first: int) -> Test | None:
@@ -355,6 +362,10 @@ class _Reader:
         else:
             return name == "PRECALL" and arg == 1
         return True
+
+
+def _loads_global_with_null(instruction: Instruction) -> bool:
+    return instruction.name == "LOAD_GLOBAL" and bool(instruction.arg & 1)
 
 
 def _push_callable(stack: list[Path], path: Path, with_null: bool) -> None:

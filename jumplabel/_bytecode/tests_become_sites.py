@@ -134,7 +134,8 @@ class Rewriting:
             pushed = _instruction("LOAD_CONST", len(self.reading.code.co_consts) + constants.index(test.path))
         elif pushes is Pushed.STATE:
             pushed = _instruction(*_STANDS_FOR[test.jumps_if])
-        first = test.start + N_JUMPS
+        unit = test.start + test.pushes_null
+        first = unit + N_JUMPS
         if target < test.start:
             # The jump itself, without its condition, is the relay.
             taken, end = test.jump.start, test.jump.end
@@ -145,11 +146,11 @@ class Rewriting:
         else:
             room = bytearray()
             taken = target
-            if pushed or target - test.start - 1 > MOST:
+            if pushed or target - unit - 1 > MOST:
                 taken = first
                 room += pushed
                 room += _jump(first + len(room) // _UNIT, target)
-            ordinary = _other_load(test.instructions[0]) if named and not room else b""
+            ordinary = _other_load(test.instructions[0], not test.pushes_null) if named and not room else b""
             if ordinary and first + len(ordinary) // _UNIT <= test.instructions[0].end:
                 room += ordinary
                 end = test.instructions[0].end
@@ -163,16 +164,17 @@ class Rewriting:
         if self.reading.targets.intersection(range(test.start + 1, end)):
             raise CannotRewriteError("another branch leads into the middle of it; test the key in an `if` of its own")
         off, on = (taken if state == test.jumps_if else test.past for state in (False, True))
-        site = Site(test.start, off - test.start - 1, on - test.start - 1, TWIN)
+        site = Site(unit, off - unit - 1, on - unit - 1, TWIN)
         if max(site.off, site.on) > MOST:
             raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
         room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
-        self.units[_UNIT * test.start : _UNIT * end] = _jumps(site.off) + room
+        null = _instruction("PUSH_NULL", 0) * test.pushes_null
+        self.units[_UNIT * test.start : _UNIT * end] = null + _jumps(site.off) + room
         self.constants = constants
         self.sites.append((site, test.path, test.line))
         if named and pushes is not Pushed.KEY:
-            self.ordinary[site.unit] = first - test.start - 1 if ordinary else None
+            self.ordinary[site.unit] = first - unit - 1 if ordinary else None
 
     def turn_on(self, site: Site) -> None:
         """For good."""
@@ -192,11 +194,11 @@ class Rewriting:
         return line in (test.line, None) or line != before
 
 
-def _other_load(load: Instruction) -> bytes:
+def _other_load(load: Instruction, with_null: bool) -> bytes:
     """What loads a global without caches, and pushes as much beside it; from 3.12 on."""
     if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
         return b""
-    null = _instruction("PUSH_NULL", 0) * (load.arg & 1)
+    null = _instruction("PUSH_NULL", 0) * (with_null and load.arg & 1)
     other = _instruction("BUILD_MAP", 0) + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
     return null + other if sys.version_info < (3, 13) else other + null
 
