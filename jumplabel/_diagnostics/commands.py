@@ -108,7 +108,7 @@ def show_site(arguments: argparse.Namespace) -> int:
         site = disassemble.find(loaded, name)
     except (LookupError, TypeError) as error:
         fail(str(error))
-    print(*disassemble.report(site), sep="\n")
+    print(*disassemble.lines_of(site), sep="\n")
     return 0
 
 
