@@ -1,4 +1,4 @@
-"""Measurements that are made up, as ``python -m jumplabel bench`` would have made them; and parts of its report."""
+"""Invented measurements in the form of ``python -m jumplabel bench``, and parts of its report."""
 
 import io
 
@@ -29,7 +29,7 @@ NAMED = {
 
 
 def made(values, script=None, **facts):
-    """A suite with these medians; the rows' scripts as questions.py has them, or this one."""
+    """Return a suite with these medians. A row's script is that of questions.py, or the given one."""
     rows = []
     for name, value in values.items():
         about = {**HERE, "name": name, "jumplabel_script": script or NAMED[name], **facts}
@@ -47,7 +47,7 @@ def report(values, script=None, **facts):
 
 
 def table(text, title):
-    """The rows of the table under a heading, by their first cell."""
+    """Return the rows of the table under a heading, by their first cell."""
     lines = text.partition(f"### {title}")[2].partition("###")[0].splitlines()
     cells = [[cell.strip() for cell in line.strip("|").split("|")] for line in lines if line.startswith("|")]
     return {row[0]: row[1:] for row in cells if set(row[0]) != {"-"} and row[0] != "target"}

@@ -1,4 +1,4 @@
-"""The report that ``python -m jumplabel bench`` prints, here of figures that are made up; nothing is measured."""
+"""The report that ``python -m jumplabel bench`` prints, made from invented figures."""
 
 import sys
 from importlib.util import find_spec
@@ -37,13 +37,13 @@ def test_a_table_divides_by_each_reference_in_the_same_state():
     assert gate["early return"][1] == "=" and gate["C built-in"][:2] == ["80.0 ns", "2.00 / 4.00"]
 
 
-def test_a_table_shows_shares_as_they_are_and_functions_over_the_least():
+def test_a_table_shows_shares_as_they_are_and_functions_relative_to_the_lower_bound():
     values = {"loop off, static branch": 0.05, "loop on, static branch": 1e-6, "function on, closure flag": 6.0}
     branch = table(report(all_rows(**values)), "What does a test of a flag add?")
     assert branch["static branch"] == ["0.050 / 0.000", "2.00 / 2.00", "1.00 / 1.00"]
     assert branch["closure flag"] == ["2.00 / 2.00", "2.00 / 2.00", "1.00 / 3.00"]
     assert branch["check deleted"] == ["0", "0", "="] and branch["global flag"] == ["1.00", "1.00", "1.00 / 1.00"]
-    assert list(branch)[1:3] == ["static branch", "check deleted"]  # ours, then the least
+    assert list(branch)[1:3] == ["static branch", "check deleted"]  # ours, then the lower bound
 
 
 def test_a_table_has_a_column_for_each_way_of_calling():
@@ -76,14 +76,14 @@ def test_a_duration_has_three_digits_and_the_unit_that_fits(seconds, shown):
     assert markdown.duration(seconds) == shown
 
 
-# ---- rows that are missing, and rows that nobody knows ----
+# ---- missing rows, and rows without a name in questions.py ----
 
 
 def test_a_report_of_one_script_has_its_tables_and_says_what_is_missing():
     text = report({name: 2.0 for name, script in NAMED.items() if script == "switch.py"})
     assert "### What does a call cost that a key may redirect?" in text and "test of a flag add?\n\n|" not in text
     absent = [line for line in text.splitlines() if line.startswith("- `")]
-    assert len(absent) == len(questions.QUESTIONS) - 2  # direct calls and partial are gate.py's, too
+    assert len(absent) == len(questions.QUESTIONS) - 2  # gate.py also measures direct calls and partial
     assert "- `branch.py`: What does a test of a flag add?" in absent and "switch.py" not in "".join(absent)
     shown = table(text, "Targets")
     of_switches = {f"switch off / {other}" for other in ("wraps wrapper off", "wrapt off", "partial")}
@@ -115,12 +115,12 @@ def test_a_table_without_its_reference_has_no_such_column():
     assert gate[""] == ["time", "/ partial"] and gate["static_gate"] == ["1.00 µs / 2.00 µs", "0.25 / 0.50"]
 
 
-def test_rows_that_nobody_named_are_found_by_their_script():
+def test_unnamed_rows_are_found_by_their_script():
     assert "Other rows" not in report(all_rows())
     suite = made(all_rows())
     for benchmark in made({"a rival off": 1.0, "a rival on": 8.0, "another": 4.0}, "gate.py"):
         suite.add_benchmark(benchmark)
-    for benchmark in made({"gate of something": 3e-9}, "somebodys.py"):
+    for benchmark in made({"gate of something": 3e-9}, "other.py"):
         suite.add_benchmark(benchmark)
     text = "\n".join(reporting.report_lines(suite))
     gate = table(text, "What does a call cost that does nothing while its key is off?")
@@ -145,7 +145,7 @@ def results(values, version=(3, 11)):
     return {target.what: (value, result) for target, value, result in targets.target_rows(values, version)}
 
 
-def test_targets_pass_up_to_what_is_wanted_and_fail_beyond():
+def test_targets_pass_up_to_their_limit_and_fail_beyond():
     values = {"gate off": 0.8504, "C built-in": 1.0, "early return off": 2.0, "switch off": 9.0, "partial": 10.0}
     values.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0011})
     values.update({"decorate, tests of a key": 400e-6, "decorate, no key named": 21e-6, "empty loop, hook": 9.0})
@@ -156,11 +156,11 @@ def test_targets_pass_up_to_what_is_wanted_and_fail_beyond():
     assert found["one of 10,000 bytecode sites in a toggle"] == ("110 ns", "FAIL")
     assert found["decorating a function of 200 instructions"] == ("400 µs", "pass")
     assert found["decorating one that names no key"] == ("21.0 µs", "FAIL")
-    assert found["empty loop under the hook / without the statement"] == ("9.00", "")  # nothing is wanted of it
+    assert found["empty loop under the hook / without the statement"] == ("9.00", "")  # it has no limit
     assert found["switch on / partial"] == ("", "not measured")
 
 
-def test_more_is_wanted_of_newer_interpreters():
+def test_newer_interpreters_have_stricter_targets():
     values = {"summing, hook": 1.05, "loop off, static branch": 0.15, "loop on, static branch": 0.15}
     for version, result in (((3, 11), "pass"), ((3, 13), "pass"), ((3, 14), "FAIL"), ((3, 15), "FAIL")):
         found = results(values, version)
@@ -208,10 +208,10 @@ def test_facts_are_collected_of_this_process(monkeypatch):
     assert f"wrapt {run_facts.metadata.version('wrapt')}" in found["jumplabel_compared"].split(", ")
     assert "matplotlib" not in found["jumplabel_compared"] and "pytest" not in found["jumplabel_compared"]
     assert jumplabel.info().sync_method in found["jumplabel_sites"] or not jumplabel.info().native
-    pyperf.Run([1.0], metadata=found, collect_metadata=False)  # takes them
+    pyperf.Run([1.0], metadata=found, collect_metadata=False)  # raises if pyperf refuses them
 
 
-def test_a_suite_that_somebody_else_made_has_the_facts_it_has():
+def test_a_suite_of_another_program_has_the_facts_that_it_knows():
     runs = [pyperf.Run([1.0], metadata={"name": "gate off"}, collect_metadata=False)]
     text = "\n".join(reporting.report_lines(pyperf.BenchmarkSuite([pyperf.Benchmark(runs)])))
     assert text.startswith("## CPython of an unknown version\n") and "- measured: `scripts by themselves`" in text

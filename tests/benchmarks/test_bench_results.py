@@ -1,4 +1,4 @@
-"""What ``python -m jumplabel bench`` keeps, draws, compares and refuses; of figures that are made up."""
+"""``python -m jumplabel bench`` stores, draws, compares and refuses results. The figures are invented."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ from measurements import HERE, NAMED, all_rows, made, report
 
 @pytest.fixture
 def command(monkeypatch, capsys, tmp_path):
-    """Runs ``python -m jumplabel bench``, in a folder of its own; its status, stdout and stderr."""
+    """Return a function that runs ``python -m jumplabel bench`` in an empty folder: status, stdout and stderr."""
     monkeypatch.chdir(tmp_path)
 
     def run(*arguments):
@@ -43,7 +43,7 @@ def command(monkeypatch, capsys, tmp_path):
 
 @pytest.fixture
 def fake_charts(monkeypatch):
-    """Charts are files of the words that they are to show: drawing takes long."""
+    """Write charts as text files of their arguments, because drawing takes long."""
 
     def draw(path_stem, *what, **more):
         for ending in ("svg", "png"):
@@ -55,7 +55,7 @@ def fake_charts(monkeypatch):
 
 @pytest.fixture
 def fake_rows(monkeypatch):
-    """Instead of being measured, rows have these values; what was asked for."""
+    """Give rows these values instead of measuring. Collects the plans."""
     asked = SimpleNamespace(values=all_rows(), plans=[], facts={})
 
     def measure(pyperf, folder, plan, stream):
@@ -108,7 +108,9 @@ def test_results_replace_those_of_the_same_scripts_and_no_others(command, fake_r
     kept = pyperf.BenchmarkSuite.load("results-3.11.json")
     medians = {row.get_name(): row.median() for row in kept}
     assert medians["gate off"] == 0.5 and medians["switch off"] == 2.0
-    assert set(medians) == {name for name in NAMED if NAMED[name] in bench.SCRIPTS} - {"gate on"}  # which is no more
+    assert set(medians) == {name for name in NAMED if NAMED[name] in bench.SCRIPTS} - {
+        "gate on"
+    }  # a row that the script does not have any more
     page = (tmp_path / "RESULTS.md").read_text()
     assert "- measured: `bench --results . --quiet`" in page and "--only gate" in page
 
@@ -133,7 +135,7 @@ def test_results_of_another_machine_are_not_mixed_with_these(command, fake_rows,
     assert command("--append", "results-3.11.json")[0] == 2 and not fake_rows.plans
 
 
-def test_a_page_is_made_of_what_little_there_is(command, fake_rows, fake_charts, tmp_path):
+def test_few_rows_make_a_page(command, fake_rows, fake_charts, tmp_path):
     fake_rows.values = {"gate off": 1.0}
     status, _, _ = command("--results", ".")
     assert status == 0 and charts_shown((tmp_path / "RESULTS.md").read_text()) == []
@@ -146,7 +148,7 @@ def test_a_page_is_made_of_what_little_there_is(command, fake_rows, fake_charts,
 # ---- earlier measurements ----
 
 
-def test_a_stored_measurement_is_reported_and_compared_without_fake_rows(command, fake_rows, tmp_path):
+def test_a_stored_measurement_is_reported_and_compared_without_measuring(command, fake_rows, tmp_path):
     made(all_rows()).dump("old.json")
     made(all_rows(**{"gate off": 4.0})).dump("new.json")
     status, output, _ = command("--report", "new.json")
@@ -181,7 +183,7 @@ def test_a_measurement_is_compared_with_what_it_replaces(command, fake_rows, fak
     ("text", "says"),
     [("{", "not JSON of pyperf's"), ("[]", "not JSON of pyperf's"), ('{"version": "1.0"}', "not JSON of")],
 )
-def test_a_file_that_is_not_of_pyperfs_is_refused_before_anything_is_measured(
+def test_a_file_that_is_not_pyperfs_is_refused_before_anything_is_measured(
     command, fake_rows, tmp_path, option, text, says
 ):
     (tmp_path / "old.json").write_text(text)
@@ -206,7 +208,7 @@ def test_a_file_that_cannot_be_read_is_refused_before_anything_is_measured(comma
         (["--report", "results-3.11.json", "--only", "gate"], "leave out --only"),
     ],
 )
-def test_what_cannot_be_is_refused_before_anything_is_measured(command, fake_rows, arguments, says):
+def test_impossible_options_are_refused_before_anything_is_measured(command, fake_rows, arguments, says):
     made({"gate off": 1.0}).dump("results-3.11.json")
     status, _, error = command(*arguments)
     assert status == 2 and says in error and error.count("\n") == 1 and not fake_rows.plans
@@ -221,7 +223,7 @@ def test_broken_results_in_the_folder_are_named_before_anything_is_measured(comm
     assert not fake_rows.plans
 
 
-def test_a_script_that_fails_ends_the_measurement_with_its_words(command, monkeypatch, tmp_path):
+def test_a_script_that_fails_ends_the_measurement_with_its_output(command, monkeypatch, tmp_path):
     (tmp_path / "gate.py").write_text("print('what it said'); raise SystemExit(3)")
     monkeypatch.setattr(bench, "scripts_folder", lambda: tmp_path)
     status, output, error = command("--only", "gate.py", "--output", "new.json")
@@ -279,7 +281,7 @@ def test_curves_have_their_table_and_their_charts(command, tmp_path):
     svg = (tmp_path / shown).read_text()
     for text in ("Time of a toggle, by sites", "native, 2 syncs", "native, 3 syncs", "1,000", "100,000", "100 µs"):
         assert f">{text}</text>" in svg, text
-    assert ">0</text>" not in svg  # it has no place on a logarithmic axis
+    assert ">0</text>" not in svg  # a logarithmic axis has no 0
 
 
 # ---- charts ----
@@ -310,14 +312,14 @@ def test_charts_have_their_words_as_text_and_are_the_same_each_time(command, fak
     assert first == {file.name: file.read_bytes() for file in (tmp_path / "charts").iterdir()}
 
 
-def test_the_chart_of_all_that_is_off_shows_what_is_usual_as_one():
+def test_the_overview_shows_the_usual_code_as_one():
     values = all_rows(**{"summing, hook": 1.1, "summing, isEnabledFor guard": 3.0, "summing, plain logging": 5.0})
     values.update({"function on, OpenFeature in memory": 6.0, "function on, static branch": 3.0})
     values.update({"gate off": 1.0, "blinker, none registered": 8.0, "blinker, one registered": 4.0})
     groups = {
         group.title.partition(":")[0]: rows for group, rows, _ in overview(reporting.results_of(made(values)).questions)
     }
-    assert len(groups) == len(OVERVIEW) - 1  # spans: what is usual takes as long as nothing
+    assert len(groups) == len(OVERVIEW) - 1  # not spans, whose usual code takes as long as the lower bound here
     log = groups["a log statement"]
     assert log == {
         "import hook": {"off": pytest.approx(0.05)},
@@ -333,7 +335,7 @@ def test_the_chart_of_all_that_is_off_shows_what_is_usual_as_one():
     assert groups["a feature flag"]["static branch"] == {"on": 0.25} and "local flag" not in groups["a feature flag"]
 
 
-def test_nothing_is_drawn_and_matplotlib_not_imported_unless_charts_are_wanted(tmp_path):
+def test_matplotlib_is_imported_for_charts_only(tmp_path):
     made(all_rows()).dump(str(tmp_path / "new.json"))
     program = """if True:
         import sys

@@ -134,7 +134,7 @@ def test_demo_without_trampolines(run):
 
 
 def test_demo_ends_at_once_on_ctrl_c(tmp_path):
-    # What a shell runs in the background ignores SIGINT, and so would all that it starts.
+    # A shell's background jobs ignore SIGINT, and their children inherit this.
     command = ["env", "--default-signal=INT", *COMMAND, "demo", "--seconds", "60"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         demo.stdout.readline()
@@ -149,7 +149,7 @@ def test_demo_ends_at_once_on_ctrl_c(tmp_path):
 
 
 def test_demo_finds_a_site_that_does_not_follow(tmp_path):
-    """The check itself: with a key whose toggles reach no site, the demonstration must fail."""
+    """The toggles reach no site, so the command must fail."""
     (tmp_path / "lame.py").write_text(
         "import runpy, sys\n"
         "from jumplabel import StaticKey\n"
