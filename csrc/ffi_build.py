@@ -139,7 +139,7 @@ ffi.cdef("""
     enum type_version { TYPE_VERSION, ... };
     enum turn_result { TURN_STALE, ... };
     int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
-                         uintptr_t places, uintptr_t away);
+                         uintptr_t away);
 """)
 
 

@@ -40,7 +40,6 @@ from jumplabel._keys.static_key import StaticKey, key, keys
 from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
 from jumplabel._process.settings import asks_to_serve as _asks_to_serve
 from jumplabel._process.settings import configure_if_asked as _configure_if_asked
-from jumplabel._sites.branches import static_branches
 from jumplabel._sites.gates import static_gate, static_switch
 from jumplabel._sites.native_branches import NativeBranch, native_branch
 from jumplabel._sites.static_call import StaticCall
@@ -64,19 +63,23 @@ if _TYPE_CHECKING:
     from jumplabel._diagnostics.process_info import Info, info
     from jumplabel._keys.jump_entries import JumpEntry, jump_table
     from jumplabel._remote.serving import Server, serve
+    from jumplabel._sites.branches import static_branches
 else:
     _LATER = {
         **dict.fromkeys(("Server", "serve"), "_remote.serving"),
+        "static_branches": "_sites.branches",
         **dict.fromkeys(("JumpEntry", "jump_table"), "_keys.jump_entries"),
         **dict.fromkeys(("Info", "info"), "_diagnostics.process_info"),
     }
-    """Names that are imported when they are used first. They need sockets, selectors, JSON and dataclasses."""
+    """Names that are imported when they are used first. They need sockets, selectors, JSON, dataclasses, bytecode."""
 
     def __getattr__(name: str) -> object:
         from importlib import import_module
 
         if name not in _LATER:
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+        if name == "static_branches":  # what it reads code by comes now: files may have run out when it is called
+            import_module(f"{__name__}._bytecode.find_tests").prepare()
         found = globals()[name] = getattr(import_module(f"{__name__}.{_LATER[name]}"), name)
         return found
 

@@ -2,7 +2,9 @@
 #include <Python.h>
 
 #include "code_object.h"
+#include "code_sites.h"
 #include "code_watch.h"
+#include "hold.h"
 #include "jit_traces.h"
 #include "jump_label.h"
 #include "os.h"
@@ -10,144 +12,6 @@
 #include "traced_frames.h"
 
 #include <stdlib.h>
-
-#if PY_VERSION_HEX < 0x030c0000 /* the names of PEP 523 */
-#define PyUnstable_Eval_RequestCodeExtraIndex _PyEval_RequestCodeExtraIndex
-#define PyUnstable_Code_GetExtra _PyCode_GetExtra
-#define PyUnstable_Code_SetExtra _PyCode_SetExtra
-#endif
-
-struct code_record {
-    struct poked_code poked; /* first: a pointer to it is one to the record */
-    PyCodeObject *code;      /* borrowed: the record goes first */
-    size_t n;
-    struct jump_entry *entries[];
-};
-
-/* ---- the record on the code object ---- */
-
-/* Called while a code object is deallocated, before its memory goes. NULL: the data on it is all other tools'. */
-static void code_dies(void *extra)
-{
-    struct code_record *record = extra;
-    if (!record)
-        return;
-    jump_entries_remove(record->entries, record->n, &record->poked);
-    free(record);
-}
-
-/* Each interpreter numbers its own extras. -1: no memory, or all 255 are taken. */
-static Py_ssize_t extra_index(bool make)
-{
-    static const char NAME[] = "jumplabel.code_extra";
-    PyObject *dict = PyInterpreterState_GetDict(PyInterpreterState_Get());
-    PyObject *name = dict ? PyUnicode_InternFromString(NAME) : NULL;
-    PyObject *number = name ? PyDict_GetItemWithError(dict, name) : NULL;
-    Py_ssize_t index = -1;
-    if (number) {
-        index = PyLong_AsSsize_t(number);
-    } else if (name && make && !PyErr_Occurred()) { /* with an error it may be there, and a second one must not be */
-        index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
-        number = index < 0 ? NULL : PyLong_FromSsize_t(index);
-        if (!number || PyDict_SetItem(dict, name, number))
-            index = -1;
-        Py_XDECREF(number);
-    }
-    Py_XDECREF(name);
-    return index;
-}
-
-/* NULL with an error set: it cannot be known. */
-static struct code_record *record_of(PyCodeObject *code)
-{
-    Py_ssize_t index = extra_index(false);
-    struct code_record *record = NULL;
-    return index < 0 || PyUnstable_Code_GetExtra((PyObject *)code, index, (void **)&record) ? NULL : record;
-}
-
-static bool has_sites(PyObject *code)
-{
-    const struct code_record *record = PyCode_Check(code) ? record_of((PyCodeObject *)code) : NULL;
-    PyErr_Clear();
-    return record && record->n;
-}
-
-struct branch {
-    struct static_key *key;
-    const char *owner; /* borrowed from the caller's list */
-    struct code_site site;
-};
-
-static bool parse_branch(PyObject *tuple, struct code_record *record, struct branch *branch)
-{
-    unsigned long long key;
-    Py_ssize_t unit;
-    uint8_t *target = branch->site.target;
-    int twin;
-    if (!PyArg_ParseTuple(tuple, "Ksnbbp", &key, &branch->owner, &unit, &target[0], &target[1], &twin))
-        return false;
-    branch->key = (struct static_key *)(uintptr_t)key;
-    branch->site.unit = (uint8_t *)record->code->co_code_adaptive + unit * CODE_UNIT;
-    branch->site.twin = twin;
-    branch->site.code = &record->poked;
-    return true;
-}
-
-/* A thread that settles may look at the record as soon as it has an entry, but only with the GIL. */
-static bool enter(struct code_record *record, const struct branch *branches, size_t n)
-{
-    Py_BEGIN_ALLOW_THREADS
-    for (size_t i = 0; i < n; i++) {
-        record->entries[i] = jump_entry_new_code(branches[i].key, branches[i].owner, &branches[i].site);
-        if (!record->entries[i])
-            break;
-        record->n++;
-    }
-    Py_END_ALLOW_THREADS
-    if (record->n < n) {
-        PyErr_NoMemory();
-        return false;
-    }
-    Py_ssize_t index = extra_index(true);
-    if (index < 0) {
-        if (!PyErr_Occurred())
-            PyErr_SetString(PyExc_RuntimeError, "other tools have taken all places for data on code objects");
-        return false;
-    }
-    if (!PyUnstable_Code_SetExtra((PyObject *)record->code, index, record))
-        return true;
-    if (!PyErr_Occurred())
-        PyErr_NoMemory(); /* it does not say so itself */
-    return false;
-}
-
-static PyObject *make_branches(PyObject *self, PyObject *args)
-{
-    (void)self;
-    PyObject *code, *list;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyCode_Type, &code, &PyList_Type, &list))
-        return NULL;
-    size_t n = PyList_GET_SIZE(list);
-    struct branch *branches = calloc(n, sizeof(*branches));
-    struct code_record *record = calloc(1, sizeof(*record) + n * sizeof(record->entries[0]));
-    bool made = false;
-    if (!branches || !record) {
-        PyErr_NoMemory();
-        free(record);
-    } else {
-        record->code = (PyCodeObject *)code;
-        bool parsed = true;
-        for (size_t i = 0; i < n && parsed; i++)
-            parsed = parse_branch(PyList_GET_ITEM(list, i), record, &branches[i]);
-        made = parsed && enter(record, branches, n);
-        if (!made)
-            code_dies(record);
-    }
-    free(branches);
-    if (made)
-        code_watch_install(has_sites);
-    return made ? Py_NewRef(Py_None) : NULL;
-}
 
 /* ---- the second step of a store ---- */
 
@@ -193,8 +57,6 @@ static void store_in_copies(const struct code_record *record)
     Py_END_CRITICAL_SECTION();
 }
 
-static bool hold(PyCodeObject *code) { return PyUnstable_TryIncRef((PyObject *)code); }
-
 #else
 
 /* Where the interpreter keeps what it once answered for co_code, which code.replace(), dis and debuggers read. */
@@ -222,18 +84,12 @@ static void forget_copy(PyCodeObject *code)
         Py_CLEAR(*copy);
 }
 
-/* It may be on its way out: others' free functions are called before code_dies(), and may let go of the GIL. */
-static bool hold(PyCodeObject *code)
-{
-    if (Py_REFCNT(code) == 0)
-        return false;
-    Py_INCREF(code);
-    return true;
-}
-
 #endif
 
-/* The next code object to settle, held; NULL: none. */
+/*
+ * The next code object to settle, held; NULL: none. It may be on its way out: others' free functions are called before
+ * code_dies(), and may let go of the GIL.
+ */
 static struct code_record *next_unsettled(void)
 {
     struct poked_code *poked;
@@ -246,7 +102,7 @@ static struct code_record *next_unsettled(void)
 
 static const struct code_site *site_at(PyCodeObject *code, int offset)
 {
-    const struct code_record *record = record_of(code);
+    const struct code_record *record = code_record_of(code);
     PyErr_Clear();
     for (size_t i = 0; record && i < record->n; i++)
         if (record->entries[i]->code.unit == (uint8_t *)code->co_code_adaptive + offset)
@@ -315,7 +171,7 @@ static PyObject *branches_of(PyObject *self, PyObject *code)
     (void)self;
     if (!PyCode_Check(code))
         return PyErr_Format(PyExc_TypeError, "branches_of() of %R", code);
-    const struct code_record *record = record_of((PyCodeObject *)code);
+    const struct code_record *record = code_record_of((PyCodeObject *)code);
     PyObject *list = PyErr_Occurred() ? NULL : PyList_New(0);
     for (size_t i = 0; list && record && i < record->n; i++) {
         const struct code_site *site = &record->entries[i]->code;
@@ -329,61 +185,19 @@ static PyObject *branches_of(PyObject *self, PyObject *code)
     return list;
 }
 
-/* ---- sites that do not follow their keys ---- */
-
-static struct jump_entry *entry_at(const struct code_record *record, Py_ssize_t unit)
+struct jump_entry *const *code_object_entries(PyObject *code, size_t *n)
 {
-    const uint8_t *first = (const uint8_t *)record->code->co_code_adaptive;
-    for (size_t i = 0; i < record->n; i++)
-        if (record->entries[i]->code.unit == first + unit * CODE_UNIT)
-            return record->entries[i];
-    return NULL;
-}
-
-/* The list's tuples are ours: (unit, argument), small ints. */
-int code_object_lead(void *code, void *list, bool back)
-{
-    const struct code_record *record = record_of(code);
+    const struct code_record *record = code_record_of((PyCodeObject *)code);
     PyErr_Clear();
-    size_t n = PyList_GET_SIZE((PyObject *)list), found = 0;
-    struct jump_entry **entries = record ? calloc(n + 1, sizeof(*entries)) : NULL;
-    int *arguments = record ? calloc(n + 1, sizeof(*arguments)) : NULL;
-    bool memory = !record || (entries && arguments);
-    for (size_t i = 0; record && memory && i < n; i++) {
-        PyObject *tuple = PyList_GET_ITEM((PyObject *)list, i);
-        struct jump_entry *entry = entry_at(record, PyLong_AsSsize_t(PyTuple_GET_ITEM(tuple, 0)));
-        if (!entry)
-            continue;
-        entries[found] = entry;
-        arguments[found++] = back ? -1 : (int)PyLong_AsLong(PyTuple_GET_ITEM(tuple, 1));
-    }
-    if (found)
-        jump_entries_lead(entries, arguments, found);
-    free(entries);
-    free(arguments);
-    return memory ? 0 : -1;
-}
-
-static PyObject *lead_branches(PyObject *self, PyObject *args)
-{
-    (void)self;
-    PyObject *code, *list;
-    if (!PyArg_ParseTuple(args, "O!O!", &PyCode_Type, &code, &PyList_Type, &list))
-        return NULL;
-    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(list); i++) {
-        Py_ssize_t unit;
-        unsigned char argument;
-        if (!PyArg_ParseTuple(PyList_GET_ITEM(list, i), "nb", &unit, &argument))
-            return NULL;
-    }
-    return code_object_lead(code, list, false) ? PyErr_NoMemory() : Py_NewRef(Py_None);
+    *n = record ? record->n : 0;
+    return record ? record->entries : NULL;
 }
 
 static PyMethodDef functions[] = {
-    {"make_branches", make_branches, METH_VARARGS, NULL},
+    {"make_branches", code_sites_make, METH_VARARGS, NULL},
+    {"make_branches_of_module", code_sites_make_of_module, METH_VARARGS, NULL},
     {"branches_of", branches_of, METH_O, NULL},
     {"set_code", set_code, METH_VARARGS, NULL},
-    {"lead_branches", lead_branches, METH_VARARGS, NULL},
 };
 
 int code_object_start(uintptr_t list, bool jit)

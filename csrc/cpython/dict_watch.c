@@ -1,9 +1,10 @@
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 
-#include "code_object.h"
 #include "dict_watch.h"
 #include "jump_label.h"
+#include "name_filter.h"
+#include "named_sites.h"
 #include "publish.h"
 
 #include <dlfcn.h>
@@ -86,7 +87,7 @@ static PyMethodDef functions[] = {
 
 /* ---- to hear of changes ---- */
 
-static PyObject *names, *touched, *turned, *settle, *places, *away;
+static PyObject *names, *touched, *turned, *settle, *away;
 static int watcher;
 static bool waiting; /* for settle */
 
@@ -158,100 +159,47 @@ static void go_on(PyObject *keys)
     }
 }
 
-/* A new reference; NULL: it is gone. */
-static PyObject *referent(PyObject *reference)
-{
-#if PY_VERSION_HEX >= 0x030d0000
-    PyObject *found = NULL;
-    if (PyWeakref_GetRef(reference, &found) < 0)
-        PyErr_Clear();
-    return found;
-#else
-    PyObject *found = PyWeakref_GetObject(reference);
-    return found == Py_None ? NULL : Py_NewRef(found);
-#endif
-}
-
-/* Those for which there is no memory are led there by settle. */
+/* Sites for which there is no memory are led away by settle. */
 static void lead_away(PyObject *codes)
 {
-    Py_ssize_t i = 0;
-    PyObject *number, *place;
-    while (PyDict_Next(codes, &i, &number, &place)) {
-        PyObject *code = referent(PyTuple_GET_ITEM(place, 0));
-        if (code)
-            code_object_lead(code, PyTuple_GET_ITEM(place, 1), false);
-        Py_XDECREF(code);
-        PySet_Add(away, number);
-        PyErr_Clear();
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(codes); i++) {
+        PyObject *number = PyLong_FromVoidPtr(PyList_GET_ITEM(codes, i));
+        if (number)
+            PySet_Add(away, number);
+        Py_XDECREF(number);
+        named_sites_lead_away(PyList_GET_ITEM(codes, i));
     }
-}
-
-/*
- * Most writes to a watched dict are of other names. A name whose hash has no bit here was never noted. It is a filter
- * of Bloom's with one bit a name: it only grows, and says yes to some others.
- */
-#define FILTER_BITS 4096
-static uint64_t filter[FILTER_BITS / 64];
-
-static size_t filter_bit(PyObject *name) { return (size_t)PyObject_Hash(name) % FILTER_BITS; }
-
-static bool was_noted(PyObject *name)
-{
-    size_t bit = filter_bit(name);
-    return __atomic_load_n(&filter[bit / 64], __ATOMIC_RELAXED) >> bit % 64 & 1;
+    PyErr_Clear();
 }
 
 static int on_change(PyDict_WatchEvent event, PyObject *dict, PyObject *name, PyObject *value)
 {
     (void)value;
-    if (event <= PyDict_EVENT_DELETED && name && PyUnicode_CheckExact(name) && !was_noted(name))
+    /* To look up a name of another type may run its code; it may equal any. */
+    bool one = event <= PyDict_EVENT_DELETED && name && PyUnicode_CheckExact(name);
+    if (one && !name_filter_has(name))
         return 0;
     PyObject *raised = PyErr_GetRaisedException();
     PyObject *number = PyLong_FromVoidPtr(dict);
     PyObject *in_dict = number ? get(names, number) : NULL;
-    PyObject *sites = number ? get(places, number) : NULL;
+    PyObject *keys = in_dict && one ? get(in_dict, name) : NULL;
+    PyObject *codes = named_sites_of(dict, one ? name : NULL, event == PyDict_EVENT_DEALLOCATED);
     Py_ssize_t i = 0;
-    PyObject *keys;
-    /* To look up a name of another type may run its code; it may equal any. */
-    bool one = event <= PyDict_EVENT_DELETED && name && PyUnicode_CheckExact(name);
-    if (in_dict && one) {
-        keys = get(in_dict, name);
-        if (keys) {
-            ONE_STEP();
-            changes++;
-            go_on(keys);
-            DONE();
-            settle_soon();
-            Py_DECREF(keys);
-        }
-    } else if (in_dict) {
+    if (keys || codes || (in_dict && !one)) {
         ONE_STEP();
         changes++;
-        while (PyDict_Next(in_dict, &i, NULL, &keys))
+        if (keys)
             go_on(keys);
-        DONE();
-        settle_soon();
-    }
-    i = 0;
-    PyObject *codes = sites && one ? get(sites, name) : NULL;
-    if (codes || (sites && !one)) {
-        ONE_STEP();
-        changes++;
+        else if (in_dict && !one)
+            for (PyObject *each; PyDict_Next(in_dict, &i, NULL, &each);)
+                go_on(each);
         if (codes)
             lead_away(codes);
-        else
-            while (PyDict_Next(sites, &i, NULL, &codes))
-                lead_away(codes);
         DONE();
         settle_soon();
-        if (one)
-            Py_DECREF(codes);
     }
-    /* Do not look into a dict that the garbage collector takes apart: what it holds may be apart already. */
-    if (sites && (event == PyDict_EVENT_DEALLOCATED || event == PyDict_EVENT_CLEARED))
-        PyDict_DelItem(places, number);
-    Py_XDECREF(sites);
+    Py_XDECREF(codes);
+    Py_XDECREF(keys);
     Py_XDECREF(in_dict);
     Py_XDECREF(number);
     PyErr_Clear();
@@ -259,20 +207,10 @@ static int on_change(PyDict_WatchEvent event, PyObject *dict, PyObject *name, Py
     return 0;
 }
 
-static PyObject *dict_of(PyObject *holder)
-{
-    if (PyDict_Check(holder))
-        return Py_NewRef(holder);
-    PyObject *dict = PyType_Check(holder) ? PyType_GetDict((PyTypeObject *)holder) : PyModule_GetDict(holder);
-    if (!dict && !PyErr_Occurred()) /* the garbage collector has taken it apart */
-        PyErr_SetString(PyExc_AttributeError, "it has no dict any more");
-    return PyType_Check(holder) ? dict : Py_XNewRef(dict);
-}
-
 static PyObject *watch(PyObject *self, PyObject *holder)
 {
     (void)self;
-    PyObject *dict = dict_of(holder);
+    PyObject *dict = holder_dict(holder);
     PyObject *number = !dict || PyDict_Watch(watcher, dict) ? NULL : PyLong_FromVoidPtr(dict);
     Py_XDECREF(dict);
     return number;
@@ -281,8 +219,8 @@ static PyObject *watch(PyObject *self, PyObject *holder)
 static PyObject *unwatch(PyObject *self, PyObject *holder)
 {
     (void)self;
-    PyObject *dict = dict_of(holder);
-    int error = !dict || PyDict_Unwatch(watcher, dict);
+    PyObject *dict = holder_dict(holder);
+    int error = !dict || named_sites_unwatch(dict, watcher);
     Py_XDECREF(dict);
     return error ? NULL : Py_NewRef(Py_None);
 }
@@ -292,25 +230,8 @@ static PyObject *note(PyObject *self, PyObject *name)
     (void)self;
     if (!PyUnicode_CheckExact(name))
         return PyErr_Format(PyExc_TypeError, "note() of %R", name);
-    size_t bit = filter_bit(name);
-    __atomic_fetch_or(&filter[bit / 64], UINT64_C(1) << bit % 64, __ATOMIC_RELAXED);
+    name_filter_add(name);
     return Py_NewRef(Py_None);
-}
-
-static PyObject *look(PyObject *self, PyObject *args)
-{
-    (void)self;
-    PyObject *number, *name;
-    if (!PyArg_ParseTuple(args, "O!U", &PyLong_Type, &number, &name))
-        return NULL;
-    PyObject *sites = get(places, number);
-    if (!sites)
-        return Py_NewRef(Py_None);
-    Py_DECREF(sites);
-    PyObject *found = get(PyLong_AsVoidPtr(number), name); /* it is alive: else it was not in places */
-    if (!found)
-        return Py_NewRef(Py_None);
-    return Py_BuildValue("(N)", found);
 }
 
 static PyObject *follow_again(PyObject *self, PyObject *args)
@@ -327,7 +248,7 @@ static PyObject *follow_again(PyObject *self, PyObject *args)
     bool fresh = seen == changes, memory = true;
     for (Py_ssize_t i = 0; fresh && i < PyList_GET_SIZE(list); i++) {
         PyObject *tuple = PyList_GET_ITEM(list, i);
-        memory &= !code_object_lead(PyTuple_GET_ITEM(tuple, 0), PyTuple_GET_ITEM(tuple, 1), true);
+        memory &= !named_sites_lead(PyTuple_GET_ITEM(tuple, 0), PyTuple_GET_ITEM(tuple, 1), true);
     }
     DONE();
     return memory ? PyBool_FromLong(fresh) : PyErr_NoMemory();
@@ -337,12 +258,11 @@ static PyMethodDef watching[] = {
     {"watch", watch, METH_O, NULL},
     {"unwatch", unwatch, METH_O, NULL},
     {"note", note, METH_O, NULL},
-    {"look", look, METH_VARARGS, NULL},
     {"follow_again", follow_again, METH_VARARGS, NULL},
 };
 
 static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_,
-                          uintptr_t places_, uintptr_t away_)
+                          uintptr_t away_)
 {
     watcher = PyDict_AddWatcher(on_change);
     if (watcher < 0) {
@@ -353,31 +273,31 @@ static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, 
     touched = Py_NewRef((PyObject *)touched_);
     turned = Py_NewRef((PyObject *)turned_);
     settle = Py_NewRef((PyObject *)settle_);
-    places = Py_NewRef((PyObject *)places_);
     away = Py_NewRef((PyObject *)away_);
     add_pending_call =
         (int (*)(PyInterpreterState *, int (*)(void *), void *, int))dlsym(RTLD_DEFAULT, "_PyEval_AddPendingCall");
-    return publish_functions(watching, sizeof(watching) / sizeof(watching[0]), list);
+    int result = publish_functions(watching, sizeof(watching) / sizeof(watching[0]), list);
+    return result ? result : named_sites_start(list, watcher);
 }
 
 #else
 
 static int start_watching(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
-                          uintptr_t places, uintptr_t away)
+                          uintptr_t away)
 {
-    (void)list, (void)names, (void)touched, (void)turned, (void)settle, (void)places, (void)away;
+    (void)list, (void)names, (void)touched, (void)turned, (void)settle, (void)away;
     return 0;
 }
 
 #endif
 
 int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_,
-                     uintptr_t places_, uintptr_t away_)
+                     uintptr_t away_)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     int result = publish_functions(functions, sizeof(functions) / sizeof(functions[0]), list);
     if (!result)
-        result = start_watching(list, names_, touched_, turned_, settle_, places_, away_);
+        result = start_watching(list, names_, touched_, turned_, settle_, away_);
     PyGILState_Release(gil);
     return result;
 }

@@ -28,24 +28,25 @@ enum turn_result { TURN_STALE = 1 };
  *                               patch, or TURN_STALE if that is not the number of changes any more. report is the
  *                               address of a key_report
  *     watch(holder)             have changes of names in the dict of a module or class, or in this dict, count; gives
- * the number that it has in `names` and `places` unwatch(holder) note(name)                to be called before a name
- * is entered in `names` or `places` look(number, name)        (value,), or None where the dict does not have the name,
- * or is not in `places` any more follow_again(changes, [(code, [(unit, argument), ...]), ...]) have these sites follow
- * their keys again; False if that is not the number of changes
+ *                               the number that it has in `names`
+ *     unwatch(holder)           they count no more, but where sites follow names in it
+ *     note(name)                to be called before a name is entered in `names`
+ *     follow_again(changes, [(code, [(unit, argument), ...]), ...])
+ *                               have these sites follow their keys again; False if that is not the number of changes
+ *                               any more
+ *     and those of named_sites.h
  *
- * The last five only where there are watchers, from CPython 3.12 on, and one is free.
+ * The last ones only where there are watchers, from CPython 3.12 on, and one is free.
  *
  * names    {number: {name: {key address: anything}}}; of a dict that is no more the keys are turned on a last time
  * touched  a set, to which the addresses of keys are added whose name has changed
  * turned   a list, to which (key address, sites, nanoseconds) is added of each key that was turned on
- * places   {number: {name: {id(code): (weakref to the code, [(unit, argument), ...])}}}: where the sites lead from the
- *          moment at which the name changes. A dict that is cleared, or is no more, is taken out
- * away     a set, to which the id()s of code objects are added whose sites were led there
  * settle   called soon after that, in any thread, between two instructions. An Exception that it raises is unraisable
+ * away     a set, to which the id()s of code objects are added whose sites were led to their ordinary tests
  *
  * Returns 0; -1 for no memory, with less or nothing appended.
  */
 int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
-                     uintptr_t places, uintptr_t away);
+                     uintptr_t away);
 
 #endif

@@ -35,6 +35,9 @@ struct code_site {
     uint8_t *unit;     /* the opcode; the argument follows */
     uint8_t target[2]; /* the argument: off, on */
     bool twin;         /* the next unit is a second jump to the same places, for a thread that is sent there */
+    /* For the owner. The argument that leads to the ordinary test behind the site, 0: there is none; what it tests. */
+    uint8_t ordinary;
+    uint32_t path;
     struct poked_code *code;
 };
 

@@ -1,7 +1,7 @@
 """The engine's functions on code objects, described in csrc/cpython/code_object.h, and what lives as long as one."""
 
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from types import CodeType
 from typing import Any, Generic, TypeVar
 from weakref import ref
@@ -23,11 +23,8 @@ def _start() -> tuple[list[Any], bool]:
     return functions, not result
 
 
-(make_branches, branches_of, set_code, lead_branches), TOLD = _start()
+(make_branches, make_branches_of_module, branches_of, set_code), TOLD = _start()
 """TOLD: whether code that the interpreter compiles can be told of a toggle; if not, there must be no branches."""
-
-
-_SLOTS = ("first", "second", "third")
 
 
 class CodeRef(ref[CodeType]):
@@ -40,12 +37,13 @@ class CodeRef(ref[CodeType]):
 class _Known(CodeRef):
     """A weak reference that carries what is known: one for each code object, as imports make thousands."""
 
-    __slots__ = _SLOTS
+    __slots__ = ("kept", "origin", "seen")
+    kept: tuple[StaticKey, ...]
+    origin: object
 
 
 _found: dict[int, _Known] = {}
 """By id: by value, equal functions of two files are one."""
-_free_slots = iter(_SLOTS)
 
 
 def _forget(gone: Any) -> None:
@@ -56,27 +54,34 @@ def _forget(gone: Any) -> None:
 _gone = Unseen(_forget)
 
 
-class OfCode(Generic[T]):
-    """What is known of code objects, as long as they live. There are as many of these as _SLOTS has names."""
+def _known(code: CodeType) -> _Known:
+    number = id(code)
+    of = _found.get(number)
+    if of is None or of() is not code:
+        of = _Known(code, _gone)
+        of.number = number
+        _found[number] = of
+    return of
 
-    def __init__(self) -> None:
-        self._slot = next(_free_slots)
+
+class OfCode(Generic[T]):
+    """What is known of code objects, as long as they live.
+
+    slot  of ``_Known``, where it is
+    """
+
+    def __init__(self, slot: str) -> None:
+        self._slot = slot
 
     def __setitem__(self, code: CodeType, known: T) -> None:
-        number = id(code)
-        of = _found.get(number)
-        if of is None or of() is not code:
-            of = _Known(code, _gone)
-            of.number = number
-            _found[number] = of
-        setattr(of, self._slot, known)
+        setattr(_known(code), self._slot, known)
 
     def get(self, code: CodeType) -> T | None:
         of = _found.get(id(code))
         return getattr(of, self._slot, None) if of is not None and of() is code else None
 
 
-_kept: OfCode[tuple[StaticKey, ...]] = OfCode()
+_kept: OfCode[tuple[StaticKey, ...]] = OfCode("kept")
 
 
 def keep(code: CodeType, keys: Iterable[StaticKey]) -> None:
@@ -86,3 +91,13 @@ def keep(code: CodeType, keys: Iterable[StaticKey]) -> None:
 
 def kept(code: CodeType) -> tuple[StaticKey, ...]:
     return _kept.get(code) or ()
+
+
+def enter(owner: Any, new: Iterable[tuple[T, CodeType]], keys: Mapping[T, tuple[StaticKey, ...]]) -> None:
+    """Enter code objects of which nothing is known yet: the keys that they keep, and their origins (origins.py)."""
+    for way, code in new:
+        known = _Known(code, _gone)
+        known.number = number = id(code)
+        known.kept = keys.get(way, ())
+        known.origin = owner, way
+        _found[number] = known

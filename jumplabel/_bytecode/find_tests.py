@@ -3,17 +3,22 @@
 A test is what the compiler makes of ``if name``, ``while not a.b``, ``likely(name) and x``: loads, perhaps a call of a
 hint, perhaps a copy for a test whose value is used, and a conditional jump. Which names are keys is not known here.
 
-What an opcode is, the interpreter's own module ``opcode`` says, which ``dis`` goes by. Its facts are checked against
-those of the package ``bytecode`` (test_reading.py), whose import takes longer than that of all else here.
+The package ``bytecode`` says what an opcode is. Its import takes longer than that of all else here, so it comes late:
+prepare() imports it, for what is going to read.
 """
 
-import opcode
 import sys
 from collections.abc import Iterator
 from functools import cache
-from opcode import EXTENDED_ARG, hasjrel, opmap, opname
+from opcode import EXTENDED_ARG, opname
 from types import CodeType
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
+
+from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
+from jumplabel.errors import DecorationError
+
+if TYPE_CHECKING:
+    from bytecode import ConcreteInstr
 
 Path = tuple[str, ...]
 """Where a value is found: GLOBAL, CLOSURE, LOCAL or NAME, the name, and its attributes and items, see item()."""
@@ -152,30 +157,33 @@ class _Kind(NamedTuple):
     """1 forward by its argument, -1 backward, 0 not at all."""
 
 
-_CACHES: Any = opcode._inline_cache_entries  # type: ignore[attr-defined]
-"""How many caches follow an instruction: by opcode up to 3.12, later by name."""
-_BY_OPCODE = isinstance(_CACHES, list)
-_FIRST_OF_TOOLS = getattr(opcode, "MIN_INSTRUMENTED_OPCODE", 256)
-"""From here on opcodes are what the interpreter itself puts over others, for tools and for its JIT (3.12 and later)."""
-_MOST = 2**31 - 1
-"""The largest argument that the interpreter reads."""
+@cache
+def prepare() -> "type[ConcreteInstr]":
+    """Import ``bytecode``, and return its class of instructions.
+
+    For what is called before code is read, while imports are no surprise and files can still be opened: when
+    ``static_branches`` is taken from the package, say. Any thread may call this, as often as it likes.
+
+    Raises DecorationError where it cannot be imported; the next call tries again.
+    """
+    try:
+        from bytecode import ConcreteInstr
+    except (ImportError, OSError) as error:
+        raise DecorationError(f"code cannot be read, as the package bytecode cannot be imported: {error}") from error
+    return ConcreteInstr
 
 
 @cache
-def _kind(number: int) -> _Kind | None:
+def _kind(opcode: int) -> _Kind | None:
     """None: no compiler makes instructions of it."""
-    name = opname[number]
-    if name == "CACHE" or opmap.get(name) != number or number >= _FIRST_OF_TOOLS:
+    if opname[opcode] == "CACHE":
         return None
-    caches = _CACHES[number] if _BY_OPCODE else _CACHES.get(name, 0)
-    jumps = 0 if number not in hasjrel else -1 if "BACKWARD" in name or name == "END_ASYNC_FOR" else 1
-    return _Kind(name, caches, jumps)
-
-
-def _has_argument(number: int) -> bool:
-    if sys.version_info < (3, 12):
-        return number >= opcode.HAVE_ARGUMENT
-    return number in opcode.hasarg
+    try:
+        instr = prepare().disassemble(None, bytes((opcode, 0)), 0)
+    except ValueError:
+        return None
+    jumps = instr.is_forward_rel_jump() - instr.is_backward_rel_jump()
+    return _Kind(instr.name, instr.use_cache_opcodes(), jumps)
 
 
 def _instructions(code: CodeType) -> list[Instruction]:
@@ -184,19 +192,19 @@ def _instructions(code: CodeType) -> list[Instruction]:
     start = unit = extension = line_ends = 0
     line = None
     while 2 * unit < len(units):
-        number, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
+        opcode, arg = units[2 * unit], units[2 * unit + 1] | extension << 8
         while line_ends <= 2 * unit:
             _, line_ends, line = next(lines, (0, len(units), None))
         unit += 1
-        if number == EXTENDED_ARG:
+        if opcode == EXTENDED_ARG:
             extension = arg
             continue
-        kind = _kind(number)
+        kind = _kind(opcode)
         if kind is None:
-            raise ValueError(f"its bytecode has an unknown instruction, {opname[number]}, at unit {start}")
+            raise ValueError(f"its bytecode has an unknown instruction, {opname[opcode]}, at unit {start}")
         name, caches, jumps = kind
         if unit > start + 1 and name != "NOP":  # which may have been another one before
-            _check_extended(number, arg)
+            _check_extended(name, arg)
         unit += caches
         target = unit + jumps * arg if jumps else None
         instructions.append(Instruction(name, arg, start, unit, line, target))
@@ -204,12 +212,12 @@ def _instructions(code: CodeType) -> list[Instruction]:
     return instructions
 
 
-def _check_extended(number: int, arg: int) -> None:
+def _check_extended(name: str, arg: int) -> None:
     """Raises ValueError where no such instruction has an argument that large, or one at all."""
-    if not _has_argument(number):
-        raise ValueError(f"its bytecode cannot be read: {opname[number]} has no argument")
-    if arg > _MOST:
-        raise ValueError(f"its bytecode cannot be read: the {opname[number]} argument must be in the range 0..{_MOST}")
+    try:
+        prepare()(name, arg)
+    except ValueError as error:
+        raise ValueError(f"its bytecode cannot be read: {error!r}") from error
 
 
 def _handlers(table: bytes) -> list[int]:

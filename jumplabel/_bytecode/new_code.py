@@ -126,7 +126,12 @@ def _make(code: CodeType, made_plan: Plan, keys: dict[Path, StaticKey], module: 
     if made_plan.snapshot:
         return new
     branches = [
-        (address(keys[path]), printable(f"{module}.{code.co_qualname}:{line}"), *site)
+        (
+            address(keys[path]),
+            printable(f"{module}.{code.co_qualname}:{line}"),
+            *site,
+            *made_plan.ordinary.get(site.unit, ()),
+        )
         for site, path, line in made_plan.sites
     ]
     if branches:

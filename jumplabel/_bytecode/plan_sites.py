@@ -5,7 +5,7 @@ from itertools import pairwise
 from types import CodeType
 from typing import Any, NamedTuple
 
-from jumplabel._bytecode import code_objects
+from jumplabel._bytecode import branch_names, code_objects
 from jumplabel._bytecode.find_tests import CLOSURE, GLOBAL, NAME, Path, Reading, Test, read, shown
 from jumplabel._bytecode.hints import HINTS
 from jumplabel._bytecode.kept_values import Pushed, lead_of
@@ -126,6 +126,9 @@ class _Planner:
         if not rewriting.sites and not within and not (snapshot and live):
             return None
         rewriting.sites += live
+        if live:
+            rewriting.carries = True
+            rewriting.ordinary.update(branch_names.of(code))
         try:
             return rewriting.plan(within, snapshot)
         except ValueError as error:

@@ -53,6 +53,14 @@ class Site(NamedTuple):
     twin: bool
 
 
+class Ordinary(NamedTuple):
+    """How a site becomes the ordinary test of its name again."""
+
+    argument: int
+    """By which it leads to the test behind it; 0: there is no room for that."""
+    path: Path
+
+
 class Plan(NamedTuple):
     """What becomes of a code object, whatever keys are found at the paths."""
 
@@ -65,8 +73,10 @@ class Plan(NamedTuple):
     """For code objects in co_consts, by their place there."""
     snapshot: bool
     """Whether its sites are never turned: it is made once for each state, see fix()."""
-    ordinary: dict[int, int | None]
-    """For sites of names, by their units: the argument by which they lead to the ordinary test behind them, if any."""
+    ordinary: "dict[int, Ordinary]"
+    """For sites of names, by their units."""
+    carries: bool
+    """Whether some sites were there before."""
 
     def make(self, code: CodeType, keys: Mapping[Path, object], within: Mapping[int, CodeType]) -> CodeType:
         """The new code of the code that this is the plan of."""
@@ -110,7 +120,8 @@ class Rewriting:
         self.units = bytearray(reading.code.co_code)
         self.constants: list[Path] = []
         self.sites: list[tuple[Site, Path, int | None]] = []
-        self.ordinary: dict[int, int | None] = {}
+        self.ordinary: dict[int, Ordinary] = {}
+        self.carries = False
 
     def plan(self, within: dict[int, Plan], snapshot: bool = False) -> Plan:
         """Raises ValueError where code with these units would not be as the old one in every other respect."""
@@ -118,7 +129,7 @@ class Rewriting:
         new = code.replace(co_code=units)  # not the one to be used: a code object keeps what it was once asked for
         if new.co_code != units or any(getattr(new, name) != getattr(code, name) for name in _KEPT):
             raise ValueError("the interpreter makes another code object of it")
-        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary)
+        return Plan(units, self.sites, self.constants, within, snapshot, self.ordinary, self.carries)
 
     def add(self, test: Test, named: bool = False) -> None:
         """Make a site of a test; one that can be the ordinary test again, if it is named and has the room for that.
@@ -169,12 +180,12 @@ class Rewriting:
             raise CannotRewriteError("it is too long; give the key a name with fewer dots")
 
         room += _instruction("NOP", 0) * (end - first - len(room) // _UNIT)
-        null = _instruction("PUSH_NULL", 0) * test.pushes_null
+        null = _PUSH_NULL * test.pushes_null
         self.units[_UNIT * test.start : _UNIT * end] = null + _jumps(site.off) + room
         self.constants = constants
         self.sites.append((site, test.path, test.line))
         if named and pushes is not Pushed.KEY:
-            self.ordinary[site.unit] = first - unit - 1 if ordinary else None
+            self.ordinary[site.unit] = Ordinary(first - unit - 1 if ordinary else 0, test.path)
 
     def turn_on(self, site: Site) -> None:
         """For good."""
@@ -198,8 +209,8 @@ def _other_load(load: Instruction, with_null: bool) -> bytes:
     """What loads a global without caches, and pushes as much beside it; from 3.12 on."""
     if load.name != "LOAD_GLOBAL" or "LOAD_FROM_DICT_OR_GLOBALS" not in opmap:
         return b""
-    null = _instruction("PUSH_NULL", 0) * (with_null and load.arg & 1)
-    other = _instruction("BUILD_MAP", 0) + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
+    null = _PUSH_NULL * (with_null and load.arg & 1)
+    other = _EMPTY_MAP + _instruction("LOAD_FROM_DICT_OR_GLOBALS", load.arg >> 1)
     return null + other if sys.version_info < (3, 13) else other + null
 
 
@@ -216,6 +227,10 @@ def _instruction(name: str, arg: int) -> bytes:
     while arg := arg >> 8:
         code = bytes((opmap["EXTENDED_ARG"], arg & 255)) + code
     return code
+
+
+_PUSH_NULL = _instruction("PUSH_NULL", 0)
+_EMPTY_MAP = _instruction("BUILD_MAP", 0)
 
 
 def _turn(units: bytearray, site: Site, on: bool) -> None:

@@ -6,7 +6,6 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import ref
 
-from jumplabel._bytecode import branch_names
 from jumplabel._bytecode.code_objects import CodeRef, OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel._bytecode.find_tests import CLOSURE, GLOBAL
 from jumplabel._bytecode.scope import Scope
@@ -76,7 +75,7 @@ class _Seen:
         self.made[:] = [(code, *references), *self.made[: KEPT - 1]]
 
 
-_seen: OfCode[_Seen] = OfCode()
+_seen: OfCode[_Seen] = OfCode("seen")
 _gone = Unseen(lambda gone: _codes.pop(gone.number, None))
 
 
@@ -158,7 +157,6 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         if number in others
     ]
     make_branches(new, branches)
-    branch_names.copy(code, new)
     keep(new, [*others.values(), *keys.values()])
     bind(keys.values(), wait=False)
     of = origin(code)

@@ -19,12 +19,14 @@ from collections.abc import Callable
 from importlib.util import MAGIC_NUMBER, cache_from_source, source_hash
 from typing import NamedTuple
 
+from jumplabel._bytecode.find_tests import prepare
 from jumplabel._instrument import private_cache
-from jumplabel._instrument.compile_marked import Marked, compile_or_leave
+from jumplabel._instrument.compile_marked import Marked, compile_or_leave, left_whole
 from jumplabel._instrument.options import Options
 from jumplabel._program.name_watch import HEARS_ALL
+from jumplabel.errors import DecorationError
 
-FORMAT = 4
+FORMAT = 5
 """Of the files, and of marks: one more whenever marked code is made in another way."""
 
 _HEAD = 24
@@ -60,6 +62,10 @@ def load(path: str, options: Options, source: Source) -> Marked | None:
         if kept is not None:
             return kept.marked
     content = source()
+    try:
+        prepare()
+    except DecorationError as error:
+        return left_whole(content, path, error)  # not kept: at the next start it may be another matter
     marked = _marked(content, path, options)
     if stamp is not None and not sys.dont_write_bytecode:
         _keep(path, options, marked, flags, stamp, content)
@@ -77,6 +83,7 @@ def store(path: str, options: Options, flags: int, force: bool = False) -> str |
     stamp = _four(0) * 2 if flags else _stamp(path)  # before it is read: a source that changes later is newer then
     with open(path, "rb") as file:
         content = file.read()
+    prepare()
     if stamp is None:
         raise FileNotFoundError(f"{path!r} has just been made")
     if not force:
@@ -148,12 +155,25 @@ def _find(path: str, options: Options, stamp: bytes, source: Source, check: bool
     return None, flags if flags in (UNCHECKED_HASH, CHECKED_HASH) else TIMESTAMP
 
 
+_AT_ONCE = 1 << 16
+"""Bytes; most files have fewer, and take one read."""
+
+
 def _read(place: str) -> bytes | None:
+    """By as few calls of the system as can be: each module that is imported comes here."""
     try:
-        with open(place, "rb", buffering=0) as file:
-            return file.read()
+        file = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError):
         return None
+    try:
+        parts = [os.read(file, _AT_ONCE)]
+        while len(parts[-1]) == _AT_ONCE:
+            parts.append(os.read(file, _AT_ONCE))
+    except OSError:
+        return None
+    finally:
+        os.close(file)
+    return b"".join(parts)
 
 
 def _believed(

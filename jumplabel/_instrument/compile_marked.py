@@ -4,20 +4,18 @@ The sites are in the code before anything runs, and lead to what the source says
 to keys does what it always did. Compiled code is a plain value, which can be marshalled.
 """
 
-from collections.abc import Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Container, Iterable, Iterator, Mapping
 from importlib.util import source_hash
 from opcode import opname
 from types import CodeType
 from typing import NamedTuple
 
-from jumplabel._bytecode.code_objects import keep, make_branches
 from jumplabel._bytecode.plan_sites import plan
 from jumplabel._bytecode.scope import Scope
-from jumplabel._instrument.definitions import Constant, compared, filled, loads_of_follow
+from jumplabel._instrument.definitions import Constant, compared, filled, is_filled, loads_of_follow
 from jumplabel._instrument.marks import NO_LINE, is_mark
 from jumplabel._instrument.options import Options
-from jumplabel._keys.static_key import StaticKey, address
-from jumplabel._program.printing import printable
+from jumplabel._keys.static_key import StaticKey
 from jumplabel.errors import DecorationError
 
 Way = tuple[int, ...]
@@ -41,6 +39,8 @@ class Marked(NamedTuple):
     """Of the sites, each once."""
     changed: list[tuple[Way, CodeType]]
     """The code objects with sites, and what they are in: all that is not as the original."""
+    is_filled: bool
+    """Whether nothing is to be put in the place of constants, see with_objects()."""
 
 
 def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
@@ -67,7 +67,8 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
         if not tests:
             left = [(line, why) for line, why in marked.left]
             marks = list(dict.fromkeys(mark for way in sites for *_, mark, _ in sites[way]))
-            return Marked(code, sites, left, source_hash(source), marks, list(codes(code, _within(sites))))
+            changed = list(codes(code, _within(sites)))
+            return Marked(code, sites, left, source_hash(source), marks, changed, is_filled(code))
         if tests.keys() <= without.keys():
             raise DecorationError(f"there are tests without room on other lines than {sorted(tests)}")
         without |= tests
@@ -78,33 +79,21 @@ def compile_or_leave(source: bytes, filename: str, options: Options, main: bool 
     try:
         return compile_marked(source, filename, options, main)
     except (DecorationError, RecursionError) as error:
-        code = compile(source, filename, "exec", dont_inherit=True)
-        return Marked(code, {}, [(1, f"the module as a whole: {error}")], source_hash(source), [], [])
+        return left_whole(source, filename, error)
+
+
+def left_whole(source: bytes, filename: str, why: Exception) -> Marked:
+    """The plain code, which says why. Raises what compile() raises."""
+    code = compile(source, filename, "exec", dont_inherit=True)
+    return Marked(code, {}, [(1, f"the module as a whole: {why}")], source_hash(source), [], [], True)
 
 
 def with_objects(marked: Marked, objects: Mapping[Constant, object]) -> Marked:
     """The same with these objects in the place of constants, as it has to be before it runs."""
-    code = filled(marked.code, objects)
-    if code is marked.code:
+    if marked.is_filled:
         return marked
+    code = filled(marked.code, objects)
     return marked._replace(code=code, changed=list(codes(code, {way for way, _ in marked.changed})))
-
-
-def attach(code: CodeType, sites: Sequence[Site], keys: Mapping[str, StaticKey], module: str) -> None:
-    """Give the sites of code that nobody runs yet to their keys, which will live as long as the code.
-
-    keys  by their marks
-    Raises MemoryError, and RuntimeError where other tools leave no room for a record on code objects; then no site is
-    its key's.
-    """
-    owners = printable(f"{module}.{code.co_qualname}:")
-    of_sites = [keys[site[4]] for site in sites]
-    branches = [
-        (address(key), f"{owners}{line}", unit, off, on, twin)
-        for key, (unit, off, on, twin, _, line) in zip(of_sites, sites, strict=True)
-    ]
-    make_branches(code, branches)
-    keep(code, of_sites if len(of_sites) == 1 else {id(key): key for key in of_sites}.values())
 
 
 def codes(code: CodeType, only: Container[Way] | None = None, way: Way = ()) -> Iterator[tuple[Way, CodeType]]:

@@ -14,9 +14,9 @@ from pkgutil import iter_modules
 from typing import NamedTuple
 
 from jumplabel._instrument import code_cache, private_cache
-from jumplabel._instrument.import_hook import OF_MARKING
+from jumplabel._instrument.import_hook import is_left_alone
 from jumplabel._instrument.options import Options
-from jumplabel._keys.patterns import OURS, Patterns
+from jumplabel._keys.patterns import Patterns
 
 MODES = {
     "timestamp": code_cache.TIMESTAMP,
@@ -76,13 +76,9 @@ def modules(patterns: Patterns) -> Iterator[Found]:
     seen: set[str] = set()
     for name in sorted(_tops(patterns)):
         for found in _below(name, None):
-            if found.name in patterns and found.name not in seen and not _is_left_alone(found.name):
+            if found.name in patterns and found.name not in seen and not is_left_alone(found.name):
                 seen.add(found.name)
                 yield found
-
-
-def _is_left_alone(name: str) -> bool:
-    return name in OURS or name in OF_MARKING
 
 
 def _tops(patterns: Patterns) -> set[str]:

@@ -8,6 +8,7 @@ constants, when the code is about to run. So nothing is imported, and nothing is
 
 import sys
 from collections.abc import Mapping
+from functools import cache
 from opcode import HAVE_ARGUMENT, opmap, stack_effect
 from types import CodeType
 from typing import Any
@@ -20,14 +21,12 @@ READY: Constant = ("jumplabel: ready", frozenset())
 """The compiler makes a frozenset of what stands behind `in`, and never puts one into a tuple."""
 
 
+@cache
 def _comparison() -> bytes:
     # Of operators only a comparison has the room that a call has on all versions. On 3.11 it counts as a call does.
     code = compile("a < b" if sys.version_info >= (3, 12) else "a | b", "", "eval")
     made = next(one for one in read(code).instructions if one.name in ("COMPARE_OP", "BINARY_OP"))
     return code.co_code[2 * made.start : 2 * made.end]
-
-
-_COMPARISON = _comparison()
 
 
 def compared(code: CodeType) -> CodeType:
@@ -41,8 +40,8 @@ def compared(code: CodeType) -> CodeType:
         last = _call(reading.instructions, reading.at[load])
         first = last - (reading.instructions[last - 1].name == "PRECALL")
         room = slice(2 * reading.instructions[first].start, 2 * reading.instructions[last].end)
-        nops = bytes((opmap["NOP"], 0)) * ((room.stop - room.start - len(_COMPARISON)) // 2)
-        units[room] = _COMPARISON + nops
+        nops = bytes((opmap["NOP"], 0)) * ((room.stop - room.start - len(_comparison())) // 2)
+        units[room] = _comparison() + nops
     return code.replace(co_code=bytes(units))
 
 
@@ -67,6 +66,11 @@ def filled(code: CodeType, objects: Mapping[Constant, Any]) -> CodeType:
     if all(one is before for one, before in zip(constants, code.co_consts, strict=True)):
         return code
     return code.replace(co_consts=constants)
+
+
+def is_filled(code: CodeType) -> bool:
+    """Return whether no such constant is in the code, nor within it."""
+    return filled(code, {FOLLOW: None, READY: None}) is code
 
 
 def _is(one: object, constant: Constant) -> bool:

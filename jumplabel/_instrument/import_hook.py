@@ -6,10 +6,12 @@ code_cache.py keeps it; instrumented_modules.py knows which keys are for whom, a
 
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
 from importlib.machinery import ModuleSpec, SourceFileLoader
 from types import CodeType, ModuleType
 from typing import Any
 
+from jumplabel._bytecode.find_tests import prepare
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument.asserts_off import take_off
 from jumplabel._instrument.closures import follow
@@ -18,11 +20,23 @@ from jumplabel._instrument.definitions import FOLLOW, READY
 from jumplabel._instrument.instrumented_modules import Owner, Record, add, functions_of, records, restore
 from jumplabel._instrument.loader import Loader
 from jumplabel._instrument.options import Asserts, Options, checked
-from jumplabel._keys.patterns import OURS, Patterns
+from jumplabel._keys.patterns import Patterns
 from jumplabel._program.unseen import Unseen
+from jumplabel.errors import DecorationError
 
-OF_MARKING = frozenset(("ast", "symtable"))
-"""What mark_statements.py imports when it is needed first, within another import: marking would wait for itself."""
+OF_MARKING = frozenset(
+    "__future__ annotationlib ast bytecode copy dataclasses dis inspect symtable token tokenize".split()
+)
+"""What mark_statements.py and bytecode import when they are needed first, within another import.
+
+Marking would wait for itself.
+"""
+
+
+def is_left_alone(name: str) -> bool:
+    """Return whether no hook may have the module: it is one of ours, or one of OF_MARKING, or within one."""
+    top = name.partition(".")[0]
+    return top == "jumplabel" or top in OF_MARKING
 
 
 class Hook(Owner):
@@ -58,7 +72,7 @@ class Hook(Owner):
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
         """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
-        if name not in self.patterns or name in OURS or name in OF_MARKING:
+        if name not in self.patterns or is_left_alone(name):
             return None
         for finder in self._others():
             if not hasattr(finder, "find_spec"):  # up to 3.11 it may have find_module(): the interpreter asks that
@@ -123,6 +137,8 @@ def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> Co
     hook = next((hook for hook in hooks if name in hook.patterns), None)
     if hook is None or not KNOWN:
         return compile(source, filename, "exec", dont_inherit=True)
+    with suppress(DecorationError):  # what becomes a site later, in the midst of the program, says so then
+        prepare()
     marked = compile_or_leave(source, filename, hook.options, main=True)
     marked = with_objects(marked, {FOLLOW: follow, READY: _Ready()})
     global _main

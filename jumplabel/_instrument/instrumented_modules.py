@@ -9,19 +9,19 @@ from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Self
 from weakref import WeakSet, ref
 
-from jumplabel._bytecode.code_objects import set_code
+from jumplabel._bytecode.code_objects import enter, make_branches_of_module, set_code
 from jumplabel._bytecode.scope import Scope
 from jumplabel._engine import lib
 from jumplabel._instrument import asserts_off, closures
-from jumplabel._instrument.compile_marked import Marked, Way, attach, codes
+from jumplabel._instrument.compile_marked import Marked, Site, Way, codes
 from jumplabel._instrument.marks import ASSERTS, Statement, is_of_a_closure
 from jumplabel._instrument.options import Options
-from jumplabel._instrument.original_code import origin, remember, remember_copy
+from jumplabel._instrument.original_code import origin, remember_copy
 from jumplabel._instrument.untaken_asserts import UntakenAsserts
 from jumplabel._keys import registry
 from jumplabel._keys.key_names import addressable
 from jumplabel._keys.registry import living, n_living
-from jumplabel._keys.static_key import StaticKey
+from jumplabel._keys.static_key import StaticKey, address
 from jumplabel._keys.transactions import apply
 from jumplabel._loggers.log_keys import LogKey, bind, unbind
 from jumplabel._process.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
@@ -78,8 +78,8 @@ class Record:
         self.digest = marked.digest if marked else b""
         self.options = options
         self.left = list(marked.left) if marked else []
-        self.sites = sum(len(sites) for sites in marked.sites.values()) if marked else 0
-        self.log_keys: WeakSet[LogKey] = WeakSet()
+        self.sites = sum(map(len, marked.sites.values())) if marked else 0
+        self._log_keys: list[ref[LogKey]] = []
         self.assertions: ref[StaticKey] | None = None
 
     def originals(self) -> dict[Way, CodeType]:
@@ -105,25 +105,33 @@ class Record:
             for mark in marked.marks
             if not is_of_a_closure(mark)
         }
-        for way, code in marked.changed:
-            sites = marked.sites.get(way, [])
-            free = [site for site in sites if site[4] not in keys] if len(keys) < len(marked.marks) else []
-            if free:
-                closures.register(code, free, self.name)
-                sites = [site for site in sites if site not in free]
-            if sites:
-                try:
-                    attach(code, sites, keys, self.name)
-                except RuntimeError as error:
-                    self.left.append((code.co_firstlineno, str(error)))
-            remember(code, self, way)
+        sites = marked.sites
+        if len(keys) < len(marked.marks):
+            sites = {way: own for way, some in sites.items() if (own := [site for site in some if site[4] in keys])}
+        with_sites = [(code, sites[way]) for way, code in marked.changed if way in sites]
+        addresses = {mark: address(key) for mark, key in keys.items()}
+        if len(keys) == 1:
+            kept = dict.fromkeys(sites, tuple(keys.values()))
+        else:
+            kept = {way: _keys_of(some, keys) for way, some in sites.items()}
+        try:
+            make_branches_of_module(printable(self.name), addresses, with_sites)
+        except RuntimeError as error:
+            kept = {}
+            self.left += [(code.co_firstlineno, str(error)) for code, _ in with_sites]
+        enter(self, marked.changed, kept)
+        if sites is not marked.sites:
+            for way, code in marked.changed:
+                free = [site for site in marked.sites.get(way, ()) if site[4] not in keys]
+                if free:
+                    closures.register(code, free, self.name)
 
     def _log_key(self, module: ModuleType, statement: Statement) -> LogKey:
         level = statement.level
         shown = "" if level is None else f":{level if isinstance(level, int) else '.'.join(level)}"
         name = printable(f"logging.{self.name}.{'.'.join(statement.logger)}.{statement.method}{shown}")
         made = LogKey(name, module, statement.logger, statement.method, level)
-        self.log_keys.add(made)
+        self._log_keys.append(ref(made))
         _made.add(made)
         return made
 
@@ -153,8 +161,12 @@ class Record:
     def _log_keys_of_module(self) -> list[LogKey]:
         module = self.module()
         with _records_lock:
-            found = list(_by_module.get(id(module), ()))
-        return [key for one in found if one.module() is module for key in one.log_keys]
+            found = [one for reference in _by_module.get(id(module), ()) if (one := reference()) is not None]
+        return [key for one in found if one.module() is module for key in one.log_keys()]
+
+    def log_keys(self) -> list[LogKey]:
+        """Those that live."""
+        return [key for reference in self._log_keys if (key := reference()) is not None]
 
     def ready(self, functions: Iterable[FunctionType]) -> None:
         """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
@@ -167,6 +179,11 @@ class Record:
                 self.left.append((old.co_firstlineno, str(error)))
             if function.__code__ is not old:
                 remember_copy(function.__code__, old, self)
+
+
+def _keys_of(sites: list[Site], keys: dict[str, StaticKey]) -> tuple[StaticKey, ...]:
+    """The keys of these sites, each once."""
+    return tuple({id(key): key for key in [keys[site[4]] for site in sites]}.values())
 
 
 _made: WeakSet[StaticKey] = WeakSet()
@@ -232,7 +249,7 @@ def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
 
 
 _records: WeakSet[Record] = WeakSet()
-_by_module: dict[int, WeakSet[Record]] = {}
+_by_module: dict[int, list[ref[Record]]] = {}
 """By id: an import looks at the records of its module, not at all there are."""
 _held: dict[int, Record] = {}
 """By the id of a module: the record of its last run, also where its code has no sites."""
@@ -256,9 +273,9 @@ def add(record: Record) -> bool:
         _records.add(record)
         others = _by_module.get(number)
         if others is None:
-            _by_module[number] = WeakSet((record,))
+            _by_module[number] = [ref(record)]
             return False
-        others.add(record)
+        others[:] = [*(other for other in others if other() is not None), ref(record)]
         return True
 
 
@@ -301,8 +318,9 @@ def restore(gone: Iterable[Record]) -> None:
         module = record.module()
         if _held.get(id(module)) is record:
             del _held[id(module)]
-        if record.log_keys:
-            unbind(record.log_keys)
+        log_keys = record.log_keys()
+        if log_keys:
+            unbind(log_keys)
         assertions = record.assertions() if record.assertions is not None else None
         if assertions is not None and not any(assertions is one for one in still):
             apply([(assertions, lib.KEY_ENABLE)])

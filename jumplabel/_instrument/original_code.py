@@ -10,7 +10,7 @@ from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ig
 Origin = tuple[Any, Way | CodeType]
 """Whose instrumentation it is, and the original: its way in the module's code, or itself."""
 
-_origins: OfCode[Origin] = OfCode()
+_origins: OfCode[Origin] = OfCode("origin")
 
 
 def remember(code: CodeType, owner: Any, original: Way | CodeType) -> None:

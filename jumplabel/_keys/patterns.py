@@ -86,10 +86,18 @@ def _unquoted(part: str) -> str | None:
     return None
 
 
+_SIMPLE = re.compile(r"[\w.]*\*?")
+"""``shop``, ``shop.*``"""
+
+
 def matches(name: str, part: str) -> bool:
     """Whether a part that takes in, or what stands behind ``!``, finds the name."""
+    if name == part:
+        return True
+    if _SIMPLE.fullmatch(part):  # as most are; what fnmatch makes of the others takes long
+        return part.endswith("*") and name.startswith(part[:-1])
     quoted = _unquoted(part)
-    return name == part or (fnmatchcase(name, part) if quoted is None else name == quoted)
+    return fnmatchcase(name, part) if quoted is None else name == quoted
 
 
 OURS = Patterns(["jumplabel", "jumplabel.*"])

@@ -82,7 +82,7 @@ class StaticKey:
     def __init__(self, name: str, default: bool = False, deferred: float = 0, doc: str | None = None) -> None:
         if not hasattr(self, "_key"):
             with registry.lock:
-                self._become(name, default, deferred, doc)
+                self._become(name, default, deferred, doc, key_places.caller())
         elif name != self._name:
             raise StaticKeyError(f"{self!r} is a key already; make another one for {name!r}")
 
@@ -126,7 +126,7 @@ class StaticKey:
             place = key_places.caller() if found is not None else None
             if found is None or place is None or not found._is_made_by(place, cls):
                 made = object.__new__(cls)
-                made._become(name, default, deferred, doc)
+                made._become(name, default, deferred, doc, place or key_places.caller())
                 return made
             _check_default(name, default)
             nanoseconds, doc = _nanoseconds(name, deferred), _checked_doc(name, doc)
@@ -144,12 +144,14 @@ class StaticKey:
                 return False
         return type(self) is cls
 
-    def _become(self, name: str, default: bool, deferred: float, doc: str | None) -> None:
-        """Become a key. The caller holds the registry's lock."""
+    def _become(self, name: str, default: bool, deferred: float, doc: str | None, place: Place | None) -> None:
+        """Become a key. The caller holds the registry's lock.
+
+        place  that makes it; None for a key of our own
+        """
         encoded = key_names.check(name)
         _check_default(name, default)
         nanoseconds, doc = _nanoseconds(name, deferred), _checked_doc(name, doc)
-        place = key_places.caller()
         found = registry.by_name.get(name)
         if found is not None:
             raise StaticKeyError(_taken(found, place))

@@ -57,21 +57,27 @@ def hook(kind: type, past_lock: bool = False) -> bool:
             hidden = Unseen(function, getattr(kind, name))
             _hooked[kind][name] = hidden, vars(kind).get(name, _MISSING)
             setattr(kind, name, hidden)
-    return all(vars(kind).get(name) is function for name, (function, _) in _hooked[kind].items())
+    space = vars(kind)
+    for name, (function, _) in _hooked[kind].items():  # no generator: each module that is imported comes here
+        if space.get(name) is not function:
+            return False
+    return True
 
 
 def _setattr(kind: Any, past_lock: bool) -> Any:
     before = vars(kind).get("__setattr__")
 
     def __setattr__(self: Any, name: str, value: Any) -> None:
+        if not listeners.concerns(self):  # as while a logger is being made
+            seen(before, self, name, value) if before else seen(super(kind, self).__setattr__, name, value)
+            if listeners.concerns(self):  # another thread has just looked at it for the first time
+                _make(_nothing, self, name, attributes(self), past_lock)
+            return
         change = (
             partial(seen, before, self, name, value)
             if before
             else partial(seen, super(kind, self).__setattr__, name, value)
         )
-        if not listeners.concerns(self):
-            _look_again_after(change, self, name, past_lock)
-            return
         if _is_set_by_code(type(self), name):
             _look_again_after(change, self, name, past_lock)  # what that sets comes back here
         else:  # also the value that it has: another thread may be about to set another
@@ -109,7 +115,11 @@ def _look_again_after(change: Change, changed: Any, name: str, past_lock: bool) 
     """Another thread may just be looking at it for the first time."""
     change()
     if listeners.concerns(changed):
-        _make(lambda: None, changed, name, attributes(changed), past_lock)
+        _make(_nothing, changed, name, attributes(changed), past_lock)
+
+
+def _nothing() -> None:
+    return None
 
 
 def _is_set_by_code(kind: type, name: str) -> bool:
@@ -150,6 +160,8 @@ _caches: list[ref[Any]] = []
 def hook_cache(root: Any) -> bool:
     """Under the lock of ``logging``, as whoever fills a cache is."""
     cache = attributes(root).get("_cache")
+    if type(cache) is Cache:
+        return True
     if type(cache) is dict:
         object.__setattr__(root, "_cache", Cache(cache))
         _caches.append(ref(root))

@@ -72,7 +72,7 @@ class LogKey(FollowingKey):
 
     def _make(self, name: str, place: "ref[Any]", path: tuple[str, ...], method: str, level: Level) -> None:
         with registry.lock:
-            super().__init__(registry.free_name(name), default=True)
+            self._become(registry.free_name(name), default=True, deferred=0, doc=None, place=None)
         self._follows = _Follows(self, place, path, method, level)
 
     @classmethod

@@ -14,6 +14,7 @@ from jumplabel._engine import ffi, lib
 from jumplabel._loggers import log_hooks
 from jumplabel._program import looks
 from jumplabel._program.looks import mro
+from jumplabel._program.name_watch import HEARS_ALL
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 
 LEVELS = {
@@ -89,7 +90,7 @@ class Look:
         self._concerned = concerned
         self._changed = changed
         self._instead = attributes
-        self._managers: dict[int, Any] = {}
+        self._managers: dict[int, dict[str, Any] | None] = {}
         self._kinds: dict[tuple[int, type], bool] = {}
         self._levels: dict[int, tuple[int | None, tuple[int, ...]]] = {}
         self._answers: dict[tuple[int, int], tuple[bool, tuple[int, ...], object]] = {}
@@ -122,19 +123,28 @@ class Look:
             return self._instead
         return looks.attributes(thing)
 
+    def _own(self, thing: object) -> dict[str, Any]:
+        """Return ``attributes`` of a logger or manager whose class is plain; in fewer steps."""
+        self._concerned.add(id(thing))
+        if self._instead is not None and thing is self._changed:
+            return self._instead
+        own: dict[str, Any] = (_own_of_manager if type(thing) is logging.Manager else _own_of_logger)(thing)
+        return own
+
     def _logger(self, logger: Any, level: int) -> Answer:
         known = self._answers.get((id(logger), level))
         if known is not None:
             return known[:2]
         effective, line = self._effective(logger)
-        manager = None if effective is None else self._manager_of(logger)
-        depends = line if manager is None else (*line, id(manager), id(self.attributes(manager)["root"]))
-        may_act = effective is None or manager is None or self._enabled(logger, manager, effective, level)
+        own = {} if effective is None else self._own(logger)
+        manager = None if effective is None else own.get("manager", vars(logging.Logger).get("manager"))
+        of_manager = self._of_manager(manager)
+        depends = line if of_manager is None else (*line, id(manager), id(of_manager["root"]))
+        may_act = effective is None or of_manager is None or self._enabled(own, of_manager, effective, level)
         self._answers[id(logger), level] = may_act, depends, logger
         return may_act, depends
 
-    def _enabled(self, logger: Any, manager: Any, effective: int, level: int) -> bool:
-        own = self.attributes(logger)
+    def _enabled(self, own: dict[str, Any], of_manager: dict[str, Any], effective: int, level: int) -> bool:
         disabled, cache = own.get("disabled"), own.get("_cache")
         if type(disabled) not in (bool, int) or cache is None or type(cache) not in (dict, log_hooks.Cache):
             return True
@@ -142,13 +152,12 @@ class Look:
             return False
         # What the cache says against the level, which was set past setLevel(), holds until somebody clears the cache.
         stale = cache.get(level, False)
-        return stale is not False or (level > self.attributes(manager)["_disable"] and level >= effective)
+        return stale is not False or (level > of_manager["_disable"] and level >= effective)
 
-    def _manager_of(self, logger: Any) -> Any:
-        """None for one that we do not know."""
-        manager = self.attributes(logger).get("manager", vars(logging.Logger).get("manager"))
+    def _of_manager(self, manager: Any) -> dict[str, Any] | None:
+        """Its attributes; None for one that we do not know."""
         if id(manager) not in self._managers:
-            self._managers[id(manager)] = manager if self._is_known(manager) else None
+            self._managers[id(manager)] = self._own(manager) if self._is_known(manager) else None
         return self._managers[id(manager)]
 
     def _is_known(self, manager: Any) -> bool:
@@ -157,7 +166,7 @@ class Look:
             return False
         self.note_kinds(logging.Manager)
         hooked = log_hooks.hook(logging.Manager)
-        own = self.attributes(manager)
+        own = self._own(manager)
         root = own.get("root")
         return (
             hooked
@@ -181,7 +190,7 @@ class Look:
             if not self._is_plain(type(one), logging.Logger, _LOGGER, _DATA):
                 effective = None
                 break
-            own = self.attributes(one)
+            own = self._own(one)
             effective = own.get("level")
             if not _CALLED.isdisjoint(own) or "parent" not in own or len(line) > _GENERATIONS:
                 effective = None
@@ -216,7 +225,7 @@ class Look:
             return False
         known = self._kinds.get((id(kind), base))
         if known is None:
-            kinds = [one for one in mro(kind) if one is not object]
+            kinds = mro(kind)[:-1]
             self.note_kinds(*kinds)
             version = _version(kind)
             known = _plain.get((version, base))
@@ -239,8 +248,13 @@ class Look:
         return known
 
     def note_kinds(self, *kinds: type) -> None:
-        self.kinds.update((id(kind), kind) for kind in kinds)
+        if not HEARS_ALL:  # then nothing that is set in them is heard of
+            return
+        for kind in kinds:
+            self.kinds[id(kind)] = kind
 
+
+_own_of_logger, _own_of_manager = (looks.first(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager))
 
 _plain: dict[tuple[int, type], bool] = {}
 """By the version of a class, which stands for all that it has, and the base: whether it is plain."""

@@ -64,7 +64,8 @@ def attributes(thing: object) -> dict[str, Any]:
     """Return the object's own attributes; empty where it has none."""
     for base in mro(type(thing)):
         getter = _dict(base).get("__dict__")
-        if type(getter) is GetSetDescriptorType or type(getter) is MemberDescriptorType:  # not a property above it
+        kind = type(getter)
+        if kind is GetSetDescriptorType or kind is MemberDescriptorType:  # not a property above it
             try:
                 found = getter.__get__(thing)
             except Exception:  # of a C type, for objects that have none

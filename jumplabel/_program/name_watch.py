@@ -30,9 +30,6 @@ touched: set[int] = set()
 turned: list[tuple[int, int, int]] = []
 """Of those that were off: the address, the number of sites, the nanoseconds that it took; until somebody tells."""
 
-
-places: dict[int, dict[str, dict[int, Any]]] = {}
-"""Sites that are the tests of a name: see csrc/cpython/dict_watch.h and branch_names.py."""
 away: set[int] = set()
 """Code objects whose sites C has led away since _settle() looked last, by id."""
 
@@ -69,14 +66,16 @@ _settle = Unseen(_settle_now)
 
 def _start() -> tuple[Any, ...]:
     found: list[Any] = []
-    shared = (found, names, touched, turned, _settle, places, away)
+    shared = (found, names, touched, turned, _settle, away)
     if lib.dict_watch_start(*(ffi.cast("uintptr_t", id(each)) for each in shared)):
         raise MemoryError
     changes, changed, turn, *watching = found
-    return changes, changed, turn, *(watching or (None,) * 5)
+    return changes, changed, turn, *(watching or (None,) * 9)
 
 
-changes, changed, turn, watch_dict, _unwatch, note, look, follow_again = _start()
+changes, changed, turn, watch_dict, _unwatch, note, follow_again, *_of_sites = _start()
+follow, follow_also, followed, lead_branches, followers = _of_sites
+"""For branch_names.py: csrc/cpython/named_sites.h."""
 HEARS_ALL = watch_dict is not None
 """Whether dicts are watched."""
 
@@ -118,8 +117,6 @@ def _unwatch_if_empty(number: int, holder: Any) -> None:
     if names.get(number):
         return
     names.pop(number, None)
-    if number in places:
-        return
     if holder is not None and HEARS_ALL:
         _unwatch(holder)
     elif type(holder) is _Module:

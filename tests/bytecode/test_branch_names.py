@@ -15,7 +15,6 @@ from places import run
 
 import jumplabel
 from jumplabel import StaticKey, static_branches
-from jumplabel._bytecode.branch_names import _codes
 from jumplabel._program import name_watch
 
 pytestmark = pytest.mark.skipif(not name_watch.HEARS_ALL, reason="no watchers of dicts before CPython 3.12")
@@ -513,19 +512,16 @@ def test_a_name_that_changes_while_it_is_decorated(monkeypatch):
 
 def test_nothing_is_kept_and_nothing_is_left():
     gc.collect()
-    before = len(_codes), {number: names for number, names in name_watch.places.items() if any(names.values())}
+    before = name_watch.followers()[:2]
     shop = Shop("of a class")
     with mock.patch.object(shop.holder, shop.attribute, True):
         shop.all_are("on")
     gone = weakref.ref(shop.form_if), weakref.ref(shop.Flags), weakref.ref(shop.key)
-    assert len(_codes) > before[0]
+    assert name_watch.followers()[0] > before[0]
     del shop
     gc.collect()
     assert [each() for each in gone] == [None] * 3
-    assert (
-        len(_codes),
-        {number: names for number, names in name_watch.places.items() if any(names.values())},
-    ) == before
+    assert name_watch.followers()[:2] == before
 
 
 def test_a_dict_that_is_no_more_is_not_looked_into():
@@ -533,11 +529,14 @@ def test_a_dict_that_is_no_more_is_not_looked_into():
         "tracing = StaticKey('named11.tracing')\n@static_branches\ndef state(): return 'on' if tracing else 'off'"
     )
     code = space["state"].__code__
-    ((number, _),) = _codes[id(code)].roots
-    assert name_watch.look(number, "tracing") == (space["tracing"],)
-    del space
+    known, roots, sites = name_watch.followed(id(code))
+    assert known is code and roots[0] is space and roots[1] is vars(builtins) and len(roots) == 2
+    assert [path for path, *_ in sites] == [("global", "tracing")]
+    del space, roots
     gc.collect()
-    assert name_watch.look(number, "tracing") is None and number not in name_watch.places
+    others = [{"other": i} for i in range(100)]  # one of them is where it was
+    known, roots, sites = name_watch.followed(id(code)) or (code, [], [])  # the builtins may still be on the way
+    assert roots == [] and others
 
 
 def test_unrelated_names_are_not_heard_of():

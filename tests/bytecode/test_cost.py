@@ -55,7 +55,7 @@ print((used() - without) / (len(key.entries) - before))
 
 
 @pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded builds have one allocator")
-@pytest.mark.parametrize(("tests", "functions", "watched"), [(1, 2000, 2200), (5, 500, 700), (100, 100, 370)])
+@pytest.mark.parametrize(("tests", "functions", "watched"), [(1, 2000, 344), (5, 500, 280), (100, 100, 253)])
 def test_a_site_takes_less_than_300_bytes(tests, functions, watched):
     """``watched``: from 3.12 on, where the names in the functions' modules are watched, here one module for each."""
     done = subprocess.run(

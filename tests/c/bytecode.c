@@ -50,7 +50,7 @@ static void make_sites(bool twin)
     key = static_key_new("key", 0);
     for (int i = 0; i < SITES; i++) {
         memset(code[i], OPCODE, sizeof(code[i]));
-        struct code_site site = {&code[i][CODE_UNIT], {7, 9}, twin, &poked[i]};
+        struct code_site site = {&code[i][CODE_UNIT], {7, 9}, twin, .code = &poked[i]};
         entries[i] = jump_entry_new_code(key, "owner", &site);
         EXPECT(entries[i]);
     }
@@ -92,7 +92,7 @@ static void new_site_has_the_keys_state(void)
 {
     make_sites(false);
     EXPECT(!static_key_toggle(key, KEY_INC));
-    struct code_site site = {&code[0][0], {1, 2}, false, &poked[0]};
+    struct code_site site = {&code[0][0], {1, 2}, false, .code = &poked[0]};
     struct jump_entry *entry = jump_entry_new_code(key, "owner", &site);
     EXPECT(code[0][1] == 2 && entry->enabled && jump_entry_address(entry) == code[0]);
 }
@@ -229,7 +229,7 @@ static bool look(const struct poked_code *which)
 /* A site's argument is 1 + its number's last bits when off, and 129 more of them when on. */
 static struct jump_entry *new_one_of_many(struct static_key *of, int i)
 {
-    struct code_site site = {units[i], {1 + i % 100, 129 + i % 100}, false, &codes[i / EACH]};
+    struct code_site site = {units[i], {1 + i % 100, 129 + i % 100}, false, .code = &codes[i / EACH]};
     struct jump_entry *entry = jump_entry_new_code(of, "owner", &site);
     EXPECT(entry);
     return entry;

@@ -32,7 +32,7 @@ static struct jump_entry *enter(struct made *site, int kind)
 {
     static const enum trampoline_kind kinds[] = {TRAMPOLINE_CONSTANT, TRAMPOLINE_COUNTED64, TRAMPOLINE_SWITCH};
     struct trampoline_target off = {(void *)identity, &off_value}, on = {(void *)identity, &on_value};
-    struct code_site code = {site->code, {7, 9}, false, &site->poked};
+    struct code_site code = {site->code, {7, 9}, false, .code = &site->poked};
     return kind == CODE ? jump_entry_new_code(keys[site->key].key, "owner", &code)
                         : jump_entry_new(keys[site->key].key, "test", "owner", kinds[kind], off, on);
 }

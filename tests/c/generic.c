@@ -132,7 +132,7 @@ static void a_site_in_bytecode_turns(void)
 {
     static struct poked_code poked;
     uint8_t code[2 * CODE_UNIT] = {42, 7, 42, 6};
-    struct code_site site = {code, {7, 9}, true, &poked};
+    struct code_site site = {code, {7, 9}, true, .code = &poked};
     make_key();
     struct jump_entry *entry = jump_entry_new_code(key, "owner", &site);
     code_poke_set_interpreter(has_readers, settle);

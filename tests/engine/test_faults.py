@@ -399,6 +399,35 @@ def test_without_memory_a_function_has_all_its_branches_or_none():
     )
 
 
+def test_without_memory_the_sites_of_a_module_are_made_or_not():
+    """Of several code objects, in one call: each has all of its sites, or none."""
+    run(
+        SITES,
+        SWEEP,
+        """
+        from jumplabel._bytecode.code_objects import branches_of, make_branches_of_module
+
+        def arguments():
+            codes = [toggles_work.__code__.replace(co_name=name) for name in "ab"]  # nothing runs it
+            marked = [(0, 0, 1, False, "mark", 7), (1, 0, 1, False, "mark", 8)]
+            return "shop", {"mark": key._address}, [(code_object, marked) for code_object in codes]
+
+        def make():
+            make_branches_of_module(*left.pop())
+
+        given = [arguments() for _ in range(300)]
+        left = given[:]
+        before, refusals = entries(), 0
+        for _, raised in without_memory(make):
+            made = [len(branches_of(code_object)) for code_object, _ in given.pop()[2]]
+            assert made in ([[0, 0], [2, 0], [2, 2]] if raised else [[2, 2]])
+            assert entries() == before
+            refusals += bool(raised)
+        assert refusals
+        """,
+    )
+
+
 def test_without_memory_no_branch_is_overlooked():
     """Of a function that is decorated again."""
     run(

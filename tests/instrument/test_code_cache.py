@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from textwrap import dedent
 from typing import Any
 
 import pytest
@@ -64,6 +65,15 @@ def private(tmp_path: Path) -> list[Path]:
 
 
 # ---- what is believed ----
+
+
+@pytest.mark.parametrize("size", [1, 1 << 16, 1 << 18])
+def test_a_file_of_any_size_is_read(packages: Packages, compiled: list[str], size: int) -> None:
+    source = f"{dedent(CART)}\nTEXT = {'x' * size!r}\n"
+    with install("shop_large"):
+        for _ in range(2):
+            assert again(packages, "shop_large", source).TEXT == "x" * size
+    assert compiled == ["shop_large.py"]
 
 
 def test_kept_code_is_read_where_none_is_written(

@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 
 import jumplabel
-from jumplabel._instrument.import_hook import OF_MARKING
 
 LEFT_OUT = """
     _socket ast asyncio bytecode dataclasses dis inspect json jumplabel._keys.jump_entries
@@ -57,8 +56,9 @@ def test_import_brings_only_what_decorating_and_hooks_need() -> None:
         ("jumplabel.info()", "jumplabel._diagnostics.process_info"),
         ("jumplabel.StaticKey('key').entries", "jumplabel._keys.jump_entries"),
         ("from jumplabel import *", "jumplabel._remote.serving"),
-        ("jumplabel._remote.serving", "jumplabel._process.unpatched_sockets"),
+        ("jumplabel.serve", "jumplabel._process.unpatched_sockets"),
         ("jumplabel.instrument(__import__('colorsys'))", "ast"),
+        ("jumplabel.static_branches", "bytecode"),
     ],
 )
 def test_the_rest_comes_when_it_is_used(script: str, needed: str) -> None:
@@ -76,14 +76,7 @@ import shop_lazy
 assert jumplabel.instrumented()[-1].sites == 1, jumplabel.instrumented()
 """
     assert "symtable" in loaded(script)
-    assert loaded(script).isdisjoint({"symtable", "jumplabel._instrument.mark_statements"})
-
-
-def test_what_marking_imports_is_left_alone_by_the_hook() -> None:
-    """Otherwise marking `ast` would wait for marking, which waits for `ast`."""
-    found = loaded("import jumplabel\nbefore = set(sys.modules)\nimport jumplabel._instrument.mark_statements")
-    others = {name for name in found if name.partition(".")[0] != "jumplabel"}
-    assert others - set(sys.builtin_module_names) <= OF_MARKING
+    assert loaded(script).isdisjoint({"symtable", "jumplabel._instrument.mark_statements", "bytecode"})
 
 
 def test_every_public_name_is_there_and_shown() -> None:
