@@ -103,6 +103,7 @@ ffi.cdef("""
     int callable_type(uintptr_t list);
     int key_toggle_function(uintptr_t list);
     int process_lock_type(uintptr_t list);
+    void process_lock_notice(void);
     int current_context_function(uintptr_t list);
 
     int fork_notice_start(uintptr_t function);
@@ -119,10 +120,13 @@ ffi.cdef("""
     #define POLLIN ...
     #define POLLOUT ...
     #define POLLNVAL ...
-    void own_thread_begins(void);
+    int own_thread_start_function(uintptr_t list);
     void own_thread_enters(void);
-    void own_thread_ends(void);
+    void own_thread_joins(void);
     int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds);
+    unsigned long own_thread_rings(void);
+    void own_thread_ring(void);
+    void own_thread_sleep(int64_t until, unsigned long heard);
 
     int call_site_types(uintptr_t list);
     void call_site_seal(uintptr_t type);

@@ -5,6 +5,7 @@
 #include "fork_notice.h"
 #include "os.h"
 #include "own_thread.h"
+#include "process_lock.h"
 
 int fork_notice_urgent;
 int fork_notice_due;
@@ -43,6 +44,7 @@ static void in_parent(void) { own_thread_after_fork(!python_forks); }
 static void in_child(void)
 {
     own_thread_in_child();
+    process_lock_in_child();
     if (python_forks)
         return;
     fork_notice_due = 1;

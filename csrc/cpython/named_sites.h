@@ -2,7 +2,7 @@
  * Sites in bytecode that are tests of names, and what becomes of them while a name stands for something else.
  *
  * A site leads to the ordinary test behind it from the moment at which a name on the way to its key changes, which is
- * never wrong. jumplabel/branch_names.py looks what the name stands for, and has the site follow its key again. Who
+ * never wrong. branch_names.py looks what the name stands for, and has the site follow its key again. Who
  * tests which name is in name_table.h and name_paths.h.
  *
  * This does not hear of changes: dict_watch.c does, and calls. It does not count them, and calls nothing of Python's.

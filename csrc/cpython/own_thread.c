@@ -2,11 +2,13 @@
 #include <Python.h>
 
 #include "own_thread.h"
+#include "publish.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <stdbool.h>
 #include <time.h>
+#include <unistd.h>
 
 enum { FORK_WAITS_SECONDS = 1 };
 
@@ -16,6 +18,12 @@ static pthread_cond_t changed;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
 static int awake;
 static int forks;
+static unsigned long rings;
+static pid_t process;
+
+/* Its destructor runs when Python is through with the thread. */
+static pthread_key_t at_end;
+static pthread_once_t at_end_once = PTHREAD_ONCE_INIT;
 
 static _Thread_local bool own;
 
@@ -28,23 +36,94 @@ static void make_condition(void)
     pthread_condattr_destroy(&attributes);
 }
 
+/* The C library tells us of no raw clone or _Fork: the parent's threads still wait for the condition, in its child. */
+static void make_ready(void)
+{
+    if (process != getpid())
+        own_thread_in_child();
+    pthread_once(&once, make_condition);
+}
+
+static void lock(void)
+{
+    make_ready();
+    pthread_mutex_lock(&mutex);
+}
+
 static void count(int change)
 {
-    pthread_mutex_lock(&mutex);
+    lock();
     awake += change;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
 }
 
-void own_thread_begins(void)
+static void ends(void *unused)
 {
-    pthread_once(&once, make_condition);
-    count(1);
+    (void)unused;
+    if (own) /* not in the child of a fork */
+        count(-1);
 }
 
-void own_thread_enters(void) { own = true; }
+static void make_at_end(void) { pthread_key_create(&at_end, ends); }
 
-void own_thread_ends(void) { count(-1); }
+void own_thread_enters(void)
+{
+    if (own)
+        return;
+    own = true;
+    pthread_once(&at_end_once, make_at_end);
+    pthread_setspecific(at_end, &own);
+}
+
+void own_thread_joins(void)
+{
+    if (own)
+        return;
+    count(1);
+    own_thread_enters();
+}
+
+static PyObject *start(PyObject *self, PyObject *args)
+{
+    (void)self;
+    PyObject *start_new_thread, *function, *arguments;
+    if (!PyArg_ParseTuple(args, "OOO", &start_new_thread, &function, &arguments))
+        return NULL;
+    Py_BEGIN_ALLOW_THREADS
+    count(1);
+    Py_END_ALLOW_THREADS
+    PyObject *result = PyObject_CallFunctionObjArgs(start_new_thread, function, arguments, NULL);
+    if (!result) {
+        Py_BEGIN_ALLOW_THREADS
+        count(-1);
+        Py_END_ALLOW_THREADS
+    }
+    return result;
+}
+
+static PyMethodDef start_method = {"start_own_thread", start, METH_VARARGS, NULL};
+
+int own_thread_start_function(uintptr_t list)
+{
+    if (!process)
+        process = getpid();
+    return publish_functions(&start_method, 1, list);
+}
+
+/* The caller holds the mutex. */
+static void falls_asleep(void)
+{
+    awake -= own;
+    pthread_cond_broadcast(&changed);
+}
+
+static void wakes_up(void)
+{
+    while (own && forks)
+        pthread_cond_wait(&changed, &mutex);
+    awake += own;
+}
 
 int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds)
 {
@@ -53,13 +132,38 @@ int own_thread_poll(struct pollfd *files, unsigned long n, int milliseconds)
     count(-1);
     int result = poll(files, n, milliseconds);
     int error = errno;
-    pthread_mutex_lock(&mutex);
-    while (forks)
-        pthread_cond_wait(&changed, &mutex);
-    awake++;
+    lock();
+    wakes_up();
     pthread_mutex_unlock(&mutex);
     errno = error;
     return result;
+}
+
+unsigned long own_thread_rings(void)
+{
+    lock();
+    unsigned long now = rings;
+    pthread_mutex_unlock(&mutex);
+    return now;
+}
+
+void own_thread_sleep(int64_t until, unsigned long heard)
+{
+    struct timespec end = {.tv_sec = until / 1000000000, .tv_nsec = until % 1000000000};
+    lock();
+    falls_asleep();
+    while (rings == heard && !pthread_cond_timedwait(&changed, &mutex, &end))
+        ;
+    wakes_up();
+    pthread_mutex_unlock(&mutex);
+}
+
+void own_thread_ring(void)
+{
+    lock();
+    rings++;
+    pthread_cond_broadcast(&changed);
+    pthread_mutex_unlock(&mutex);
 }
 
 /* The thread state of the calling thread, if it holds the GIL. PyGILState_Check() says yes to all threads where there
@@ -83,13 +187,15 @@ static void wait_until_all_sleep(void)
         ;
 }
 
+/* A callback of the program's may fork in one of the threads: that one waits for the others. */
 void own_thread_before_fork(int foreign)
 {
-    if (!foreign || own)
+    if (!foreign)
         return;
-    pthread_once(&once, make_condition);
+    make_ready();
     if (!pthread_mutex_trylock(&mutex)) {
-        if (!awake) {
+        if (awake == own) {
+            falls_asleep();
             forks++;
             return;
         }
@@ -98,6 +204,7 @@ void own_thread_before_fork(int foreign)
     bool has_gil = thread_state_with_gil() != NULL;
     PyThreadState *state = has_gil ? PyEval_SaveThread() : NULL;
     pthread_mutex_lock(&mutex);
+    falls_asleep();
     forks++;
     wait_until_all_sleep();
     if (has_gil)
@@ -106,9 +213,10 @@ void own_thread_before_fork(int foreign)
 
 void own_thread_after_fork(int foreign)
 {
-    if (!foreign || own)
+    if (!foreign)
         return;
     forks--;
+    awake += own;
     pthread_cond_broadcast(&changed);
     pthread_mutex_unlock(&mutex);
 }
@@ -122,4 +230,5 @@ void own_thread_in_child(void)
     once = not_yet;
     awake = forks = 0;
     own = false;
+    process = getpid();
 }

@@ -9,42 +9,61 @@
 
 struct process_lock {
     PyObject_HEAD
-    PyThread_type_lock lock;
-    unsigned long owner; /* the thread that holds it, while count is above zero */
+    PyThread_type_lock lock; /* NULL: in the child of a fork, which has not made it anew yet */
+    unsigned long owner;     /* the thread that holds it, while count is above zero */
     size_t count;
-    pid_t process;
+    struct process_lock *next;
 };
+
+/* Threads change the list with the GIL. A fork may find it at any point: each change is a single store. */
+static struct process_lock *all;
+static pid_t process;
 
 static bool is_mine(const struct process_lock *self)
 {
     return self->count && self->owner == PyThread_get_thread_ident();
 }
 
-/*
- * In a child the old lock is left as it is: a thread of the parent may hold it. What the forking thread holds it goes
- * on holding, as it still has to release it.
- */
-static int adopt(struct process_lock *self)
+/* Before the child has another thread: that may get the ident of a thread of the parent, with its stack. */
+void process_lock_in_child(void)
 {
-    if (self->process == getpid())
+    if (process == getpid())
+        return;
+    for (struct process_lock *self = all; self; self = self->next) {
+        self->lock = NULL; /* a thread of the parent may hold the old one, or wait for it */
+        if (!is_mine(self))
+            self->count = 0;
+    }
+    process = getpid();
+}
+
+void process_lock_notice(void)
+{
+    PyGILState_STATE gil = PyGILState_Ensure();
+    process_lock_in_child();
+    PyGILState_Release(gil);
+}
+
+/* Make the lock of a child. Whatever is counted is held by the thread that has forked. */
+static int ready(struct process_lock *self)
+{
+    process_lock_in_child(); /* after a raw clone or _Fork: the C library has not told us of it */
+    if (self->lock)
         return 0;
     PyThread_type_lock lock = PyThread_allocate_lock();
     if (!lock) {
         PyErr_NoMemory();
         return -1;
     }
-    if (is_mine(self))
+    if (self->count)
         PyThread_acquire_lock(lock, NOWAIT_LOCK);
-    else
-        self->count = 0;
     self->lock = lock;
-    self->process = getpid();
     return 0;
 }
 
 static PyObject *take(struct process_lock *self, bool wait)
 {
-    if (adopt(self))
+    if (ready(self))
         return NULL;
     if (!is_mine(self)) {
         if (!PyThread_acquire_lock(self->lock, NOWAIT_LOCK)) {
@@ -78,7 +97,7 @@ static PyObject *release(PyObject *object, PyObject *unused)
 {
     (void)unused;
     struct process_lock *self = (struct process_lock *)object;
-    if (adopt(self))
+    if (ready(self))
         return NULL;
     if (!is_mine(self))
         return PyErr_Format(PyExc_RuntimeError, "this thread does not hold the lock");
@@ -94,19 +113,32 @@ static PyObject *make(PyTypeObject *type, PyObject *args, PyObject *kwargs)
     struct process_lock *self = (struct process_lock *)type->tp_alloc(type, 0);
     if (!self)
         return NULL;
-    self->process = getpid();
+    if (!process)
+        process = getpid();
     self->lock = PyThread_allocate_lock();
     if (!self->lock) {
         Py_DECREF(self);
         return PyErr_NoMemory();
     }
+    self->next = all;
+    __atomic_store_n(&all, self, __ATOMIC_RELEASE);
     return (PyObject *)self;
+}
+
+static void unlink_from_all(struct process_lock *self)
+{
+    struct process_lock **link = &all;
+    while (*link && *link != self)
+        link = &(*link)->next;
+    if (*link)
+        __atomic_store_n(link, self->next, __ATOMIC_RELEASE);
 }
 
 static void dealloc(PyObject *object)
 {
     struct process_lock *self = (struct process_lock *)object;
     PyTypeObject *type = Py_TYPE(object);
+    unlink_from_all(self);
     if (self->lock && !self->count)
         PyThread_free_lock(self->lock);
     type->tp_free(object);

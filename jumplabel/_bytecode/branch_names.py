@@ -143,6 +143,17 @@ def of(code: CodeType) -> dict[int, Ordinary]:
     return {site.unit: Ordinary(site.ordinary, site.path) for site in follower.sites} if follower is not None else {}
 
 
+def follow_copy(new: CodeType, old: CodeType) -> None:
+    """Have the sites of a copy be ordinary while their names are others', as those of the old code are.
+
+    The copy's sites were made with what of() says of the old code.
+    """
+    follower = _Follower.of(id(old)) if name_watch.HEARS_ALL else None
+    for variables, builtins in follower.roots if follower is not None else ():
+        if others := name_watch.follow(new, variables, builtins, {}):
+            _look(new, variables, builtins, others, {})
+
+
 def _settle() -> None:
     """Names have changed, and their sites are ordinary tests. Those whose names stand for their keys follow them."""
     while name_watch.away:

@@ -6,6 +6,7 @@ from types import CodeType, FunctionType
 from typing import Any
 from weakref import ref
 
+from jumplabel._bytecode import branch_names
 from jumplabel._bytecode.code_objects import CodeRef, OfCode, branches_of, keep, kept, make_branches, set_code
 from jumplabel._bytecode.find_tests import CLOSURE, GLOBAL
 from jumplabel._bytecode.scope import Scope
@@ -13,6 +14,7 @@ from jumplabel._engine import lib
 from jumplabel._instrument.compile_marked import Site
 from jumplabel._instrument.marks import Statement
 from jumplabel._instrument.original_code import origin, remember
+from jumplabel._keys.registry import living
 from jumplabel._keys.static_key import address
 from jumplabel._loggers.log_keys import BusyError, LogKey, bind
 from jumplabel._program.engine_objects import published
@@ -87,6 +89,13 @@ def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
     seen.gone.number = id(code)
 
 
+def register_copy(new: CodeType, old: CodeType) -> None:
+    """The same for code that has been made of such code, with the same sites."""
+    seen = _seen.get(old)
+    if seen is not None:
+        register(new, seen.sites, seen.module)
+
+
 def _follow(function: FunctionType) -> None:
     """Give a function that has just been made the code whose sites follow the loggers in its closure.
 
@@ -150,13 +159,18 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
         for *site, mark, line in seen.sites
         if (key := keys.get(mark)) is not None
     ]
-    others = {address(key): key for key in kept(code)}
+    named = branch_names.of(code)
+    # The code around it may be what keeps the key of a site.
+    has = branches_of(code)
+    numbers = {number for number, *_ in has}
+    others = {address(key): key for key in [*kept(code), *living()] if address(key) in numbers}
     branches += [
-        (number, printable(f"{seen.module}.{code.co_qualname}"), *site)
-        for number, *site in branches_of(code)
+        (number, printable(f"{seen.module}.{code.co_qualname}"), unit, *site, *named.get(unit, ()))
+        for number, unit, *site in has
         if number in others
     ]
     make_branches(new, branches)
+    branch_names.follow_copy(new, code)
     keep(new, [*others.values(), *keys.values()])
     bind(keys.values(), wait=False)
     of = origin(code)

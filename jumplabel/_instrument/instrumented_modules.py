@@ -4,6 +4,7 @@ import gc
 import itertools
 import logging
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from importlib.util import source_hash
 from types import CodeType, FunctionType, ModuleType
 from typing import Any, NamedTuple, Self
@@ -11,7 +12,7 @@ from weakref import WeakSet, ref
 
 from jumplabel._bytecode.code_objects import enter, make_branches_of_module, set_code
 from jumplabel._bytecode.scope import Scope
-from jumplabel._engine import lib
+from jumplabel._engine import ffi, lib
 from jumplabel._instrument import asserts_off, closures
 from jumplabel._instrument.compile_marked import Marked, Site, Way, codes
 from jumplabel._instrument.marks import ASSERTS, Statement, is_of_a_closure
@@ -24,7 +25,8 @@ from jumplabel._keys.registry import living, n_living
 from jumplabel._keys.static_key import StaticKey, address
 from jumplabel._keys.transactions import apply
 from jumplabel._loggers.log_keys import LogKey, bind, unbind
-from jumplabel._process.unpatched import ProcessLock, allocate_lock, sleep, start_new_thread
+from jumplabel._process import forks
+from jumplabel._process.unpatched import ProcessLock, allocate_lock, start_own_thread
 from jumplabel._program import looks
 from jumplabel._program.printing import printable
 from jumplabel._program.unseen import Unseen
@@ -179,6 +181,9 @@ class Record:
                 self.left.append((old.co_firstlineno, str(error)))
             if function.__code__ is not old:
                 remember_copy(function.__code__, old, self)
+                for (_, copy), (_, was) in zip(codes(function.__code__), codes(old), strict=True):
+                    if copy is not was:
+                        closures.register_copy(copy, was)
 
 
 def _keys_of(sites: list[Site], keys: dict[str, StaticKey]) -> tuple[StaticKey, ...]:
@@ -216,6 +221,9 @@ def functions_of(module: ModuleType) -> Iterator[FunctionType]:
             yield from (one for one in functions_in(value) if one.__globals__ is variables)
 
 
+_PAUSE_MILLISECONDS = 5
+
+
 def _bind_soon(keys: list[LogKey]) -> None:
     """Now; but do not wait, as whoever imports has other locks.
 
@@ -225,27 +233,47 @@ def _bind_soon(keys: list[LogKey]) -> None:
     if not keys:
         return
     if not lock.acquire(blocking=False):
+        _unbound[id(keys)] = keys
+        lib.fork_notice_urgent = 1  # a child binds them itself
         begun = allocate_lock()
         begun.acquire()
-        start_new_thread(_bind_when_free, (keys, begun))
-        begun.acquire(timeout=1)  # an interpreter that ends dies of a thread that has not begun
+        with suppress(RuntimeError):  # there can be no more threads: the next import binds them
+            start_own_thread(_bind_when_free, (keys, begun))
+            begun.acquire(timeout=1)  # an interpreter that ends dies of a thread that has not begun
         return
     try:
-        bind(keys)
+        bind([*keys, *itertools.chain.from_iterable(_unbound.values())])
     finally:
         lock.release()
+
+
+_unbound: dict[int, list[LogKey]] = {}
+"""By the ids of the lists: the keys that threads of ours are to bind."""
 
 
 def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
     """In a thread of the system, which looks now and then: to wait for a lock of gevent's would run a hub here."""
+    lib.own_thread_enters()
     begun.release()
     lock = logging._lock  # type: ignore[attr-defined]
     while not lock.acquire(blocking=False):
-        sleep(0.005)
+        lib.own_thread_poll(ffi.NULL, 0, _PAUSE_MILLISECONDS)
     try:
         bind(keys)
     finally:
         lock.release()
+        _unbound.pop(id(keys), None)
+
+
+def _forked() -> None:
+    """The child has none of the threads that were to bind keys."""
+    unbound = list(_unbound.values())
+    _unbound.clear()
+    for keys in unbound:
+        _bind_soon(keys)
+
+
+forks.in_child(_forked)
 
 
 _records: WeakSet[Record] = WeakSet()

@@ -15,9 +15,9 @@ from typing import Any
 from weakref import ref
 
 from jumplabel._engine import ffi, lib
-from jumplabel._keys.toggles import callbacks, new_report, tell
+from jumplabel._keys.toggles import Telling, callbacks, changes_of, go_on_elsewhere, new_report, tells_here
 from jumplabel._process import forks
-from jumplabel._process.unpatched import allocate_lock, monotonic, monotonic_ns, sleep, start_new_thread
+from jumplabel._process.unpatched import allocate_lock, monotonic, monotonic_ns, sleep, start_own_thread
 from jumplabel.errors import PatchError
 
 _ALL = 2**63 - 1
@@ -41,31 +41,32 @@ def _run(_: int) -> None:
     """Not a threading.Thread: to start one is to wait for it, and to take locks."""
     global wake, _begun
     _begun += 1
-    if not _only_one.acquire(False):
+    lib.own_thread_enters()
+    ours = _only_one
+    if not ours.acquire(False):
         return
     failed = True
     try:
-        while True:
-            # A new one before each look: a toggle that the look does not see finds this one. (Not a SimpleQueue: its
-            # get() waits for ever where an interrupted or short wait is over before it computes what is left of it.)
-            alarm = allocate_lock()
-            alarm.acquire()
-            wake = alarm.release
+        while ours is _only_one:
+            # Before each look: a toggle that the look does not see rings.
+            heard = lib.own_thread_rings()
+            wake = lib.own_thread_ring
             due = _look()
-            if not due:
+            if not due or ours is not _only_one:  # a callback has forked, and the child has another thread for this
                 break
-            alarm.acquire(timeout=max(0, due - monotonic_ns()) / 1e9)
+            lib.own_thread_sleep(due, heard)
         failed = False
     finally:
         # An error ends the thread, which is how the interpreter reports it, and another one goes on. A toggle sets the
-        # flag before it looks whom to wake, and we look the other way around: one of us sees the other.
-        wake = _start
-        _only_one.release()
-        if failed or lib.static_keys_wake:
-            _wake_safely()
+        # flag, then reads ``wake``. This thread resets ``wake``, then reads the flag. So no wake-up is lost.
+        if ours is _only_one:
+            wake = _start
+            ours.release()
+            if failed or lib.static_keys_wake:
+                _wake_safely()
 
 
-_start: Callable[[], object] = partial(next, map(start_new_thread, repeat(_run), zip(_started, strict=True)))
+_start: Callable[[], object] = partial(next, map(start_own_thread, repeat(_run), zip(_started, strict=True)))
 
 wake = _start
 
@@ -74,7 +75,7 @@ def without_a_thread(error: Exception) -> None:
     """Where none can be had, nothing lingers: the process has too many, or the interpreter is ending."""
     is_wakes = isinstance(error, RuntimeError) and not (error.__traceback__ and error.__traceback__.tb_next)
     if is_wakes and wake is not _start:
-        return  # its alarm had gone off already: it has yet to look
+        return  # another thread has started it meanwhile, and it has yet to look
     try:
         while _expire(_ALL):
             pass
@@ -110,13 +111,10 @@ def _look() -> int:
 
 def _expire(now: int) -> int:
     expiry = ffi.new("struct key_expiry *")
-    keys = living() if callbacks else []  # held: what the report says is said of these, and of no later ones
-    report = new_report(len(keys) + 1) if callbacks else ffi.NULL
-    try:
-        error = lib.static_keys_expire(now, expiry, report)
-    finally:
-        if report:
-            tell(report, keys)
+    if callbacks:
+        error = _expire_and_tell(now, expiry)
+    else:
+        error = lib.static_keys_expire(now, expiry, ffi.NULL)
     if error:
         name = ffi.string(expiry.name).decode(errors="replace")
         others = f" and {expiry.failed - 1} more" if expiry.failed > 1 else ""
@@ -124,6 +122,24 @@ def _expire(now: int) -> int:
             -error, f"StaticKey {name!r}{others}, no longer used, could not be switched off yet: {os.strerror(-error)}"
         )
     return int(expiry.next)
+
+
+_telling: Telling | None = None
+"""What is being told; where a fork comes in between, its child goes on with it."""
+
+
+def _expire_and_tell(now: int, expiry: Any) -> int:
+    global _telling
+    keys = living()  # held: what the report says is said of these, and of no later ones
+    report = new_report(len(keys) + 1)
+    telling = _telling = Telling(partial(changes_of, report, keys))
+    try:
+        return int(lib.static_keys_expire(now, expiry, report))
+    finally:
+        try:
+            telling.run()
+        finally:
+            _telling = None
 
 
 @atexit.register
@@ -143,10 +159,13 @@ def _end() -> None:
 
 def _forked() -> None:
     """Keys linger in a child, too, which has none of its parent's threads but the locks that they held."""
-    global wake, _only_one, _begun
+    global wake, _only_one, _begun, _telling
     _begun = next(_started) + 1  # with this one
     had_a_thread = wake is not _start
     wake, _only_one = _start, allocate_lock()
+    untold, _telling = _telling, None
+    if untold is not None and not tells_here():
+        go_on_elsewhere(untold)
     if had_a_thread or lib.static_keys_wake:
         _wake_safely()
 

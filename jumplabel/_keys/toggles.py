@@ -8,11 +8,12 @@ may raise in between, so that stands in a ``finally``. Nothing here takes a lock
 import sys
 from collections import deque
 from collections.abc import Callable, Iterable
+from types import FrameType
 from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 from jumplabel._engine import ffi, lib
 from jumplabel._process import forks
-from jumplabel._process.unpatched import start_new_thread
+from jumplabel._process.unpatched import start_own_thread
 from jumplabel._program.functions import flavour, full_name
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel._program.unseen import seen
@@ -69,7 +70,8 @@ def on_toggle(function: F) -> F:
     so does what a signal handler raises meanwhile: the toggle has taken place, and what follows is not told. So does
     the RecursionError of functions that toggle without end, up to the outermost one, which reports it.
 
-    The library keeps the function until ``off_toggle``, also in the child of a fork. Any thread may call this, a signal
+    The library keeps the function until ``off_toggle``, also in the child of a fork. The calls that a thread of the
+    library's has yet to make at a fork are made in the parent and in the child. Any thread may call this, a signal
     handler too, and also within such a function: toggles that begin later are told. Raises CallbackError for what is
     not such a function, or is registered already (it equals one: each access to a bound method makes a new one).
     """
@@ -80,11 +82,16 @@ def on_toggle(function: F) -> F:
             f"on_toggle: {full_name(function)} is {flavour(function)}; a call would not run it, as its result is "
             "dropped. Register a plain function that starts it"
         )
+    register(function)
+    return function
+
+
+def register(function: Callable[[Toggle], object]) -> None:
+    """``on_toggle`` without a look at what kind of function it is. Imports nothing."""
     _check_hashable(function)
     ours = object()
     if callbacks.setdefault(function, ours) is not ours:
         raise CallbackError(f"on_toggle: {function!r} is registered already; off_toggle() it first")
-    return function
 
 
 def off_toggle(function: Callable[[Toggle], object]) -> None:
@@ -138,24 +145,80 @@ def tell_all(toggles: list[Toggle]) -> None:
             _call(function, toggle)
 
 
-_told_elsewhere: deque[list[Toggle]] = deque()
+class Telling:
+    """Toggles that a thread of ours tells. The child of a fork has the object, but not the thread, and goes on.
+
+    work_out  returns the toggles; it is called once or, where a fork comes in between, again in the child
+
+    Each step is one store, so a fork at any point leaves each call either to come or begun. What has begun in the
+    parent is not called again in the child.
+    """
+
+    def __init__(self, work_out: Callable[[], list[Toggle]]) -> None:
+        self._work_out = work_out
+        self._toggles: list[Toggle] | None = None
+        self._now: tuple[int, deque[Callable[[Toggle], object]] | None] = 0, None
+        """Which of the toggles is told now, and the functions that are still to be called for it."""
+
+    def run(self) -> None:
+        """Make the calls that are still to come. Raises what is meant for the program; what follows is not told."""
+        try:
+            self._run()
+        except BaseException:
+            self._toggles = []
+            raise
+
+    def _run(self) -> None:
+        if self._toggles is None:
+            self._toggles = self._work_out()
+        toggles = self._toggles
+        while self._now[0] < len(toggles):
+            i, functions = self._now
+            if functions is None:
+                functions = deque(callbacks)
+                self._now = i, functions
+            while functions:
+                _call(functions.popleft(), toggles[i])
+            self._now = i + 1, None
+
+
+_told_elsewhere: deque[Telling] = deque()
 _teller: dict[str, object] = {}
 """What its start was, while there is one."""
 
 
 def tell_elsewhere(toggles: list[Toggle]) -> None:
     """In a thread of ours, as this one may be anywhere, and hold any lock. Nothing is waited for."""
-    _told_elsewhere.append(toggles)
+    go_on_elsewhere(Telling(lambda: toggles))
+
+
+def go_on_elsewhere(telling: Telling) -> None:
+    """The same, with what has perhaps begun already."""
+    lib.fork_notice_urgent = 1  # a child goes on, too
+    _told_elsewhere.append(telling)
+    _start_teller()
+
+
+def _start_teller() -> None:
     mark = object()
     if _teller.setdefault("start", mark) is not mark:
         return
     try:
         if not sys.is_finalizing():
-            start_new_thread(_tell_elsewhere, ())
+            start_own_thread(_tell_in_own_thread, ())
             return
     except RuntimeError:
         pass  # there can be no more threads
     _tell_elsewhere()
+
+
+def _tell_in_own_thread() -> None:
+    lib.own_thread_enters()
+    try:
+        _tell_elsewhere()
+    finally:
+        if _told_elsewhere:  # a function has raised what ends the thread
+            _start_teller()
 
 
 def _tell_elsewhere() -> None:
@@ -163,7 +226,8 @@ def _tell_elsewhere() -> None:
     while _teller.setdefault("start", mark) is mark:
         try:
             while _told_elsewhere:
-                tell_all(_told_elsewhere.popleft())
+                _told_elsewhere[0].run()
+                _told_elsewhere.popleft()
         finally:
             _teller.clear()
         if not _told_elsewhere:  # or else they came when this was about to end
@@ -171,8 +235,20 @@ def _tell_elsewhere() -> None:
 
 
 def _forked() -> None:
-    _told_elsewhere.clear()
+    """What a thread of the parent had yet to tell, a thread of the child's tells."""
+    if tells_here():
+        return  # the function that is being called has forked: this thread goes on
     _teller.clear()
+    if _told_elsewhere:
+        _start_teller()
+
+
+def tells_here() -> bool:
+    """Return whether a Telling is at work in this thread."""
+    frame: FrameType | None = sys._getframe()
+    while frame is not None and frame.f_code is not Telling.run.__code__:
+        frame = frame.f_back
+    return frame is not None
 
 
 forks.in_child(_forked)

@@ -27,6 +27,7 @@ def notice() -> None:
         return
     _process = getpid()
     lib.fork_notice_due = 0
+    lib.process_lock_notice()
     for function in _in_child:
         try:
             function()

@@ -13,6 +13,7 @@ Sockets are in unpatched_sockets.py.
 """
 
 import _thread
+from functools import partial
 from os import getpid
 from types import BuiltinFunctionType
 from typing import Any
@@ -29,6 +30,7 @@ __all__ = [
     "monotonic_ns",
     "sleep",
     "start_new_thread",
+    "start_own_thread",
     "wall_clock",
 ]
 
@@ -72,3 +74,9 @@ _threads = _own_threads()
 start_new_thread = _threads.start_new_thread
 allocate_lock = _threads.allocate_lock
 get_ident = _threads.get_ident
+
+(_start,) = published(lib.own_thread_start_function)
+start_own_thread = partial(_start, start_new_thread)
+"""``start_new_thread(function, arguments)``, for threads of the package: a fork past Python's hooks waits for them.
+
+``lib.own_thread_enters()`` is the first thing that the function does. See csrc/cpython/own_thread.h."""

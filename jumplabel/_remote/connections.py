@@ -15,7 +15,7 @@ from itertools import count
 
 from jumplabel._engine import lib
 from jumplabel._keys.patterns import Patterns
-from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
+from jumplabel._keys.toggles import Toggle, off_toggle, register
 from jumplabel._process.unpatched import ProcessLock, monotonic, wall_clock
 from jumplabel._process.unpatched_sockets import MSG_NOSIGNAL, READ, WRITE, Poll, Socket, identity, let_go, socketpair
 from jumplabel._remote import operator_requests
@@ -313,7 +313,7 @@ class Connections:
             raise RemoteError(f"{CLIENTS // 2} others are watching already")
         with lock:
             if not self._watching:
-                on_toggle(self._on_toggle)
+                register(self._on_toggle)
                 self._watching = True
         client.patterns = patterns
         client.state = _State.WATCHES

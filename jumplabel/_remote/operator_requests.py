@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any, NamedTuple
 
+from jumplabel._keys.jump_entries import read_entries
 from jumplabel._keys.patterns import Patterns
 from jumplabel._keys.static_key import StaticKey, key, keys
 from jumplabel._keys.toggle_many import Outcome, toggle_all
@@ -122,7 +123,7 @@ def _follows_a_logger(key: StaticKey | None) -> bool:
 
 def _state(key: StaticKey) -> Answer:
     """With the first line of its ``doc``, if it has one."""
-    answer: Answer = {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(key.entries)}
+    answer: Answer = {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(read_entries(key._key))}
     if key.doc:
         answer["doc"] = key.doc.partition("\n")[0][:_LONGEST_DOC]
     return answer

@@ -17,7 +17,7 @@ from jumplabel._engine import lib
 from jumplabel._process import forks
 from jumplabel._process.interpreters import is_main
 from jumplabel._process.settings import folder_to_serve, left_out
-from jumplabel._process.unpatched import ProcessLock, allocate_lock, get_ident, start_new_thread
+from jumplabel._process.unpatched import ProcessLock, allocate_lock, get_ident, start_own_thread
 from jumplabel._process.unpatched_sockets import identity
 from jumplabel._remote import connections
 from jumplabel._remote.connections import Connections, report
@@ -124,12 +124,7 @@ class Server:
         try:
             self._listen(listener, folder)
             # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
-            lib.own_thread_begins()
-            try:
-                self._thread = start_new_thread(self._run_in_own_thread, ())
-            except BaseException:
-                lib.own_thread_ends()
-                raise
+            self._thread = start_own_thread(self._run_in_own_thread, ())
         except BaseException as error:
             self._unlink()
             self._close_folder()
@@ -172,10 +167,7 @@ class Server:
 
     def _run_in_own_thread(self) -> None:
         lib.own_thread_enters()
-        try:
-            self._run()
-        finally:
-            lib.own_thread_ends()
+        self._run()
 
     def _run(self) -> None:
         ours = self._connections
@@ -329,6 +321,7 @@ def attach(path: str) -> None:
 
     For remote_exec.py. An operator who can run code in this process needs no further check.
     """
+    lib.own_thread_joins()
     server = Server(None)
     with connections.lock:
         connection = unix_socket()

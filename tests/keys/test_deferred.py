@@ -413,6 +413,7 @@ def test_there_is_one_thread(deferred):
     ended = []
 
     def run():
+        lib.own_thread_joins()
         lingering._run(0)
         ended.append(1)
 

@@ -256,10 +256,12 @@ def test_the_end_waits_for_a_thread_that_has_not_begun():
         """
         from functools import partial
         from itertools import repeat
+        from jumplabel._engine import lib
         began = []
 
         def start_late(function, arguments):
             def begin():
+                lib.own_thread_joins()
                 time.sleep(0.2)
                 began.append(1)
                 function(*arguments)

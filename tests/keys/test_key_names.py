@@ -126,6 +126,7 @@ def test_a_name_addresses_its_key_and_no_other(name, others):
     assert ask("disable", name) == [{"key": name, "outcome": "changed"}] and not key
     assert len(operator_requests.line({"command": "disable", "patterns": [name]})) <= operator_requests.LONGEST
     assert name in Patterns([name], of_keys=True)  # watch
+    assert name not in Patterns(["*", f"!{name}"], of_keys=True)
     held = StaticKeys()
     with held._stack:
         held.enable(name)

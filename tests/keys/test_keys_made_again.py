@@ -110,6 +110,16 @@ def test_what_it_says_now_counts_but_for_the_default(name):
     key.flush()
 
 
+@pytest.mark.parametrize("first, again", [(0, 3600), (3600, 0)])
+def test_the_delay_that_it_says_now_is_the_engines_too(name, first, again):
+    key = run(source(name, f", deferred={first}"))["tracing"]
+    assert run(source(name, f", deferred={again}"))["tracing"] is key
+    key.inc()
+    key.dec()
+    assert key.enabled is bool(again)
+    key.flush()
+
+
 def test_a_subclass_that_the_module_makes_anew(name):
     source = f"""
 class Key(StaticKey):
@@ -219,9 +229,11 @@ def test_two_places_are_told_of_each_other(name, first, second):
 
 
 def test_two_places_in_one_function(name):
+    """No file is run twice, as it has one module's name."""
     key = StaticKey(name)
-    with pytest.raises(StaticKeyError, match="there is a StaticKey"):
+    with pytest.raises(StaticKeyError, match="there is a StaticKey") as caught:
         StaticKey(name)
+    assert "run twice" not in str(caught.value) and "It was made in test_two_places_in" in str(caught.value)
     with pytest.raises(StaticKeyError, match="there is a StaticKey"):
         run(f"def one(): return StaticKey({name!r})\ndef two(): return StaticKey({name!r})\none_, two_ = one(), two()")
     assert jumplabel.key(name) is key

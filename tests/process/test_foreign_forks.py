@@ -4,105 +4,8 @@ Each case in a process of its own (processes.py).
 """
 
 import pytest
+from foreign_forks import FOREIGN, FORKS
 from processes import run
-
-FOREIGN = """
-    import ctypes
-    import tempfile
-    from jumplabel import serve
-    from jumplabel._process import forks
-    from jumplabel._keys import lingering, toggles
-    from jumplabel._remote import ask, serving
-    from jumplabel._process.unpatched import monotonic, sleep
-
-    keys_module = sys.modules["jumplabel._keys.static_key"]
-    key, deferred = StaticKey("key"), StaticKey("deferred", deferred=0.05)
-    gate = static_gate(deferred, default="off")(lambda: "on")
-    home = tempfile.TemporaryDirectory()
-    folder = home.name + "/sockets"
-
-    def wait_for(condition):
-        end = monotonic() + 60
-        while not condition():
-            assert monotonic() < end
-            sleep(0.001)
-
-    def use(key):
-        key.inc()
-        key.dec()
-
-    def threads():
-        return len(os.listdir("/proc/self/task"))
-
-    def switches():
-        '''How often each other thread has been switched to.'''
-        found = {}
-        for task in os.listdir("/proc/self/task"):
-            try:
-                if int(task) != threading.get_native_id():
-                    found[task] = re.findall("ctxt_switches:.*", Path(f"/proc/self/task/{task}/status").read_text())
-            except OSError:
-                pass  # it has just ended
-        return found
-
-    def past_python(function, fork=ctypes.PyDLL(None).fork):
-        '''Run it in a child of such a fork; fail here where it fails there.
-
-        First until each other thread waits for something else than the interpreter. Where one waits for that, CPython's
-        own lock is unusable in the child.
-        '''
-        wait_for(lambda: (before := switches(), sleep(0.01), switches())[-1] == before)
-        pid = fork()
-        if not pid:
-            signal.alarm(20)
-            status = 1
-            try:
-                function()
-                status = 0
-            except BaseException:
-                import traceback
-                traceback.print_exc()
-            finally:
-                os._exit(status)
-        assert ended(pid) == 0
-
-    def reached(pid=None, key=key):
-        '''By an operator, who switches a key.'''
-        request = {"command": "enable", "patterns": [key.name]}
-        (answer,) = ask.ask(pid or os.getpid(), request, 30.0)
-        assert answer["outcome"] == "changed" and (pid or key.enabled), answer
-
-    def own_socket():
-        return os.path.exists(f"{folder}/{os.getpid()}.sock")
-"""
-
-FORKS = {
-    "with the GIL": "fork = ctypes.PyDLL(None).fork",
-    "without the GIL": "fork = ctypes.CDLL(None).fork",
-    "os.fork": "fork = os.fork",
-    "uWSGI with --py-call-uwsgi-fork-hooks": """
-        from jumplabel._engine import lib
-
-        def fork(real=ctypes.PyDLL(None).fork):
-            ctypes.pythonapi.PyOS_BeforeFork()
-            lib.fork_notice_urgent = 0  # it runs no bytecode in between
-            pid = real()
-            ctypes.pythonapi.PyOS_AfterFork_Parent() if pid else ctypes.pythonapi.PyOS_AfterFork_Child()
-            return pid
-        """,
-    "uWSGI with --py-call-osafterfork": """
-        if sys.version_info >= (3, 13):  # the interpreter ends with an error, as it is not told before the fork
-            sys.exit()
-        from jumplabel._engine import lib
-
-        def fork(real=ctypes.PyDLL(None).fork):
-            lib.fork_notice_urgent = 0  # it runs no bytecode in between
-            pid = real()
-            if not pid:
-                ctypes.pythonapi.PyOS_AfterFork_Child()
-            return pid
-        """,
-}
 
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
@@ -171,6 +74,29 @@ def test_deferred_keys_go_off_in_a_child(fork):
     )
 
 
+def test_a_key_that_was_made_again_with_a_delay_goes_off_in_a_child():
+    """Without a toggle in it."""
+    run(
+        FOREIGN,
+        """
+        def make(**options):
+            return StaticKey("again", **options)
+
+        first = make()
+        jumplabel._lib.fork_notice_urgent = 0  # as where there are no other keys with a delay
+        assert make(deferred=0.5) is first
+        use(first)
+
+        def child():
+            assert first.enabled
+            wait_for(lambda: not first.enabled)
+
+        past_python(child)
+        wait_for(lambda: not first.enabled)
+        """,
+    )
+
+
 def test_a_toggle_notices_a_fork_in_another_thread():
     """Only in the main thread does the interpreter do what it is asked for."""
     run(
@@ -192,7 +118,7 @@ def test_a_toggle_notices_a_fork_in_another_thread():
             def batches():
                 with batch():
                     key.enable()
-                assert own_socket()
+                assert own_socket() and not jumplabel._lib.fork_notice_due
 
             past_python(batches)
 
@@ -329,6 +255,23 @@ def test_a_child_is_tidied_up_once_and_its_children_too():
 
         past_python(child)
         assert seen == []
+        """,
+    )
+
+
+def test_a_child_of_python_notices_its_own_children():
+    run(
+        FOREIGN,
+        """
+        use(StaticKey("lingers", deferred=3600))
+        seen = []
+        forks.in_child(lambda: seen.append(os.getpid()))
+
+        def child():
+            wait_for(lambda: seen == [os.getpid()])
+            past_python(lambda: seen[1:] == [os.getpid()] or 1 / 0)
+
+        forked(child)
         """,
     )
 

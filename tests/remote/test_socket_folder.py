@@ -207,7 +207,7 @@ def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, 
     assert list(temporary.iterdir()) == [] and descriptors() == before
 
 
-@pytest.mark.parametrize("what, error", [("start_new_thread", RuntimeError), ("unix_socket", OSError)])
+@pytest.mark.parametrize("what, error", [("start_own_thread", RuntimeError), ("unix_socket", OSError)])
 def test_where_nothing_can_be_served_nothing_is_left(temporary, monkeypatch, what, error):
     def refuse(*_):
         raise error("just now")
