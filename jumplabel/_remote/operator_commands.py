@@ -192,7 +192,7 @@ def _level_change(answer: Answer) -> str:
 
 def _toggle(answer: Answer) -> str:
     if "lost" in answer:
-        return f"... {answer['lost']} toggles more than could be told"
+        return f"... {answer['lost']} more toggles were lost"
     try:
         at = f"{time.strftime('%H:%M:%S', time.localtime(answer['time']))}.{int(answer['time'] % 1 * 1e6):06}"
     except (ValueError, OverflowError, OSError):  # the number is no valid time

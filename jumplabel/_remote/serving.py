@@ -123,7 +123,7 @@ class Server:
             raise RemoteError(f"no socket can be opened for {folder!r}: {error}") from error
         try:
             self._listen(listener, folder)
-            # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
+            # Not a threading.Thread: starting one waits for it and takes locks, which may hang in a forked child.
             self._thread = start_own_thread(self._run_in_own_thread, ())
         except BaseException as error:
             self._unlink()
