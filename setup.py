@@ -1,6 +1,7 @@
-"""What pyproject.toml cannot say.
+"""The parts of the build that pyproject.toml cannot express.
 
-The cffi modules, that one of its sources is assembly, the file that site reads at each start, and what an sdist needs.
+These are the cffi modules, their sources in assembly, jumplabel.pth, which ``site`` reads at each start, and the files
+of an sdist.
 """
 
 import shutil
@@ -28,14 +29,14 @@ class BuildEngine(build_ext):
 
 
 class Build(build):
-    sub_commands = [*build.sub_commands, ("build_startup", None)]  # noqa: RUF012  # as setuptools has it
+    sub_commands = [*build.sub_commands, ("build_startup", None)]  # noqa: RUF012  # setuptools declares it so
 
 
 class BuildStartup(Command):
-    """jumplabel.pth, beside the package, as a file of the wheel: pip installs and uninstalls it.
+    """Put jumplabel.pth beside the package in the wheel, so that pip installs and uninstalls it.
 
-    Of an editable wheel, too, which has none of what is in ``build_lib``, but all of ``install_lib``. The methods are
-    setuptools.command.build.SubCommand's.
+    An editable wheel takes the files of ``install_lib``, not those of ``build_lib``. The methods are those of
+    setuptools.command.build.SubCommand.
     """
 
     user_options = []  # noqa: RUF012

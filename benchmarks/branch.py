@@ -1,7 +1,7 @@
-"""What does a test of a static key add to a function, off and on, against the tests that people write today?
+"""Measure what a test of a static key adds to a function, off and on, beside the tests that people write today.
 
-All rows are the same two functions, compiled anew for each row; nothing but the check differs. ``sys.monitoring`` needs
-none: off, its callback has returned DISABLE for every line; on, it counts the lines in which the others' checks stand.
+All rows are the same two functions, compiled anew for each row. Only the check differs. ``sys.monitoring`` needs no
+check: when off, its callback has returned DISABLE for every line; when on, it counts the lines that hold the checks.
 """
 
 import functools
@@ -17,17 +17,17 @@ from rows import Rows
 
 from jumplabel import StaticKey, static_branches
 
-CHECKS_A_PASS = 10  # so that the loop itself weighs little
+CHECKS_A_PASS = 10  # so the loop's own cost is small
 CHECKS_A_CALL = 3
 PASSES_A_TURN, TURNS = 300, 1000
-LEAST = 1e-6  # pyperf takes no zero and nothing below it
+LEAST = 1e-6  # pyperf refuses values of zero and below
 
-# What stands between the checks. The first is the least that there is: nothing hides what a check costs.
+# The statements between the checks. The first is the cheapest, so it hides none of a check's cost.
 STATEMENTS = {"loop": "done = None", "sum": "total += i"}
 
 
 def loop_of(statement: str) -> str:
-    """Statements that are not melted into one instruction with their neighbours, which a check would prevent."""
+    """Return statements that CPython does not fuse with their neighbours, because a check would prevent the fusion."""
     lines = f"            CHECK\n            {statement}\n" * CHECKS_A_PASS
     return f"""
 def make(closed):
@@ -73,7 +73,7 @@ CHECKS = {
 }
 if sys.version_info >= (3, 12):
     CHECKS["sys.monitoring"] = ""
-# Of the function only: in a loop nobody would call these, and there they take thousands of times what a flag does.
+# For the function only. In a loop people would not call these: they take thousands of times as long as a flag.
 SERVICES = {
     "OpenFeature no-op": 'client.get_boolean_value("tracing", FLAG)',  # the answer is the default
     "OpenFeature in memory": 'client.get_boolean_value("tracing", False)',
@@ -89,10 +89,10 @@ numbers = itertools.count()  # for the names of keys
 
 
 def function(template: str, row: str, on: bool) -> Callable[[Any, bool], Any]:
-    """The template's function with this row's check in it, or with none: then its body is always there, or never."""
-    lines_seen()  # of a row that was timed before
+    """Return the template's function with this row's check. Without a check its body is always there, or never."""
+    lines_seen()  # forget those of an earlier row
     check, body = {**CHECKS, **SERVICES}[row], "hits += 1"
-    if row == "sys.flags constant" and bool(sys.flags.dev_mode) != on:  # which cannot be set
+    if row == "sys.flags constant" and bool(sys.flags.dev_mode) != on:  # a constant of this process
         check = f"not {check}"
     if row == "check deleted":
         line = body if on else ""
@@ -119,7 +119,7 @@ def function(template: str, row: str, on: bool) -> Callable[[Any, bool], Any]:
 
 
 def client(on: bool | None) -> Any:
-    """OpenFeature's, with a provider that holds the flag in memory; with none of its own for None."""
+    """Return an OpenFeature client. Its provider holds the flag in memory; for None the client has no provider."""
     from openfeature import api
     from openfeature.provider.in_memory_provider import InMemoryFlag, InMemoryProvider
 
@@ -132,12 +132,12 @@ def client(on: bool | None) -> Any:
 
 # ---- sys.monitoring ----
 
-TOOL = 4  # no number that CPython has a name for
+TOOL = 4  # a free tool number: CPython names 0, 1, 2 and 5
 seen = 0
 
 
 def monitor(function: Any, on: bool, lines: set[int]) -> None:
-    """Count these lines, or have all disabled where they are first reached. The last function's callback is called."""
+    """Count these lines, or disable each when it is first reached. The last function's callback is called."""
     monitoring: Any = sys.monitoring  # type: ignore[attr-defined]
 
     def count(_: object, line: int) -> object:
@@ -154,7 +154,7 @@ def monitor(function: Any, on: bool, lines: set[int]) -> None:
 
 
 def lines_seen() -> int:
-    """Since it was asked last."""
+    """Return the number of lines seen since the last call."""
     global seen
     n, seen = seen, 0
     return n
@@ -164,7 +164,7 @@ def lines_seen() -> int:
 
 
 def share(template: str, row: str, on: bool) -> Callable[[int], float]:
-    """Of what a global flag adds to a loop, how much does this check add? In seconds for each second.
+    """Return the time that this check adds to a loop, in seconds for each second that a global flag adds.
 
     The three loops take turns of a few microseconds, so that whatever slows the machine down slows all of them down.
     """
@@ -181,7 +181,7 @@ def share(template: str, row: str, on: bool) -> Callable[[int], float]:
         shares = []
         for _ in range(TURNS * values):
             deleted, flag, checked = map(time_turn, loops)
-            if flag > deleted:  # otherwise somebody interrupted us
+            if flag > deleted:  # otherwise another process interrupted the measurement
                 shares.append((checked - deleted) / (flag - deleted))
         return values * max(statistics.median(shares), LEAST)
 

@@ -1,7 +1,7 @@
-"""How does the memory that sites take grow with their number: of gates on lambdas, of tests in functions of up to 100?
+"""Measure how memory grows with the number of sites: of gates on lambdas, and of tests in functions of up to 100.
 
-It is what decorating adds to functions that are there: every byte that the C library has handed out, and the executable
-memory. (Of a free-threaded interpreter's memory the C library knows too little: there is no curve there.)
+The figure is what decorating adds to existing functions: the bytes that the C library has allocated, and the
+executable memory. Free-threaded interpreters allocate past the C library, so there is no curve for them.
 """
 
 import ctypes
@@ -18,7 +18,7 @@ from jumplabel._diagnostics.process_info import info
 
 FAST = 100_000
 FIRST = 10  # sites
-TOGETHER = 1000  # at least, of several keys where each has few: what the collector does meanwhile is not ours
+TOGETHER = 1000  # sites measured together at least, of several keys if need be: a collection in between weighs less
 
 
 FIELDS = ("arena", "ordblks", "smblks", "hblks", "hblkhd", "usmblks", "fsmblks", "uordblks", "fordblks", "keepcost")
@@ -43,7 +43,7 @@ def growing(kind: str, sites: int) -> TimeFunction:
     keys = [StaticKey(f"benchmarks.{kind}.{i}") for i in range(max(TOGETHER // sites, 1))]
     native = kind == "native"
     functions = [undecorated_gates(sites) if native else undecorated_tests(key, sites) for key in keys]
-    first = MAKERS[kind](StaticKey(f"benchmarks.{kind}.first"), FIRST)  # and what is made but once
+    first = MAKERS[kind](StaticKey(f"benchmarks.{kind}.first"), FIRST)  # also makes what is made only once
 
     def take(loops: int) -> float:
         used()
@@ -63,7 +63,7 @@ def growing(kind: str, sites: int) -> TimeFunction:
 if __name__ == "__main__":
     if sysconfig.get_config_var("Py_GIL_DISABLED"):
         raise SystemExit("curve_memory.py cannot measure a free-threaded interpreter")
-    if os.environ.get("PYTHONMALLOC") != "malloc":  # all is the C library's, then
+    if os.environ.get("PYTHONMALLOC") != "malloc":  # then the C library allocates everything
         os.execve(sys.executable, sys.orig_argv, {**os.environ, "PYTHONMALLOC": "malloc"})
     rows = CurveRows(PLACES, FAST)
     for kind in MAKERS:

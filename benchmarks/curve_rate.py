@@ -1,9 +1,9 @@
-"""What is left of a hot loop's speed while its key is toggled so many times a second?
+"""Measure the speed of a hot loop whose key is toggled at a rate, for several rates.
 
-The one who toggles is a thread that needs no GIL (csrc/testing/toggle_loop.c), on a processor of its own where there is
-one. The loops: Python code with a site in it; Python code that calls a gate; C code that calls through a native branch,
-without the GIL. Their time is what they have a processor for. At any rate the key is on for half of it, at 0 for the
-second half. JUMPLABEL_POKE=int3: nobody looks whether a thread blocks SIGTRAP, which takes longer than a toggle.
+A thread without the GIL toggles (csrc/testing/toggle_loop.c), on a processor of its own if there is one. The loops are
+Python code with a site, Python code that calls a gate, and C code that calls through a native branch without the GIL.
+Their time is processor time. At every rate the key is on for half of the time; at rate 0, for the second half.
+JUMPLABEL_POKE=int3 skips the check whether a thread blocks SIGTRAP, which takes longer than a toggle.
 """
 
 import threading
@@ -19,13 +19,13 @@ from jumplabel._diagnostics.storms import ENGINE, ffi, lib
 
 PLACES = (0, 10, 100, 1000, 10_000, 100_000)
 FAST = 10_000
-SECONDS = 0.2  # of a value
-ATTEMPTS = 20  # again, at the toggles of a value: others may have the processors
-MANY = 100  # toggles, in a value
+SECONDS = 0.2  # for a value
+ATTEMPTS = 20  # to reach the rate: other processes may have the processors
+MANY = 100  # toggles in a value
 PASSES = 20_000  # between two looks at the clock
 
 Loop = Callable[[int], int]
-"""So many passes; how many of them found the key on, or, in C, the argument of the last call and 1 or 2."""
+"""Runs a number of passes, and returns how many found the key on."""
 
 
 def bytecode_loop(key: StaticKey) -> Loop:

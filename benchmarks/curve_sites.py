@@ -1,6 +1,7 @@
-"""How does the time of a toggle grow with the number of its sites? And that of what it cannot do without?
+"""Measure how the time of a toggle grows with the number of its sites, and that of its unavoidable work alone.
 
-Its two synchronizations and its stores take longer for each site, too, once there are more than the caches hold.
+The unavoidable work is two synchronizations and the stores. It takes longer for each site once the sites exceed the
+caches.
 """
 
 import functools
@@ -13,13 +14,13 @@ from jumplabel import StaticKey
 from jumplabel._diagnostics.process_info import info
 from jumplabel._engine import lib
 
-TOGGLES = 2  # in a loop
-VALUE_SITES = 1_000_000  # to be rewritten in one value, or so
+TOGGLES = 2  # in each loop
+VALUE_SITES = 1_000_000  # about so many rewritten sites in a value
 FAST = 100_000
 
 
 def key_with(kind: str, sites: int) -> tuple[StaticKey, Functions]:
-    """And the functions that the sites are in."""
+    """The key, and the functions with its sites."""
     key = StaticKey(f"benchmarks.{kind}.{sites}")
     before = number_of(kind)
     made = MAKERS[kind](key, sites)

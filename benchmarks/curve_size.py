@@ -1,4 +1,4 @@
-"""How does what ``static_branches`` costs grow with the size of the function?"""
+"""Measure how the cost of ``static_branches`` grows with the size of the function."""
 
 import dis
 import time
@@ -11,11 +11,11 @@ from jumplabel import StaticKey, static_branches
 
 PLACES = (10, 30, 100, 300, 1000, 3000, 10_000, 20_000)
 FAST = 3000
-VALUE_INSTRUCTIONS = 20_000  # to be decorated in one value, or so
+VALUE_INSTRUCTIONS = 20_000  # about so many decorated instructions in a value
 
 TEST = "    if key: n += 1\n"
 OTHER = "    n = n + int(n == -1) * len(str(n))\n"
-TEST_EVERY = 2  # a test for every so many others, about one for 40 instructions
+TEST_EVERY = 2  # statements between two tests: about one test for 40 instructions
 LEAST = "def count(n):\n" + TEST
 
 
@@ -30,7 +30,7 @@ def compile_function(source: str, names: dict[str, Any]) -> FunctionType:
 
 
 def source_of(size: int) -> tuple[str, int]:
-    """The source of a function of so many instructions, or a few more, and its number of tests."""
+    """Return the source of a function of at least so many instructions, and its number of tests."""
     part = OTHER * TEST_EVERY + TEST
     parts = max(size - instructions(LEAST), 0) // (instructions(LEAST + part) - instructions(LEAST))
     source = LEAST + part * parts
@@ -56,7 +56,7 @@ def decorating(size: int) -> TimeFunction:
     def time_decorations(loops: int) -> float:
         seconds = 0.0
         for _ in range(loops):
-            function = FunctionType(code.replace(), names)  # what was made of a code object is remembered
+            function = FunctionType(code.replace(), names)  # the package remembers its result for a code object
             began = time.thread_time()
             static_branches(function)
             seconds += time.thread_time() - began

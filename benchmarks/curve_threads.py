@@ -1,9 +1,9 @@
-"""How does the time of a toggle grow with the number of threads that run its site without pause?
+"""Measure how the time of a toggle grows with the number of threads that run its site without pause.
 
-C threads, which hold no GIL, all run at once, as far as there are processors: there is what a toggle takes, and what
-of that it has a processor for, which leaves out how long the threads take turns. JUMPLABEL_POKE=int3 saves the look
-whether any of the threads blocks SIGTRAP. Python threads take turns with the GIL, and a toggle, too, waits for its
-turn; without the wait, there is what the engine says that the patch took (``on_toggle``).
+C threads hold no GIL, so as many run at once as there are processors. For them there are two figures: the time of a
+toggle, and its processor time, which excludes the other threads' turns. JUMPLABEL_POKE=int3 skips the check whether a
+thread blocks SIGTRAP. Python threads take turns with the GIL, and a toggle waits for its turn, too. For them there is
+also the time of the patch alone, as the engine reports it (``on_toggle``).
 """
 
 import signal
@@ -27,7 +27,7 @@ SITES = 10
 
 
 def wait_for_start() -> None:
-    """Until no thread blocks SIGTRAP, as one does while it is made: the engine would do something else."""
+    """Wait until no thread blocks SIGTRAP, as new threads do. Meanwhile the engine would patch by words."""
     while any(blocks_sigtrap(status) for status in Path("/proc/self/task").glob("*/status")):
         time.sleep(0.001)
 
@@ -36,14 +36,14 @@ def blocks_sigtrap(status: Path) -> bool:
     try:
         lines = status.read_text().splitlines()
     except (FileNotFoundError, ProcessLookupError):
-        return False  # it has ended
+        return False  # the thread has ended
     mask = next(line for line in lines if line.startswith("SigBlk:"))
     return bool(int(mask.split()[1], 16) >> (signal.SIGTRAP - 1) & 1)
 
 
 @contextmanager
 def storm(threads: int) -> Iterator[Callable[[], None]]:
-    """C threads that call sites and look at every result; what toggles their key."""
+    """Start C threads that call sites and check every result. Return the function that toggles their key."""
     key = StaticKey(f"benchmarks.threads.{time.perf_counter_ns()}")
     threads_and_sites = lib.storm_start(ENGINE, key._key, SITES, threads, False)
     if threads_and_sites == ffi.NULL:

@@ -1,8 +1,8 @@
-"""What the scripts of curves share: a row for each place along an axis, for both protocols.
+"""Rows of curves: one for each place along an axis, for both protocols.
 
-A row is measured in one process, which is given the settings that the package reads when it is imported. Its name ends
-in ``: PLACE, 2 syncs``; benchmarks/harness/bench_curves.py makes the curves of such names.
-``--most PLACE`` ends the axis earlier, and so does ``--fast``.
+A new process measures each row with the settings that the package reads at import. A row's name ends in
+``: PLACE, 2 syncs``, from which benchmarks/harness/growth.py makes the curves. ``--most PLACE`` and ``--fast`` end the
+axis earlier.
 """
 
 import argparse
@@ -18,11 +18,11 @@ from jumplabel._diagnostics.process_info import info
 SYNCS = (2, 3)
 _OUT_OF_REACH = 77
 TimeFunction = Callable[[int], float]
-"""So many loops; the seconds (or the bytes) that they took. Processor time, where nothing is to be waited for."""
+"""Runs a number of loops. Returns their seconds (or bytes): processor time, where the loops wait for nothing."""
 
 
 class OutOfReach(SystemExit):
-    """Ends the process that measures a row: there is no such place for this machine. The row is left out."""
+    """Ends the process of a row whose place this machine cannot measure. The row is left out."""
 
     def __init__(self, why: str) -> None:
         super().__init__(_OUT_OF_REACH)
@@ -30,13 +30,17 @@ class OutOfReach(SystemExit):
 
 
 class CurveRows(Rows):
-    """places  along the axis, rising; those above ``fast`` are left out with ``--fast``"""
+    """Rows for places along an axis.
+
+    places  in rising order
+    fast    the last place with ``--fast``
+    """
 
     values = 5
     processes = 1
 
     def __init__(self, places: Iterable[int], fast: int) -> None:
-        # With these there, workers get what they are set to when the worker is started.
+        # rows.py passes existing variables to workers, so these must exist now. Each worker gets its own values.
         for name in ("JUMPLABEL_SYNCS", "JUMPLABEL_POKE"):
             os.environ.setdefault(name, "")
         super().__init__()
@@ -59,15 +63,14 @@ class CurveRows(Rows):
         once: bool = False,
         syncs: tuple[int, ...] = SYNCS,
     ) -> None:
-        """Rows of one name, from place to place.
+        """Add the rows of a curve, one for each place and number of synchronizations.
 
-        make         makes what is to be timed, and looks whether it does what it should; called in the process that
-                     times it, and nowhere else
-        loops        how many a value has, unless ``--loops`` says so: who makes a million sites does it once only
-        inner_loops  of a loop
-        poke         JUMPLABEL_POKE
-        once         these are bytes, which are the same each time
-        syncs        of a batch: a curve for each
+        make         makes and checks the function to time. Only the process that times the row calls it
+        loops        returns the loops of a value, unless ``--loops`` gives them. Making many sites allows few loops
+        inner_loops  operations in a loop
+        poke         the value of JUMPLABEL_POKE
+        once         measure one value only: these are bytes, which do not vary
+        syncs        numbers of synchronizations in a batch. Each has a curve
         """
         for n in syncs:
             for place in self.places:
@@ -97,5 +100,6 @@ class CurveRows(Rows):
         except RuntimeError as error:
             if not str(error).endswith(f" exit code {_OUT_OF_REACH}"):
                 raise
-            self.runner._worker_task += 1  # by which it tells the next process its row; it has not come to that
+            # pyperf numbers the rows by this for its workers, and does not count a row that ended early.
+            self.runner._worker_task += 1
         args.loops, args.values, args.warmups = kept

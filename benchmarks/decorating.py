@@ -1,8 +1,8 @@
-"""What does ``static_branches`` cost, once for each function?
+"""Measure what ``static_branches`` costs, once for each function.
 
-What was made of a code object is remembered, so every function gets code of its own before it is decorated; all but
-the closures, which share theirs. Beside it, what other decorators take for the same function; a C built-in that keeps
-it is the least.
+The package remembers the result for a code object. So every function gets code of its own before it is decorated,
+except for closures, which share their code. Other decorators of the same function are measured beside it. A C built-in
+that keeps the function is the lower bound.
 """
 
 import dis
@@ -30,11 +30,11 @@ PART = """
 
 key = StaticKey("benchmarks.decorating")
 names: dict[str, Any] = {"key": key, "FLAG": False, "json": json, "logging": logging}
-kept: list[FunctionType] = []  # closures share their code as long as one of them lives
+kept: list[FunctionType] = []  # closures share their code while one of them lives
 
 
 def outer(check: str) -> Callable[[], FunctionType]:
-    """What makes closures of so many instructions, or a few more, with some tests in them."""
+    """Return a function that makes closures of at least so many instructions, with some tests in them."""
     source = "def outer():\n    def inner(request, total, replies):"
     instructions = 0
     while instructions < INSTRUCTIONS:

@@ -1,7 +1,7 @@
-"""What does a gate cost, off and on, against a function that returns early, and against the least that a call costs?
+"""Measure what a gate costs, off and on, beside a function that returns early and the cheapest call there is.
 
-And a gate of a coroutine or generator function, against such a function that returns early: called, and run to its end;
-and against the least that there is to await or to iterate over, which a C built-in returns.
+Gates of coroutine and generator functions are measured beside such functions that return early: called, and run to
+their end. Their lower bound is the cheapest thing to await or to iterate over, which a C built-in returns.
 """
 
 import functools
@@ -68,7 +68,7 @@ def empty_tuple() -> Callable[[Any], Any]:
     return {ARGUMENT: ()}.get
 
 
-# What a caller does with what a call returns.
+# What a caller does with the result of a call.
 RUN = {"coroutine": "await call(ARGUMENT)", "generator": "for _ in call(ARGUMENT): pass"}
 FUNCTIONS: dict[str, tuple[Any, Any]] = {
     "coroutine": (coroutine, early_coroutine),
@@ -80,12 +80,12 @@ def of_functions(kind: str, gated: bool, on: bool) -> Callable[[int], float]:
     global FLAG
     FLAG = on
     function, early = FUNCTIONS[kind]
-    key = StaticKey(f"benchmarks.gate.{kind}.{gated}.{on}", default=on)  # the others may live: they are in cycles
+    key = StaticKey(f"benchmarks.gate.{kind}.{gated}.{on}", default=on)  # earlier keys may still live in cycles
     return running(kind, static_gate(key)(function) if gated else early, ARGUMENT if on else None)
 
 
 def running(kind: str, call: Callable[[Any], Any], expected: object) -> Callable[[int], float]:
-    """Seconds for so many calls that are run to their end, DUPLICATES times."""
+    """Return the seconds of so many loops. Each loop makes DUPLICATES calls and runs them to their end."""
     if result_of(call(ARGUMENT)) != expected:
         raise AssertionError(f"{call} gave the wrong thing")
     names: dict[str, Any] = {"call": call, "ARGUMENT": ARGUMENT}
@@ -101,7 +101,7 @@ def running(kind: str, call: Callable[[Any], Any], expected: object) -> Callable
 
 
 def result_of(made: Any) -> object:
-    """What a coroutine returns, or a generator yields first."""
+    """Return the result of a coroutine, or the first value of a generator."""
     try:
         return next(made.__await__() if hasattr(made, "__await__") else iter(made))
     except StopIteration as stopped:
@@ -115,7 +115,7 @@ if __name__ == "__main__":
             ("gate off", lambda: gate(on=False)),
             ("early return off", lambda: early_return(on=False)),
             ("C built-in", lambda: Call({}.get, None, None)),
-            # The least that any call costs: a built-in that the interpreter calls directly, and no hash to compute.
+            # The cheapest call: a built-in that the interpreter calls directly, without a hash to compute.
             ("C built-in of a str", lambda: Call({}.get, None, None, argument="event")),
             ("gate on", lambda: gate(on=True)),
             ("early return on", lambda: early_return(on=True)),

@@ -1,7 +1,7 @@
-"""What does the import hook add to a start: the first one, and those that find what it has kept in ``__pycache__``?
+"""Measure what the import hook adds to a start: the first one, and later ones with a filled ``__pycache__``.
 
-A package of 50 modules with 500 logging statements is imported, each time in a new process, which says how long that
-took, without itself. And what does it take to import jumplabel, over ``logging``, and over what others bring.
+Each time a new process imports a package of 50 modules with 500 logging statements, and reports how long the import
+took, without its own start. Another question is what ``import jumplabel`` takes, beside ``logging`` and other packages.
 """
 
 import atexit
@@ -33,7 +33,7 @@ def handle_{n}(request, limit={n}):
     return {{name: value.strip() for name, value in fields.items() if value}}
 '''
 
-# What a new process does: import the package's modules, some of whose functions must then work, or one module.
+# What a new process does: import the package's modules and call some of their functions, or import one module.
 PACKAGE = """
 import sys, time
 how, modules, functions = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
@@ -76,7 +76,10 @@ IMPORTED = {
 }
 
 
-NOT_INHERITED = ("PYTHONDONTWRITEBYTECODE", "PYTHONPYCACHEPREFIX")  # it is about what is compiled, and found beside it
+NOT_INHERITED = (
+    "PYTHONDONTWRITEBYTECODE",
+    "PYTHONPYCACHEPREFIX",
+)  # compiled files must be written, and beside the sources
 
 
 def seconds_of(program: str, *arguments: str, folder: Path | None = None) -> float:
@@ -96,7 +99,7 @@ def make(folder: Path) -> None:
 
 
 def importing(how: str, first: bool) -> Callable[[], float]:
-    """What starts a process and gives the seconds in which it imported the package: first, with nothing compiled."""
+    """Return a function that starts a process and returns the seconds of its import. first: nothing is compiled yet."""
     folder = Path(tempfile.mkdtemp(prefix="jumplabel-bench-"))
     atexit.register(shutil.rmtree, folder)
     make(folder)

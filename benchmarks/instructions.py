@@ -1,13 +1,12 @@
-"""How many machine instructions does a test or a call take? Counted by valgrind's callgrind: the same on every run.
+"""Count the machine instructions of a test or a call by valgrind's callgrind. Every run gives the same counts.
 
     python benchmarks/instructions.py                 # this interpreter's, as a Markdown table
-    python benchmarks/instructions.py --json > FILE   # to be kept
-    python benchmarks/instructions.py FILE ...        # a table of what was kept, a column for each
+    python benchmarks/instructions.py --json > FILE   # store the counts
+    python benchmarks/instructions.py FILE ...        # a table of stored counts, one column for each file
 
-A loop of nothing is taken away from each loop, so that what is left is one statement's. *Ours* are those that run
-outside the interpreter: in a trampoline, or in the engine's library. They do not depend on how the interpreter was
-compiled, and ``tests/bytecode/test_cost.py`` keeps them from growing. This is no pyperf
-script, and needs nothing but valgrind.
+The count of an empty loop is subtracted from each loop's, so the rest is one statement's. *Ours* are the instructions
+outside the interpreter: in a trampoline, or in the engine's library. They do not depend on the interpreter's build, and
+``tests/bytecode/test_cost.py`` keeps them from growing. This script does not use pyperf, and needs valgrind only.
 """
 
 import argparse
@@ -30,7 +29,10 @@ from pathlib import Path
 from typing import Any
 
 STATEMENTS, PASSES = 10, 300
-WARM_PASSES, JIT_PASSES = 1000, 6000  # before: until the interpreter has specialized; more than a JIT waits for
+WARM_PASSES, JIT_PASSES = (
+    1000,
+    6000,
+)  # run before counting: until the interpreter has specialized, or a JIT has compiled
 ARGUMENT = object()
 Run = Callable[[int], object]
 Counts = dict[str, dict[str, float]]
@@ -39,13 +41,16 @@ Counts = dict[str, dict[str, float]]
 
 
 def define(source: str, **names: Any) -> Any:
-    """The function of this source, which has a code object and globals of its own."""
+    """Return the function ``made`` of a source, with code and globals of its own."""
     exec(source, names)
     return names["made"]
 
 
 def loop(statement: str, **names: Any) -> Any:
-    """So many passes, each of STATEMENTS of them; it makes no object itself. It returns what they made of ``hits``."""
+    """Return a function that runs a number of passes, each with STATEMENTS statements. It returns ``hits``.
+
+    The loop itself makes no objects.
+    """
     lines = "".join(f"  {line}\n" for line in statement.splitlines()) * STATEMENTS or "  pass\n"
     source = f"def made(n):\n hits, argument = 0, ARGUMENT\n for _ in repeat(None, n):\n{lines} return hits\n"
     return define(source, ARGUMENT=ARGUMENT, repeat=itertools.repeat, **names)
@@ -57,7 +62,7 @@ def check(name: str, result: object, expected: object) -> None:
 
 
 def planted() -> Run:
-    """Where each test would be, the one instruction that a site is."""
+    """Return the loop with a site's single instruction in the place of each test."""
     run = loop("pass\ndone = None")
     units = bytearray(run.__code__.co_code)
     places = [i for i in range(0, len(units), 2) if units[i] == opmap["NOP"]]
@@ -70,7 +75,7 @@ def planted() -> Run:
 
 
 def branches() -> Iterator[tuple[str, Run]]:
-    """``deleted`` is the loop without the test: off, without its body, too; on, with the body alone."""
+    """Yield loops by name. ``deleted`` has no test: when off no body either, when on the body alone."""
     from jumplabel import StaticKey, static_branches
 
     yield "planted jump", planted()
@@ -95,10 +100,10 @@ def function(x: object) -> object:
 
 
 def callables() -> Iterator[tuple[str, Any, object]]:
-    """Name, callable, and what a call of ARGUMENT returns.
+    """Yield the name of each row, its callable, and the result of a call with ARGUMENT.
 
-    Each of ours is called in its other state, too, before it is turned: where code that changes is not looked at anew,
-    as valgrind does not without --smc-check=all, that shows.
+    Each of ours is first called in its other state, then toggled. So valgrind without --smc-check=all, which misses
+    changed code, would give a wrong result.
     """
     from jumplabel import StaticCall, StaticKey, Tracepoint, static_branches, static_gate, static_switch
 
@@ -163,8 +168,8 @@ def rows() -> Iterator[tuple[str, Run]]:
 
 # ---- inside valgrind ----
 
-# valgrind.h: what makes a request of its arguments' address (rdi, into rax); four rotations that change nothing,
-# and an exchange. What it returns is in rdx.
+# valgrind.h: the request, with the address of its arguments (rdi, moved into rax). It is four rotations without effect,
+# and an exchange. The result is in rdx.
 REQUEST = bytes.fromhex("4889f8 31d2 48c1c703 48c1c70d 48c1c73d 48c1c733 4887db 4889d0 c3")
 RUNNING_ON_VALGRIND = 0x1001
 # callgrind.h: VG_USERREQ_TOOL_BASE('C', 'T'), and an enumeration from there.
@@ -172,12 +177,12 @@ ZERO_STATS, DUMP_STATS_AT, START_INSTRUMENTATION = (0x43540000 + n for n in (1, 
 
 
 def requests() -> Callable[..., None]:
-    """request(code, text): what valgrind does when the interpreter comes by; without valgrind, nothing."""
+    """Return ``request(code, text)``, which makes a request of valgrind. Without valgrind it does nothing."""
     page = mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC)
     page.write(REQUEST)
     machine_code = c_char.from_buffer(page)
     call = CFUNCTYPE(c_uint64, c_uint64)(addressof(machine_code))
-    call.keeps = machine_code  # type: ignore[attr-defined]  # or else the page is unmapped
+    call.keeps = machine_code  # type: ignore[attr-defined]  # keeps the page mapped
 
     def request(code: int, text: Array[c_char] | None = None) -> None:
         arguments = (c_uint64 * 6)(code, addressof(text) if text else 0)
@@ -187,7 +192,7 @@ def requests() -> Callable[..., None]:
 
 
 def count() -> None:
-    """Each loop, warm, between two requests; the other dumps have another name, or none."""
+    """Run each loop, warmed up, between two requests. Dumps of anything else have another name, or none."""
     from jumplabel import StaticKey, info, static_gate
 
     loops = {"nothing": loop(""), **dict(rows())}
@@ -235,12 +240,12 @@ def interpreter() -> dict[str, object]:
 
 
 def measure(folder: Path) -> dict[str, Any]:
-    """What callgrind counts under this interpreter.
+    """Count by callgrind under this interpreter.
 
-    Returns {"interpreter": facts, "valgrind": version, "rows": {name: {"instructions": n, "ours": n}}}, each of one
-    statement. Raises FileNotFoundError without valgrind, RuntimeError with what the interpreter said when it failed.
+    Returns {"interpreter": facts, "valgrind": version, "rows": {name: {"instructions": n, "ours": n}}}, where counts
+    are for one statement. Raises FileNotFoundError without valgrind, and RuntimeError, with the output, if a run fails.
 
-    folder  for what callgrind writes
+    folder  a folder for callgrind's files
     """
     valgrind = shutil.which("valgrind")
     if not valgrind:
@@ -268,10 +273,10 @@ def measure(folder: Path) -> dict[str, Any]:
 
 
 def read_part(text: str, arena: range) -> tuple[str, tuple[int, int]]:
-    """The name that the part was dumped under, all its instructions, and ours.
+    """Return the name of a dump, its total count of instructions, and the count of ours.
 
-    Files of a library are told by name, and addresses are absolute where there is no file; a line behind ``calls=`` is
-    the sum of what was called, which stands elsewhere.
+    Code of a library's file has its file name; code without a file has absolute addresses. A line after ``calls=`` is
+    a sum of called code, which is counted elsewhere.
     """
     name = re.search(r"^desc: Trigger: Client Request: (.*)$", text, re.MULTILINE)
     library, called = "", False
@@ -302,7 +307,7 @@ CALLS = (
 
 
 def table(measured: list[dict[str, Any]]) -> Iterator[str]:
-    """Lines of Markdown, with a column for each."""
+    """Yield a table in Markdown, with one column for each measurement."""
     headings = [heading(one["interpreter"]) for one in measured]
     cells = {
         "a statement, and what a test adds": [(name, [test(name, one["rows"]) for one in measured]) for name in TESTS],
@@ -327,7 +332,7 @@ def test(name: str, rows: Counts) -> str:
 
 
 def added(name: str, rows: Counts) -> float:
-    """By a test, to the same loop without it."""
+    """Return the instructions that a test adds to the same loop without it."""
     return rows[name]["instructions"] - rows["deleted on" if name.endswith(" on") else "deleted off"]["instructions"]
 
 

@@ -1,11 +1,11 @@
-"""What does a disabled ``logger.debug("%s", x)`` cost, under the import hook, against what people write today?
+"""Measure what a disabled ``logger.debug("%s", x)`` costs under the import hook, beside what people write today.
 
-Each row is a module, written to a file and imported; nothing but the statement differs. Its time is told as a share of
-the same function's without the statement: 1 is for nothing. And what does a record cost that is logged, to /dev/null?
-Other libraries' loggers (log_libraries.py) are asked in one loop only.
+Each row is a module that is written to a file and imported. Only the statement differs. The figure is the function's
+time as a share of the same function's without the statement: 1 means no cost. Another question is what a record costs
+that is logged to /dev/null. Other libraries' loggers (log_libraries.py) are measured in one loop only.
 
 ``decoder`` is what Python readers of Parquet files do for each value of a column: varints, runs of equal values,
-values packed in so many bits, plain values, levels; with a statement in every function, and in the inner loops.
+bit-packed values, plain values, levels. It has a statement in every function and in the inner loops.
 """
 
 import functools
@@ -190,13 +190,13 @@ def varint(number: int) -> bytes:
 
 
 def packed(values: list[int], width: int) -> bytes:
-    """Of values of that many bits, their number a multiple of 8."""
+    """Return bit-packed values of that many bits. Their number is a multiple of 8."""
     bits = sum(value << i * width for i, value in enumerate(values))
     return varint(len(values) // 8 << 1 | 1) + bits.to_bytes(len(values) * width // 8, "little")
 
 
 def hybrid(values: list[int], width: int) -> bytes:
-    """A third of the values, about, are in runs."""
+    """Return encoded values. About a third of them are in runs."""
     out, n = b"", 0
     while n < len(values):
         equal = next((i for i, value in enumerate(values[n:]) if value != values[n]), len(values) - n)
@@ -211,7 +211,7 @@ def hybrid(values: list[int], width: int) -> bytes:
 
 
 def column() -> tuple[bytes, list[str | None]]:
-    """A page of words and nulls, and what it decodes to."""
+    """Return a page of words and nulls, and its decoded values."""
     chance = random.Random(1)
     words = [f"word {i}" for i in range(40)]
     indices: list[int] = []
@@ -242,7 +242,7 @@ DATA: dict[str, tuple[Any, Any]] = {
 
 
 def module_of(row: str, way: str) -> ModuleType:
-    """The row's module with its statements, imported from a file; under the hook, or not."""
+    """Import the row's module with its statements from a file, under the hook or not."""
     text = DECODER if row == "decoder" else LOOPS
     library, hooked = LOGGERS.get(way, LOGGING), way.endswith("hook")
     body = without(text) if way == DELETED else text.replace(*library.statement)
@@ -268,7 +268,7 @@ def without(text: str) -> str:
 
 
 def check(row: str, way: str, module: Any) -> None:
-    """Off, nothing is logged; on, every value is; and what the function returns is right, in both."""
+    """Check that nothing is logged when off and every value when on, and that the results are right in both states."""
     data, expected = DATA[row]
     function = getattr(module, FUNCTIONS[row])
     configure = LOGGERS.get(way, LOGGING).configure
@@ -276,7 +276,7 @@ def check(row: str, way: str, module: Any) -> None:
     for on in (False, True, False):
         stream = io.StringIO()
         configure(module, on, stream)
-        for _ in range(2):  # some loggers are others from their first use on
+        for _ in range(2):  # some loggers replace themselves at their first use
             if function(data) != expected:
                 raise AssertionError(f"{row}, {way}: {function(data)!r}, not {expected!r}")
         logged.append(stream.getvalue().splitlines())
@@ -302,8 +302,10 @@ def plain_lines(row: str) -> list[str]:
 
 
 def share(row: str, way: str) -> Callable[[int], float]:
-    """How long does it take for each second without the statement? The two take turns of a fraction of a millisecond,
-    so that whatever slows the machine down slows both of them down."""
+    """Return the function's time for each second that it takes without the statement.
+
+    The two take turns of a fraction of a millisecond, so a slow spell of the machine slows both alike.
+    """
     modules = [module_of(row, name) for name in (DELETED, way)]
     for name, module in zip((DELETED, way), modules, strict=True):
         check(row, name, module)

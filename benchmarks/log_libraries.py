@@ -1,6 +1,6 @@
-"""The loggers that log.py compares: how a module gets one, what a statement is, and how it is switched on and off.
+"""The loggers that log.py compares: how a module gets one, its statement, and how it is switched on and off.
 
-A library is imported by the process that times its rows, and by no other.
+Only the process that times a library's rows imports that library.
 """
 
 import logging
@@ -12,13 +12,13 @@ LEVELS = {False: logging.INFO, True: logging.DEBUG}
 
 class Library(NamedTuple):
     header: str
-    """The lines that a module begins with."""
+    """The first lines of a module."""
     statement: tuple[str, str]
-    """What is in the templates, and what takes its place."""
+    """Replacements in the templates."""
     configure: Callable[[Any, bool, TextIO], None]
-    """Let debug statements of the module do nothing, or write to a stream."""
+    """Makes the module's debug statements do nothing, or write to a stream."""
     value: str
-    """A regular expression for what a line tells of the value that was logged."""
+    """A regular expression that finds the logged value in a line."""
 
 
 def logging_to(module: Any, on: bool, stream: TextIO) -> None:
@@ -30,7 +30,7 @@ def logging_to(module: Any, on: bool, stream: TextIO) -> None:
 
 
 def structlog_to(module: Any, on: bool, stream: TextIO) -> None:
-    """As its documentation has it for those who want it fast, with the standard library's JSON."""
+    """Configure structlog as its documentation advises for speed, with the standard library's JSON."""
     import structlog
 
     structlog.configure(
@@ -45,11 +45,11 @@ def structlog_to(module: Any, on: bool, stream: TextIO) -> None:
         ],
         logger_factory=structlog.WriteLoggerFactory(stream),
     )
-    module.logger = structlog.get_logger()  # the one that was there may keep what was configured before
+    module.logger = structlog.get_logger()  # the old one may keep the old configuration
 
 
 def uncached_structlog_to(module: Any, on: bool, stream: TextIO) -> None:
-    """As it is by default, but for the level and the stream."""
+    """Configure structlog with its defaults, except for the level and the stream."""
     import structlog
 
     structlog.reset_defaults()

@@ -1,4 +1,4 @@
-"""Keys with any number of sites: for toggles, and for the curves over that number."""
+"""Make keys with any number of sites, for measuring toggles and the curves over that number."""
 
 from collections.abc import Callable
 from types import FunctionType
@@ -8,10 +8,10 @@ from jumplabel import StaticKey, static_branches, static_gate
 from jumplabel._diagnostics.process_info import info
 
 PLACES = (1, 10, 100, 1000, 10_000, 100_000, 1_000_000)
-TESTS = 100  # at most, in a function
+TESTS = 100  # the most in a function
 
 Functions = list[Callable[[], Any]]
-"""Each returns how many of its sites are on, or nothing for none."""
+"""Functions that return how many of their sites are on, or None for none."""
 
 
 def undecorated_gates(sites: int) -> Functions:
@@ -19,7 +19,7 @@ def undecorated_gates(sites: int) -> Functions:
 
 
 def undecorated_tests(key: StaticKey, sites: int) -> Functions:
-    """Each has code of its own, as functions of different modules have."""
+    """Return functions, each with code of its own, like functions of different modules."""
     tests = min(sites, TESTS)
     names: dict[str, Any] = {"key": key}
     exec("def count():\n    n = 0\n" + "    if key: n += 1\n" * tests + "    return n\n", names)
@@ -39,6 +39,6 @@ MAKERS: dict[str, Callable[[StaticKey, int], Functions]] = {"native": gates, "by
 
 
 def number_of(kind: str) -> int:
-    """The sites of all keys."""
+    """Return the number of all keys' sites."""
     facts = info()
     return facts.bytecode_sites if kind == "bytecode" else facts.native_sites

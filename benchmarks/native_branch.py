@@ -1,6 +1,6 @@
-"""What does a native branch cost, from C and from Python, against what people choose between two C functions with?
+"""Measure what a native branch costs C and Python, beside other ways to choose between two C functions.
 
-The C loops are csrc/testing/call_loop.c, called once for a great many calls, each of which waits for the one before.
+The C loops are in csrc/testing/call_loop.c. One call of a loop makes many calls, each waiting for the one before.
 """
 
 import time
@@ -13,10 +13,10 @@ from rows import Rows
 from jumplabel import StaticKey, native_branch
 from jumplabel._diagnostics.storms import ffi, lib
 
-CALLS = 1000  # in one call of a C loop, which itself weighs nothing
+CALLS = 1000  # in one call of a C loop, so the loop's own cost is negligible
 DUPLICATES = 100
 FUNCTIONS = [ffi.addressof(lib, name) for name in ("call_loop_off", "call_loop_on")]
-ADDED = (1, 2)  # to their argument
+ADDED = (1, 2)  # what the two functions add to their argument
 
 
 @cache
@@ -30,14 +30,14 @@ def pointer(on: bool) -> Any:
 
 
 def struct_of(make: Callable[[bool], Any]) -> Callable[[bool], Any]:
-    """A struct of a C library's, with the function and, for those who ask, a flag."""
+    """Return a struct as C libraries have it, with the function and a flag."""
     return lambda on: ffi.new("struct call_loop *", {"function": make(on), "flag": on})
 
 
 BOTH = (False, True)
-ONE = (False,)  # which of two functions it is makes no difference, as nobody asks
+ONE = (False,)  # the state of rows that have only one
 
-# What a C program calls: its name, the loop, what that is given, and the states that it is timed in.
+# What a C program calls: the row's name, the loop, the loop's argument, and the states that are timed.
 IN_C: list[tuple[str, Any, Callable[[bool], Any], tuple[bool, ...]]] = [
     ("native branch", lib.call_loop_pointer, branch, BOTH),
     ("native branch in a struct", lib.call_loop_struct, struct_of(branch), BOTH),
@@ -46,7 +46,7 @@ IN_C: list[tuple[str, Any, Callable[[bool], Any], tuple[bool, ...]]] = [
     ("constant pointer", lib.call_loop_pointer, pointer, ONE),
 ]
 
-# What Python calls: its name, the expression, what that is about, and the same.
+# What Python calls: the row's name, the expression, its variables, and the states that are timed.
 IN_PYTHON: list[tuple[str, str, Callable[[bool], Any], tuple[bool, ...]]] = [
     ("native branch from Python", "it(7)", branch, BOTH),
     ("pointer in a struct from Python", "it.function(7)", struct_of(pointer), ONE),

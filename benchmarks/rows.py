@@ -1,4 +1,4 @@
-"""What the benchmarks share: a row is a name and what makes the callable that is timed under it."""
+"""Rows that the benchmark scripts share: each has a name, and a function that makes the callable to time."""
 
 import argparse
 import functools
@@ -11,35 +11,35 @@ from typing import Any, NamedTuple
 
 import pyperf
 
-ARGUMENT = object()  # as an event or a request would be
-DUPLICATES = 100  # calls in one pass of the loop, so that the loop itself weighs nothing
+ARGUMENT = object()  # stands for an event or a request
+DUPLICATES = 100  # calls in one pass of the loop, so the loop's own cost is negligible
 
 
 class Call(NamedTuple):
-    """A row's callable, and what must be so before it is timed."""
+    """A row's callable, and what is checked before it is timed."""
 
     call: Callable[[Any], Any]
     result: Any
     reaches: Callable[[Any], Any] | None
-    """The Python function that runs last; None: no Python runs."""
+    """The Python function that must run last. None: no Python function may run."""
     argument: object = ARGUMENT
 
 
 def passed_on(x: object) -> object:
-    """The function under every decorator and the one called directly."""
+    """Return the argument. This is the function under every decorator, and the one called directly."""
     return x
 
 
 class Rows:
     """The rows of one script, timed by pyperf as they are added.
 
-    ``--only NAME`` times a single one. That is how ``python -m jumplabel bench`` takes turns between all rows of all
-    scripts, so that a drift of the machine hits them alike.
+    ``--only NAME`` times one row. So ``python -m jumplabel bench`` can take turns between all rows of all scripts, and
+    a drift of the machine hits all alike.
     """
 
     values: int | None = None
     processes: int | None = None
-    """Where a script wants others than pyperf would take."""
+    """Replace pyperf's defaults. None: keep them."""
 
     def __init__(self) -> None:
         def to_worker(command: list[str], args: Any) -> None:
@@ -48,15 +48,15 @@ class Rows:
                     command.extend((f"--{name}", str(getattr(args, name))))
 
         self.runner = pyperf.Runner(self.values, self.processes, add_cmdline_args=to_worker)
-        self.runner.metadata["jumplabel_script"] = Path(sys.argv[0]).name  # which question its rows answer
+        self.runner.metadata["jumplabel_script"] = Path(sys.argv[0]).name  # says which question a row answers
         self.passed_on = self.add_options(self.runner.argparser)
         self.args = self.runner.parse_args()
-        # pyperf clears the environment; what selects the engine's and the interpreter's ways must get through.
+        # pyperf clears the environment of workers. Keep the variables that configure the engine and the interpreter.
         kept = [name for name in os.environ if name.startswith(("JUMPLABEL_", "PYTHON")) or name == "LD_LIBRARY_PATH"]
         self.args.inherit_environ = [*(self.args.inherit_environ or ()), *kept]
 
     def add_options(self, parser: argparse.ArgumentParser) -> list[str]:
-        """Their names, as pyperf's processes are given them, too."""
+        """Add options, and return the names of those that pyperf's workers need, too."""
         parser.add_argument("--only", metavar="NAME", help="run this row only")
         return ["only"]
 
@@ -64,18 +64,18 @@ class Rows:
         return self.args.only in (None, name)
 
     def shares(self, name: str, make: Callable[[], Callable[[int], float]]) -> None:
-        """A row for shares: of each second that something else takes.
+        """Add a row of shares: seconds for each second that a reference takes.
 
-        make  what gives the sum of so many of them; called in the process that times this row, and nowhere else
+        make  returns a function that returns the sum of so many shares. Only the process that times the row calls it
         """
         made = functools.cache(make)
-        # One loop a value: pyperf would look in vain for a number of them that takes long enough.
+        # One loop for each value, because a share does not grow with loops: pyperf's calibration would not end.
         self._one_loop(name, lambda values: made()(values), self.args.warmups)
 
     def starts(self, name: str, make: Callable[[], Callable[[], float]]) -> None:
-        """A row for the seconds that something takes in a new process, once.
+        """Add a row of the seconds that something takes once, in a new process.
 
-        make  what gives them; called in the process that times this row, and nowhere else
+        make  returns a function that returns these seconds. Only the process that times the row calls it
         """
         made = functools.cache(make)
         self._one_loop(name, lambda times: sum(made()() for _ in range(times)), 0)
@@ -87,11 +87,11 @@ class Rows:
         self.args.loops, self.args.warmups = before
 
     def calls(self, rows: Iterable[tuple[str, Callable[[], Call]]]) -> None:
-        """Time ``call(argument)``: a global name, as functions have, and a local one, as arguments have."""
+        """Time ``call(argument)``, where ``call`` is a global, as functions are, and ``argument`` a local."""
         for name, make in rows:
             if self.wants(name):
                 row = make()
-                if not self.args.worker:  # which is to time functions that nobody has profiled
+                if not self.args.worker:  # a worker must time functions that were never profiled
                     check(name, row)
                 self.runner.timeit(
                     name,

@@ -1,9 +1,9 @@
-"""What does a call cost that keeps its keys' values, off and on, for callers in Python and in C?
+"""Measure what a call costs that keeps its keys' values, off and on, for callers in Python and in C.
 
-A function with three tests, under ``static_branches(snapshot=True)``; with its sites in place, which the interpreter
-calls directly, and whose tests may see a key turned between them; and with a global flag that it reads once, when it
-begins, which is how people keep a value today. The least is a function without tests. All rows are the same function,
-compiled anew for each row.
+The rows are a function with three tests under ``static_branches(snapshot=True)``; with its sites in place, so that the
+interpreter calls it directly and a toggle may come between two tests; and with a global flag that it copies to a local
+at its beginning, as people do today. A function without tests is the lower bound. All are the same function, compiled
+anew for each row.
 """
 
 import re
@@ -53,7 +53,7 @@ def by_map(call: Callable[[int], int]) -> None:
 
 
 def by_sorted(call: Callable[[int], int]) -> None:
-    sorted(DATA, key=call)  # they are in order: of the time, the comparisons take little
+    sorted(DATA, key=call)  # DATA is sorted, so comparisons take little of the time
 
 
 def time_caller(caller: Callable[[Callable[[int], int]], None], call: Callable[[int], int]) -> Callable[[int], float]:
@@ -76,7 +76,7 @@ if __name__ == "__main__":
             if made(7) != expected:
                 raise AssertionError(f"{kind} {state}: {made(7)}, not {expected}")
             if rows.wants(f"{name} Python"):
-                if not rows.args.worker and kind != "snapshot":  # what runs is not the function itself, but a variant
+                if not rows.args.worker and kind != "snapshot":  # a snapshot runs a variant of the function
                     check(name, Call(made, expected, made, 7))
                 rows.runner.timeit(f"{name} Python", "call(7)", globals={"call": made}, duplicate=DUPLICATES)
             for caller, call_all in (("map", by_map), ("sorted", by_sorted)):

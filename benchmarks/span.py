@@ -1,7 +1,7 @@
-"""What does an OpenTelemetry span around a function's work cost, off and on?
+"""Measure what an OpenTelemetry span around a function's work costs, off and on.
 
-Without an SDK the API's spans do nothing; with one, off, its sampler refuses them all, or the function asks a flag or a
-key first. On, the SDK begins, records and ends a span; no processor is there, as exporting is another question.
+Without an SDK the API's spans do nothing. With an SDK, off means that its sampler refuses all spans, or that the
+function tests a flag or a key first. On means that the SDK begins, records and ends a span. No processor exports it.
 """
 
 import itertools
@@ -68,7 +68,7 @@ def api_tracer(spans: list[Any] | None = None) -> Any:
 
 
 def sdk_tracer(spans: list[Any] | None = None, records: bool = True) -> Any:
-    """One whose spans are listed when they end, if there is a list."""
+    """Return a tracer. It adds each ended span to the list, if there is one."""
     from opentelemetry.sdk.trace import SpanProcessor, TracerProvider, sampling
 
     class Lister(SpanProcessor):
@@ -89,7 +89,7 @@ def no_tracer(spans: list[Any] | None = None) -> Any:
     return None
 
 
-# The function, its tracer, whether its flag is on, and how many spans a call records.
+# By row: the function, its tracer, the state of its flag, and the number of spans that a call records.
 ROWS: dict[str, tuple[Callable[[Any, bool], Work], Callable[..., Any], bool, int]] = {
     "span, deleted": (deleted, no_tracer, False, 0),
     "span, static branch off": (branch, sdk_tracer, False, 0),

@@ -1,8 +1,8 @@
-"""What does a call cost whose target can be swapped, against the ways in which people swap a function today?
+"""Measure what a call costs whose target can be swapped, beside the ways in which people swap functions today.
 
-Each row calls what its name leads to, after it was swapped once: rebinding a global, setting an attribute, an entry of
-a dictionary, a wrapper that looks the target up, and a StaticCall's update(). A call of a C built-in is the least that
-one costs which goes nowhere.
+Each row calls its target after one swap: by rebinding a global, setting an attribute or an entry of a dictionary,
+through a wrapper that looks the target up, and by a StaticCall's update(). A call of a C built-in is the lower bound
+for a call without a target.
 """
 
 import functools
@@ -15,7 +15,7 @@ from jumplabel import StaticCall
 
 
 def replaced(x: object) -> object:
-    """What every row called before it was swapped."""
+    """Every row's target before the swap."""
     raise AssertionError
 
 
@@ -64,7 +64,7 @@ def swapped_entry() -> dict[str, Any]:
     return {"table": table}
 
 
-# Rows that are not one callable in a variable: the expression is what differs.
+# Rows that are an expression instead of one callable in a variable.
 EXPRESSIONS: dict[str, tuple[str, Callable[[], dict[str, Any]]]] = {
     "rebound global": ("target(argument)", swapped_global),
     "attribute": ("holder.target(argument)", swapped_attribute),

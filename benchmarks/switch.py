@@ -1,4 +1,4 @@
-"""What does a switch cost, off and on, against the decorators that people write today, and against a direct call?"""
+"""Measure what a switch costs, off and on, beside the decorators that people write today and a direct call."""
 
 import functools
 from typing import Any
@@ -12,7 +12,7 @@ FLAG = False
 
 
 def other(x: object) -> object:
-    """What every row calls when it is on."""
+    """Every row's target when on."""
     return x
 
 
@@ -45,7 +45,7 @@ def wrapt_enabled(on: bool) -> Call:
     global FLAG
     FLAG = on
 
-    # A callable, asked at every call: the one form of enabled= that can be changed once the program runs.
+    # A callable is the only form of enabled= that can change at run time. wrapt calls it at every call.
     @wrapt.decorator(enabled=lambda: FLAG)
     def decorator(wrapped: Any, instance: Any, args: Any, kwargs: Any) -> Any:
         return other(*args, **kwargs)

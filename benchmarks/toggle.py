@@ -1,7 +1,7 @@
-"""What does a toggle cost, against the two synchronizations and the stores that it cannot do without?
+"""Measure what a toggle costs, beside the two synchronizations and the stores that it needs.
 
-What others take to switch something on and off again is beside it: it changes what a later check finds, and no code.
-And what does it cost to take and drop a key that lingers, which patches nothing?
+Beside it is what other libraries take to switch something on and off again. They change the result of a later check,
+but no code. Another question is what it costs to add and remove a user of a key that lingers, which patches nothing.
 """
 
 import functools
@@ -21,11 +21,11 @@ from jumplabel._engine import lib
 SITES = (1, 100, 10_000)
 BYTECODE_SITES = (1, 10_000)
 
-PAIRS = 100  # of bare syncs, in one call: the call itself weighs nothing
+PAIRS = 100  # pairs of bare syncs in one call, so the call's own cost is negligible
 
 
 def bare(do: Callable[[], int]) -> Callable[[int], float]:
-    """For pyperf, what times so many calls of something in the engine."""
+    """Return a function for pyperf that times so many calls of an engine function."""
 
     def time_it(loops: int) -> float:
         began = time.perf_counter()
@@ -67,7 +67,7 @@ def toggles(rows: Rows, name: str, counts: Iterable[int], make: Callable[[Static
 
 
 def uses(rows: Rows, name: str, deferred: float) -> None:
-    """A row for a key with one site that is taken and dropped, again and again."""
+    """Add a row for a key with one site whose user is added and removed without pause."""
     if not rows.wants(name):
         return
     key = StaticKey(f"benchmarks.{name}", deferred=deferred)
@@ -84,7 +84,7 @@ def uses(rows: Rows, name: str, deferred: float) -> None:
 
 
 class Other(NamedTuple):
-    """Statements, what they are about, and whether they did it."""
+    """Statements, their variables, and a check of their effect."""
 
     on: str
     off: str

@@ -1,6 +1,6 @@
-"""What does a tracepoint cost, with no probe, one and three, against a list of callbacks and blinker's signals?
+"""Measure what a tracepoint costs with no probe, one and three, beside a list of callbacks and blinker's signals.
 
-Without probes, a call of a C built-in is the least that there is; with one, a direct call of it.
+The lower bound is a call of a C built-in without probes, and a direct call of the probe with one.
 """
 
 from typing import Any
@@ -43,7 +43,7 @@ def signal(count: str) -> Call:
     made = blinker.Signal()
     for probe in PROBES[count]:
         made.connect(probe)
-    result: Any = made.send(ARGUMENT)  # a list, in any order
+    result: Any = made.send(ARGUMENT)  # a list in any order
     if {probe for probe, _ in result} != set(PROBES[count]):
         raise AssertionError(f"blinker called {result}")
     return Call(made.send, result, blinker.Signal.receivers_for)

@@ -1,9 +1,9 @@
-"""Measurements that are made up, as ``python -m jumplabel bench`` would have made them; and parts of its report."""
+"""Invented measurements in the form of ``python -m jumplabel bench``, and parts of its report."""
 
 import io
 
 import pyperf
-from jumplabel.benchmarks.harness import bench_questions, bench_report, bench_tables
+from jumplabel.benchmarks.harness import lookup, questions, reporting
 
 HERE = {
     "python_version": "3.11.2 (64-bit)",
@@ -21,15 +21,15 @@ HERE = {
 }
 NAMED = {
     name: question.script
-    for question in bench_questions.QUESTIONS
+    for question in questions.QUESTIONS
     for column in question.columns
     for row in column.rows.values()
-    for name in bench_tables.names_of(row).values()
+    for name in lookup.names_of(row).values()
 }
 
 
 def made(values, script=None, **facts):
-    """Return a suite with these medians. The rows have the scripts of bench_questions.py, or this one."""
+    """Return a suite with these medians. A row's script is that of questions.py, or the given one."""
     rows = []
     for name, value in values.items():
         about = {**HERE, "name": name, "jumplabel_script": script or NAMED[name], **facts}
@@ -43,7 +43,7 @@ def all_rows(**values):
 
 
 def report(values, script=None, **facts):
-    return "\n".join(bench_report.report(made(values, script, **facts)))
+    return "\n".join(reporting.report_lines(made(values, script, **facts)))
 
 
 def table(text, title):

@@ -1,1 +1,1 @@
-"""``python -m jumplabel bench``: runs the scripts in the folder above, and reports what they measure."""
+"""``python -m jumplabel bench``: run the scripts in the folder above, and report their results."""

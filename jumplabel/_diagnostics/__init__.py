@@ -1,4 +1,4 @@
-"""What this process runs on, what its sites look like, and how they hold out.
+"""Diagnostics: what this process runs on, its sites' instructions, and tests of patching under load.
 
-In here: ``info()``, the disassembler, ``demo`` and ``stress``. Nothing else in the package may need what is in here.
+In here: ``info()``, the disassembler, ``demo`` and ``stress``, and their commands. No other room may use this one.
 """

@@ -1,4 +1,4 @@
-"""Toggle a key under threads that never stop calling a function which depends on it, and count what goes wrong."""
+"""Toggle a key while threads call a function that depends on it, and count wrong results."""
 
 import sys
 import threading
@@ -15,15 +15,16 @@ from jumplabel._sites.gates import static_gate, static_switch
 
 OFF, ON = "off", "on"
 
-# A key of one site is patched faster than a waiting thread wakes up. Other sites make the batch, and with it the time
-# for which the hot one is an int3, long enough to be met.
+# A key of one site is patched faster than a waiting thread wakes up. More sites make the batch longer. So the hot site
+# is an int3 for long enough that threads run into it.
 OTHER_SITES = 500
 
-# The toggling thread has to ask for the GIL back after each toggle, and gets it this much later (default: 5 ms).
+# After each toggle the toggling thread waits this long for the GIL (default: 5 ms).
 SWITCH_INTERVAL = 0.0005
 
-# All that while is within the toggle, and the calls that overlap it may show either state. So once in a while the
-# others get the GIL after a toggle, for calls that must show the new one. An odd number: after both kinds of toggle.
+# That wait is within the toggle, and calls that overlap a toggle may show either state. So the toggling thread pauses
+# at times after a toggle: the calls in this pause must show the new state. The number is odd, so that pauses follow
+# toggles of both kinds.
 PAUSE_EVERY = 51
 PAUSE = 1e-6
 
@@ -34,12 +35,12 @@ MAX_STATES = 16
 
 
 class Demo:
-    """The hot path, its key, and what is known about both while they run."""
+    """The hot function, its key, and the counts of calls, toggles and wrong results."""
 
     def __init__(self) -> None:
         self.key = StaticKey("jumplabel.demo")
         self.stop = False
-        self.begun = self.done = 0  # the number of the toggle that began last, and of the last one that returned
+        self.begun = self.done = 0  # numbers of the last toggle that began, and the last that returned
         self.calls: list[int] = []
         self.between: list[int] = []  # the calls that no toggle overlapped
         self.wrong = 0
@@ -59,7 +60,7 @@ class Demo:
             raise
 
     def call_and_check(self, index: int) -> None:
-        """Call without pause. A call that no toggle overlapped must show what the last toggle before it left."""
+        """Call without pause. A call that no toggle overlapped must show the state of the last toggle."""
         hot = self.hot
         while not self.stop:
             between = 0
@@ -105,7 +106,7 @@ class Demo:
 
 @contextmanager
 def watched(address: int) -> Iterator[list[bytes]]:
-    """Collect the states that a site goes through in a ``with`` block: complete when it ends."""
+    """Collect the states of a site during a ``with`` block. The list is complete after the block."""
     states: list[bytes] = []
     stop = ffi.new("int *")
     seen = ffi.new("uint64_t[]", MAX_STATES)
@@ -124,7 +125,7 @@ def watched(address: int) -> Iterator[list[bytes]]:
 
 
 def run(seconds: float, threads: int, show: Callable[[str], Any]) -> int:
-    """The demonstration, line by line. Returns the number of wrong results."""
+    """Run the demonstration, and pass its lines to ``show``. Returns the number of wrong results."""
     demo = Demo()
     (site,) = entries(demo.hot)
     show(f"threads calling a static_switch: {threads}; toggled meanwhile: its key, which has {OTHER_SITES} other sites")

@@ -1,8 +1,8 @@
-"""Sites as they are now: a trampoline's bytes, and the bytecode of a function with branches.
+"""Show sites as they are now: a trampoline's bytes and instructions, and the bytecode of a function with branches.
 
-A trampoline's layout is csrc/arch/x86_64/trampoline_templates.S: the site, the off path, the on path, and the words
-that they read. The site of a static call, a tracepoint or a snapshot leads to a slot of its target's instead. Its
-instructions are shown where capstone is there to read them.
+csrc/arch/x86_64/trampoline_templates.S defines a trampoline's layout: the site, the off path, the on path, and the
+words that they read. The site of a static call, a tracepoint or a snapshot jumps to its target's slot instead.
+capstone, if installed, decodes the instructions.
 """
 
 import dis
@@ -28,18 +28,18 @@ TARGET_WORDS = {40: "entry", 48: "argument"}
 NATIVE = (StaticCallable, NativeBranch, CallSite, ObjectSite)
 
 
-class Instruction(NamedTuple):
+class MachineInstruction(NamedTuple):
     offset: int
     code: bytes
     text: str
     word: int | None
-    """The offset of the slot's word that it reads."""
+    """The offset of the slot's word that the instruction reads. None: it reads none."""
 
 
 def find(module: Any, qualified_name: str) -> Any:
-    """What has a trampoline and this name, or the function with branches.
+    """Return the object with a trampoline, or the function with branches, of this name.
 
-    LookupError: nothing has the name; TypeError: something else has.
+    Raises LookupError if nothing has the name, and TypeError if the object of this name has no site.
     """
     where = f"{module.__name__}:{qualified_name}"
     found = module
@@ -61,25 +61,25 @@ def find(module: Any, qualified_name: str) -> Any:
 
 
 def branches(code: CodeType) -> dict[int, JumpEntry]:
-    """The sites in a code object, by their offsets in it."""
+    """Return the sites in a code object, by their offsets in bytes."""
     first = id(code) + type(code).__basicsize__
     table = [entry for entry in jump_table() if entry.kind == "branch"]
     return {entry.address - first: entry for entry in table if 0 <= entry.address - first < len(code.co_code)}
 
 
 def entries(site: Any) -> list[JumpEntry]:
-    """The rows of a native site in the jump table: one for each of its keys."""
+    """Return a native site's entries in the jump table, one for each of its keys."""
     address = site.__site__()
     return [entry for entry in jump_table() if entry.address == address]
 
 
 def read(address: int, size: int = SLOT_SIZE) -> bytes:
-    """Bytes of a native site's slot, as threads run them."""
+    """Return the bytes of a native site's slot, as threads run them."""
     return bytes(ffi.buffer(ffi.cast("unsigned char *", address), size)[:])
 
 
 def name_site(code: bytes) -> str:
-    """What the bytes of a site are, by the protocol that writes them: see csrc/arch/x86_64/int3_poke.c."""
+    """Name a site's bytes as the protocol that writes them does: csrc/arch/x86_64/int3_poke.c."""
     first, tail = code[0], code[1:SITE_SIZE]
     if tail == NOP5:
         name = "nop5"
@@ -90,8 +90,8 @@ def name_site(code: bytes) -> str:
     return {PREFIX: name, INT3: f"int3, tail of {name}"}.get(first, "unknown")
 
 
-def report(site: Any) -> Iterator[str]:
-    """The lines that ``python -m jumplabel dis`` prints."""
+def lines_of(site: Any) -> Iterator[str]:
+    """Return the lines that ``python -m jumplabel dis`` prints."""
     return _branches(site) if isinstance(site, FunctionType) else _trampoline(site)
 
 
@@ -132,7 +132,7 @@ def _trampoline(site: Any) -> Iterator[str]:
 
 
 def _words_of(site: Any) -> list[int]:
-    """Those that its trampoline reads."""
+    """Return the offsets of the words that a site's trampoline reads."""
     if isinstance(site, NativeBranch):
         return [32, 40]
     calls_off = site.__calls_off__ if isinstance(site, StaticCallable) else site.__kind__ == "snapshot"
@@ -140,7 +140,7 @@ def _words_of(site: Any) -> list[int]:
 
 
 def _known(site: Any) -> dict[int, str]:
-    """By their addresses, objects that the words may lead to."""
+    """Return texts of the objects that the words may point to, by the objects' addresses."""
     if isinstance(site, NativeBranch):
         return dict(zip(site._targets, map(repr, (site.off, site.on)), strict=True))
     objects = [None, site.__wrapped__] if isinstance(site, StaticCallable) else [None, site]
@@ -158,7 +158,7 @@ def _where_it_leads(address: int, slot: bytes) -> int | None:
 
 
 def _code(slot: bytes, begin: int, words: dict[int, str], known: dict[int, str], on_path: str) -> Iterator[str]:
-    """What stands in a slot from there on, with a note where the on path begins."""
+    """Yield a slot's instructions from ``begin`` on, then its words. The note ``on_path`` marks the on path's begin."""
     try:
         capstone = import_module("capstone")
     except ImportError:
@@ -179,14 +179,16 @@ def _code(slot: bytes, begin: int, words: dict[int, str], known: dict[int, str],
         yield f"{offset:4}  {word:<12}  {value:#018x}  {known.get(value, '')}".rstrip()
 
 
-def _instructions(capstone: Any, slot: bytes, begin: int) -> Iterator[Instruction]:
-    """To the end of the on path, which is the jump through on_entry."""
+def _instructions(capstone: Any, slot: bytes, begin: int) -> Iterator[MachineInstruction]:
+    """Decode up to the end of the on path, which is the jump through on_entry."""
     for each in capstone.Cs(capstone.CS_ARCH_X86, capstone.CS_MODE_64).disasm(slot[begin:], begin):
-        # A ModRM byte of mod 00, r/m 101 is relative to rip. In these templates the displacement ends the instruction.
+        # A ModRM byte with mod 00, r/m 101 addresses relative to rip. In these templates the displacement comes last.
         relative = "rip" in each.op_str
         word = each.address + each.size + int.from_bytes(each.bytes[-4:], "little", signed=True) if relative else None
-        operands = str(int(each.op_str, 16)) if each.op_str.startswith("0x") else each.op_str  # a jump, to an offset
-        yield Instruction(each.address, bytes(each.bytes), f"{each.mnemonic} {operands}".strip(), word)
+        operands = (
+            str(int(each.op_str, 16)) if each.op_str.startswith("0x") else each.op_str
+        )  # the offset that a jump leads to
+        yield MachineInstruction(each.address, bytes(each.bytes), f"{each.mnemonic} {operands}".strip(), word)
         if word == 40:
             return
 

@@ -1,4 +1,7 @@
-"""What may be refused to a process: for the children of stress.py, as most of it is for good."""
+"""Faults: resources and system calls that are refused to a process.
+
+Only children of stress.py bring them about, because most faults cannot be undone.
+"""
 
 import resource
 from collections.abc import Callable
@@ -6,7 +9,8 @@ from collections.abc import Callable
 from jumplabel._diagnostics import seccomp
 
 Fault = Callable[[], Callable[[], None] | None]
-"""Brings itself about, and returns how to undo it where that is possible; OSError where this machine cannot."""
+"""Brings the fault about, and returns a function that undoes it, if that is possible. Raises OSError if this machine
+cannot make the fault."""
 
 
 def _limit(what: int, soft: int) -> Callable[[], None]:

@@ -1,4 +1,4 @@
-"""``info()``: what this process runs on, and what has happened in it."""
+"""``info()``: the machine and settings that this process runs with, and counters of what the engine did."""
 
 import os
 from dataclasses import dataclass
@@ -11,45 +11,45 @@ from jumplabel._sites.native_branches import refusal
 @exported
 @dataclass(frozen=True, slots=True)
 class Info:
-    """What this process runs on, and what has happened in it. Counters start anew in the child of a fork."""
+    """The machine and settings that this process runs with, and counters. A forked child's counters start at 0."""
 
     architecture: str
-    """As the kernel names it, such as ``x86_64``."""
+    """The kernel's name of the processor architecture, such as ``x86_64``."""
     native: bool | None
-    """Whether sites are native trampolines; None before the first of them (or ``start()``)."""
+    """True: gates, switches and the like are native trampolines. False: plain branches. None: there was none yet."""
     refusal: str | None
-    """What was refused, and why, when a native site was last asked for in vain; None: nothing was."""
+    """What was refused, and why, when the last request for a native site failed. None: no request failed."""
     sync_method: str | None
     """``membarrier`` or ``signal``; None before the first native site."""
     syncs_per_batch: int
-    """2, or 3 by ``JUMPLABEL_SYNCS``."""
+    """2, or 3 with ``JUMPLABEL_SYNCS=3``."""
     poke: str
-    """``int3``, ``word``, or ``auto``: by int3, and by words while a thread blocks SIGTRAP. By ``JUMPLABEL_POKE``."""
+    """``JUMPLABEL_POKE``: ``int3``, ``word``, or ``auto`` (int3, but words while a thread blocks SIGTRAP)."""
     keys: int
     native_sites: int
     plain_sites: int
     bytecode_sites: int
     arena_bytes: int
-    """Executable memory mapped."""
+    """Bytes of executable memory that are mapped."""
     batches: int
     """Patch transactions that rewrote at least one native site."""
     word_batches: int
-    """Those of them that showed nobody an int3: a thread blocked SIGTRAP, or ``JUMPLABEL_POKE=word``."""
+    """Those batches that wrote words without int3: a thread blocked SIGTRAP, or ``JUMPLABEL_POKE=word``."""
     sites_patched: int
-    """Native sites that they rewrote."""
+    """Native sites that all batches rewrote."""
     sync_calls: int
     int3_current: int
     """Traps answered with the new instruction while its batch was being patched."""
     int3_previous: int
-    """Traps from the batch before, sent back to the site."""
+    """Traps of the previous batch, sent back to the site."""
     int3_stale: int
-    """Traps from any older batch, sent back to the site."""
+    """Traps of any older batch, sent back to the site."""
     int3_chained: int
-    """SIGTRAPs that were not ours, handed to whoever held the signal before."""
+    """Foreign traps, passed to the previous SIGTRAP handler."""
 
 
 def start() -> None:
-    """Ready the process for native sites now, as the first one would; ``info()`` says whether it worked."""
+    """Ready the process for native sites now. The first native site would do the same. ``info()`` shows the result."""
     lib.jump_label_start()
 
 
@@ -60,7 +60,7 @@ _WAYS = {lib.POKE_AUTO: "auto", lib.POKE_INT3: "int3", lib.POKE_WORD: "word"}
 
 @exported
 def info() -> Info:
-    """What this process runs on. Changes nothing in it."""
+    """Return what this process runs on, and its counters. Changes nothing. Any thread may call this at any time."""
     raw = ffi.new("struct jump_label_info *")
     lib.jump_label_info(raw)
     return Info(

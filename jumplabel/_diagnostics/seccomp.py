@@ -1,6 +1,6 @@
-"""Refuse system calls to this process from now on, as the sandboxes of containers and services do: seccomp(2).
+"""Refuse system calls to this process, as the sandboxes of containers and services do: seccomp(2).
 
-For tests and faults.py: there is no way back.
+**A refusal cannot be undone**, so only tests and the children of faults.py use this.
 """
 
 import ctypes
@@ -8,7 +8,7 @@ import errno
 import os
 from typing import Any
 
-NUMBERS = {  # of x86-64
+NUMBERS = {  # the numbers of system calls on x86-64
     "mmap": 9,
     "rt_sigaction": 13,
     "mremap": 25,
@@ -25,7 +25,7 @@ LOAD, RETURN, IF_EQUAL, IF_BITS = 0x20, 0x06, 0x15, 0x45
 NUMBER_OFFSET, ARGUMENTS_OFFSET = 0, 16  # of struct seccomp_data
 
 
-class Instruction(ctypes.Structure):
+class BpfInstruction(ctypes.Structure):
     _fields_ = (
         ("code", ctypes.c_uint16),
         ("then", ctypes.c_uint8),
@@ -34,8 +34,8 @@ class Instruction(ctypes.Structure):
     )
 
 
-class Program(ctypes.Structure):
-    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(Instruction)))
+class BpfProgram(ctypes.Structure):
+    _fields_ = (("length", ctypes.c_uint16), ("instructions", ctypes.POINTER(BpfInstruction)))
 
 
 _libc = ctypes.CDLL(None, use_errno=True)
@@ -54,24 +54,30 @@ def refuse(
     value: int | None = None,
     error: int = errno.EPERM,
 ) -> None:
-    """A system call fails with `error`; or only where its n-th argument has any of these bits, or is this value."""
-    answer = Instruction(RETURN, 0, 0, RETURN_ERRNO | error)
+    """Make a system call fail with ``error``.
+
+    argument  fail only for some values of this argument (0 is the first): those that have any of ``bits``, or those
+              that equal ``value``
+
+    Raises OSError if the kernel refuses the filter.
+    """
+    answer = BpfInstruction(RETURN, 0, 0, RETURN_ERRNO | error)
     test = []
     if argument is not None:
         test = [
-            Instruction(LOAD, 0, 0, ARGUMENTS_OFFSET + 8 * argument),
-            Instruction(IF_EQUAL, 0, 1, value) if bits is None else Instruction(IF_BITS, 0, 1, bits),
+            BpfInstruction(LOAD, 0, 0, ARGUMENTS_OFFSET + 8 * argument),
+            BpfInstruction(IF_EQUAL, 0, 1, value) if bits is None else BpfInstruction(IF_BITS, 0, 1, bits),
         ]
     filtered = [
-        Instruction(LOAD, 0, 0, NUMBER_OFFSET),
-        Instruction(IF_EQUAL, 0, len(test) + 1, NUMBERS[name]),
+        BpfInstruction(LOAD, 0, 0, NUMBER_OFFSET),
+        BpfInstruction(IF_EQUAL, 0, len(test) + 1, NUMBERS[name]),
         *test,
         answer,
-        Instruction(RETURN, 0, 0, RETURN_ALLOW),
+        BpfInstruction(RETURN, 0, 0, RETURN_ALLOW),
     ]
-    instructions = (Instruction * len(filtered))(*filtered)
+    instructions = (BpfInstruction * len(filtered))(*filtered)
     _prctl(PR_SET_NO_NEW_PRIVS, 1)
-    _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(Program(len(filtered), instructions)))
+    _prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, ctypes.byref(BpfProgram(len(filtered), instructions)))
 
 
 def refuse_executable_memory() -> None:
@@ -80,5 +86,8 @@ def refuse_executable_memory() -> None:
 
 
 def deny_write_execute() -> None:
-    """PR_SET_MDWE, Linux 6.3: no mapping is ever both, and none gains PROT_EXEC later."""
+    """Refuse mappings that are writable and executable, and those that become executable: PR_SET_MDWE, Linux 6.3.
+
+    Raises OSError if the kernel does not know this.
+    """
     _prctl(PR_SET_MDWE, 1)

@@ -1,7 +1,7 @@
-"""The C storms and loops of csrc/testing, which only tests, benchmarks and the commands ``demo`` and ``stress`` run.
+"""The C storms and loops of csrc/testing. Only tests, benchmarks and the commands ``demo`` and ``stress`` run them.
 
-They are an extension module of their own, so that the engine does not carry them. ENGINE is what they call of the
-engine of this process.
+They are an extension module of their own, so the engine's module stays small. ENGINE holds the functions that they
+call in this process's engine.
 """
 
 from typing import Any

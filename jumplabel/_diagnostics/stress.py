@@ -1,8 +1,8 @@
-"""Everything that is hard on a patcher, together in this process: what to run before trusting a machine with it.
+"""Everything that is hard on a patcher, together in this process. Run it before you trust a machine with patching.
 
-Each storm is a function that does something without pause until it is told to stop, checks what it sees, and counts.
-The signals and the forks come from the main thread, as they must. An oracle (csrc/testing/oracle.h) says what a call
-may return while somebody toggles: the state that the last toggle left, or either one where a toggle overlaps the call.
+Each storm is a function that works without pause until the stop, checks its results, and counts. Python runs signal
+handlers in the main thread, so signals and forks come from there. An oracle (csrc/testing/oracle.h) knows the allowed
+results of a call while threads toggle: the state of the last toggle, or either state where a toggle overlaps the call.
 """
 
 import faulthandler
@@ -19,89 +19,27 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, NoReturn
 
+from jumplabel._diagnostics.checked_sites import Sites, WrongError, expect
 from jumplabel._diagnostics.faults import FAULTS, Fault
 from jumplabel._diagnostics.process_info import info, start
 from jumplabel._diagnostics.storms import ENGINE, lib
 from jumplabel._keys.batches import batch
 from jumplabel._keys.static_key import StaticKey
-from jumplabel._sites.branches import static_branches
-from jumplabel._sites.gates import static_gate, static_switch
 from jumplabel.errors import JumpLabelError
 
 TIMER = 0.0005  # seconds between two signals
 FORK_EVERY = 0.02
-BLOCKING_FOR = 10  # forks, and not for as many
-CHILD_MAY_TAKE = 60
-FAULT_NOT_POSSIBLE = 77  # the status of a child
+BLOCKING_FOR = 10  # forks during which threads block signals, then as many during which they do not
+CHILD_MAY_TAKE = 60  # seconds
+FAULT_NOT_POSSIBLE = 77  # exit status of a child whose fault this machine cannot make
 C_SITES = (1, 64)
 C_THREADS = 2
 C_ROUND = 0.25
-SWITCH_INTERVAL = 0.0005  # or those who toggle wait 5 ms for the GIL after each patch
-
-
-class WrongError(Exception):
-    """A result that may not be."""
-
-
-def expect(true: bool, what: str) -> None:
-    if not true:
-        raise WrongError(what)
-
-
-class Sites:
-    """One key, and a site of each kind, in a function that returns whether it found the key on."""
-
-    def __init__(self, name: str) -> None:
-        key = self.key = StaticKey(name)
-
-        @static_gate(key, default=False)
-        def gate() -> bool:
-            return True
-
-        @static_switch(key, to=lambda: True)
-        def switch() -> bool:
-            return False
-
-        @static_branches
-        def branch() -> bool:
-            return True if key else False
-
-        @static_branches
-        def loop() -> bool:
-            return bool([1 for _ in range(1) if key])
-
-        self.functions = (gate, switch, branch, loop)
-        self.begun = self.done = 0
-
-    def toggle(self) -> None:
-        self.begun += 1
-        try:
-            self.key.enable() if self.begun & 1 else self.key.disable()
-        except BaseException:
-            self.begun -= 1
-            raise
-        self.done = self.begun
-
-    def check(self) -> None:
-        """Call each function while others toggle."""
-        for function in self.functions:
-            done = self.done
-            result = function()
-            if self.begun == done and result is not bool(done & 1):
-                raise WrongError(f"{function.__name__} returned {result} behind toggle {done}")
-
-    def check_alone(self) -> None:
-        """Toggle and call each function, with nobody else at the key."""
-        for state in (True, False):
-            self.key.enable() if state else self.key.disable()
-            expect(self.shown() == {state} == {self.key.enabled}, f"{self.shown()} behind {self.key!r}")
-
-    def shown(self) -> set[bool]:
-        return {function() for function in self.functions}
+SWITCH_INTERVAL = 0.0005  # by default a toggling thread waits 5 ms for the GIL after each patch
 
 
 class Stress:
-    """What the storms share: when to stop, what they counted, what went wrong."""
+    """The state that the storms share: the stop, the counts, the errors."""
 
     def __init__(self) -> None:
         self.stop = threading.Event()
@@ -109,7 +47,7 @@ class Stress:
         self.errors: list[str] = []
         self.handling = False
         self.interrupted = False
-        self.blocking = False  # whether some of the threads are to block all signals for the time being
+        self.blocking = False  # some threads block all signals for now
         self.sites = Sites("jumplabel.stress")
         self.in_signals = Sites("jumplabel.stress.signals")
         self.storms: list[Callable[[Counter[str]], None]] = [
@@ -123,7 +61,8 @@ class Stress:
         now = info()
         if now.native:
             self.storms.append(self.call_from_c)
-        self.may_block = now.sync_method != "signal" and now.poke != "int3"  # both of which are for who never does
+        # Synchronization by signals, and poking by int3 only, need threads that never block signals.
+        self.may_block = now.sync_method != "signal" and now.poke != "int3"
 
     # ---- the storms ----
 
@@ -147,7 +86,7 @@ class Stress:
                 one.key.inc()
                 other.key.inc()
                 expect(one.shown() | other.shown() == {False}, "within a batch")
-            expect(one.shown() & other.shown() == {True}, "behind a batch")
+            expect(one.shown() & other.shown() == {True}, "after a batch")
             with one.key.override(False), other.key.override(True), one.key.override(True), one.key.override(False):
                 expect((one.shown(), other.shown()) == ({False}, {True}), "within overrides")
             try:
@@ -157,7 +96,7 @@ class Stress:
                     other.key.dec()
             except JumpLabelError:
                 pass
-            expect(one.shown() & other.shown() == {True}, "behind a batch that was refused")
+            expect(one.shown() & other.shown() == {True}, "after a batch that was refused")
             with batch():
                 one.key.dec()
                 other.key.dec()
@@ -175,12 +114,12 @@ class Stress:
                 gc.collect()
 
     def start_threads(self, counts: Counter[str]) -> None:
-        """Each calls, and ends; while some are to block all signals every other one does."""
+        """Start threads that call and end. While ``blocking`` is set every other thread blocks all signals."""
 
         def call_some(block: bool) -> None:
             if block:
                 signal.pthread_sigmask(signal.SIG_BLOCK, signal.valid_signals())
-                under_way = self.sites.begun  # this toggle may not have seen it: README, Limits
+                under_way = self.sites.begun  # this toggle may have begun before the thread blocked: README, Limits
                 while self.sites.done <= under_way and not self.stop.is_set():
                     time.sleep(0.001)
             for _ in range(100):
@@ -193,7 +132,7 @@ class Stress:
             counts["threads started"] += 1
 
     def call_from_c(self, counts: Counter[str]) -> None:
-        """Without the GIL, on all cores; now with SIGTRAP blocked, now without."""
+        """Call from C threads without the GIL, on all cores, at times with SIGTRAP blocked."""
         key = StaticKey("jumplabel.stress.c")
         for number in self.until_stopped():
             storm = lib.storm_start(ENGINE, key._key, C_SITES[number % 2], C_THREADS, self.blocking)
@@ -216,9 +155,9 @@ class Stress:
     # ---- the main thread ----
 
     def on_timer(self, *_: Any) -> None:
-        """Toggles, whatever the main thread is in the middle of; a toggle, perhaps."""
+        """Toggle in the middle of whatever the main thread does, perhaps of a toggle."""
         self.sites.check()
-        if self.handling:  # the next signal came before the last one was done with
+        if self.handling:  # a signal came while the handler of another runs
             return
         self.handling = True
         try:
@@ -229,7 +168,7 @@ class Stress:
         self.counts["toggles"] += 2
 
     def on_interrupt(self, *_: Any) -> None:
-        """A KeyboardInterrupt may be lost: exceptions are ignored in what the interpreter calls around a fork."""
+        """Stop without KeyboardInterrupt. The interpreter ignores exceptions in the functions it calls at a fork."""
         self.interrupted = True
         self.stop.set()
 
@@ -238,10 +177,10 @@ class Stress:
 
     def fork_and_wait(self, fault: Fault | None) -> None:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # there are threads, and that is what we are here for
+            warnings.simplefilter("ignore", DeprecationWarning)  # Python warns of forks of processes with threads
             pid = os.fork()
         if pid == 0:
-            self.be_the_child(fault)
+            self.run_child(fault)
         status = os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
         self.counts["forks"] += 1
         if status == FAULT_NOT_POSSIBLE:
@@ -250,7 +189,7 @@ class Stress:
             raise WrongError(f"a child ended with {status}, fault: {fault.__name__ if fault else 'none'}")
         self.counts["faults injected"] += fault is not None
 
-    def be_the_child(self, fault: Fault | None) -> NoReturn:
+    def run_child(self, fault: Fault | None) -> NoReturn:
         status = 1
         try:
             signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -261,27 +200,27 @@ class Stress:
                 undo = fault() if fault else None
             except OSError:  # an old kernel, or a sandbox within a sandbox
                 os._exit(FAULT_NOT_POSSIBLE)
-            self.toggle_in_spite_of(fault)
+            self.toggle_despite(fault)
             if undo:
                 undo()
-                self.toggle_in_spite_of(None)
+                self.toggle_despite(None)
             status = 0
         except BaseException as error:
             sys.stderr.write(f"in a child, fault {fault.__name__ if fault else 'none'}: {error!r}\n")
         finally:
             os._exit(status)
 
-    def toggle_in_spite_of(self, fault: Fault | None) -> None:
-        """Each step works or is refused; then it has changed nothing."""
+    def toggle_despite(self, fault: Fault | None) -> None:
+        """Toggle and make sites. Each step works, or is refused without any change."""
         for sites in (self.sites, self.in_signals) * 3:
             before = sites.key.enabled
             try:
                 sites.key.disable() if before else sites.key.enable()
-                expect(sites.shown() == {not before}, "behind a toggle")
+                expect(sites.shown() == {not before}, "after a toggle")
             except (JumpLabelError, MemoryError):
                 if not fault:
                     raise
-                expect(sites.shown() == {before} == {sites.key.enabled}, "behind a toggle that was refused")
+                expect(sites.shown() == {before} == {sites.key.enabled}, "after a toggle that was refused")
         try:
             Sites("jumplabel.stress.child").check_alone()
         except (JumpLabelError, MemoryError):
@@ -307,7 +246,7 @@ class Stress:
         return run
 
     def run(self, seconds: float) -> None:
-        own = [Counter[str]() for _ in self.storms]  # nobody shares one, so that += is safe
+        own = [Counter[str]() for _ in self.storms]  # one for each thread, so += is safe
         threads = [
             threading.Thread(target=self.guard(storm), args=(counts,))
             for storm, counts in zip(self.storms, own, strict=True)
@@ -341,7 +280,7 @@ class Stress:
 
     @contextmanager
     def in_charge(self) -> Iterator[None]:
-        """Ours are the signals. A process that crashes says where; one that hangs does on SIGQUIT (Ctrl-\\)."""
+        """Install our signal handlers. faulthandler shows where the process crashes, or hangs on SIGQUIT (Ctrl-\\)."""
         interval = sys.getswitchinterval()
         sys.setswitchinterval(SWITCH_INTERVAL)
         handlers = {
@@ -351,7 +290,8 @@ class Stress:
         }
         old = {number: signal.signal(number, handler) for number, handler in handlers.items()}
         faulthandler.enable()
-        faulthandler.register(signal.SIGQUIT)  # its watchdog thread blocks all signals, and nobody would trap
+        # Not faulthandler's watchdog: its thread blocks all signals, so no batch would use int3.
+        faulthandler.register(signal.SIGQUIT)
         try:
             yield
         finally:
@@ -375,7 +315,10 @@ COUNTERS = {
 
 
 def run(seconds: float, show: Callable[[str], Any]) -> int:
-    """Let the storms loose on this process. Returns the number of errors."""
+    """Run the storms in this process, and report through ``show``. Returns the number of errors.
+
+    seconds  how long they run
+    """
     start()
     before = info()
     show(f"{platform.python_implementation()} {platform.python_version()}, {platform.system()} {platform.release()}")

@@ -1,4 +1,4 @@
-"""Asking other processes: over the socket that they serve (serving.py), or else by sys.remote_exec (remote_exec.py)."""
+"""Ask another process: over the socket that it serves (serving.py), or else by sys.remote_exec (remote_exec.py)."""
 
 import json
 import os
@@ -30,7 +30,7 @@ from jumplabel.errors import RemoteError
 _LONGEST_LINE = 1 << 20
 _MOST_BYTES = 1 << 26
 _MOST_LINES = 1 << 18
-"""Of an answer; watch has no end."""
+"""Limits of an answer. The answers to ``watch`` have no end, so they have no limit either."""
 
 _ANSWERS: dict[str, list[dict[str, type]]] = {
     "keys": [
@@ -46,20 +46,20 @@ _ANSWERS: dict[str, list[dict[str, type]]] = {
     ],
     "watch": [{"time": float, "key": str, "old": bool, "new": bool, "sites": int}, {"lost": int}],
 }
-"""What may be answered to a command, any of these; further fields count for nothing."""
+"""The valid answers to each command, with the types of their fields. Further fields are ignored."""
 
-_NO_EFFECT = "keys", "watch"
+_READ_ONLY = "keys", "watch"
 
 
 def ask(pid: int, request: Answer, timeout: float) -> Iterator[Answer]:
-    """The answers, up to the last one (operator_requests.py); those of watch go on until the process ends.
+    """Send a request to a process, and yield its answers (operator_requests.py). ``watch`` ends with the process.
 
-    They have the fields that they must have, of the right types; a string may be anything.
+    Answers have all their fields, with the right types. **Strings may hold anything**: escape them before printing.
 
-    request  its fields
-    timeout  seconds for the process to be there, and from then on for all that it answers
+    request  the fields of the request
+    timeout  seconds to reach the process, and again as many for the whole answer
 
-    Raises RemoteError where it cannot be reached, refuses the request, or breaks off.
+    Raises RemoteError if the process cannot be reached, refuses the request, or ends its answer early.
     """
     end = monotonic() + timeout
     while True:
@@ -94,9 +94,9 @@ def _checked(answer: Answer | None, answers: "_Answers", command: str) -> Iterat
 
 
 class _Answers(RawIOBase):
-    """Of a process that may be anything: so many lines and bytes, until this time.
+    """The answers of a process that is not trusted: limited in lines, bytes and time.
 
-    A buffer reads from this, piece by piece, so that the time is also that of a line that comes byte by byte.
+    A buffer reads from this in pieces. So the time limit also holds for a line that arrives byte by byte.
     """
 
     def __init__(self, connection: Socket, command: str, end: float) -> None:
@@ -110,18 +110,18 @@ class _Answers(RawIOBase):
     def send(self, request: bytes) -> None:
         try:
             self._wait()
-            with suppress(ConnectionError):  # it has said why
+            with suppress(ConnectionError):  # the answer, already sent, says why
                 self._connection.sendall(request)
                 self._sent = True
         except TimeoutError as error:
             raise RemoteError("it does not take the request in time; try again with a longer --timeout") from error
 
     def go_on(self) -> None:
-        """Without an end."""
+        """Drop the limits, for ``watch``."""
         self._end = None
 
     def next(self) -> Answer | None:
-        """None: it has hung up."""
+        """Return the next answer, or None when the process has closed the connection. Raises RemoteError."""
         try:
             received = self._buffer.readline(_LONGEST_LINE)
             if not received:
@@ -141,14 +141,15 @@ class _Answers(RawIOBase):
             raise self.wrong(f"it does not answer as jumplabel does: {error}") from error
 
     def with_fields(self, answer: Answer) -> Answer:
-        """That the command has."""
+        """Return the fields of the answer that the command has. Raises RemoteError if one is missing or wrong."""
         for fields in _ANSWERS[self._command]:
             if all(_is_of(answer.get(name), kind) for name, kind in fields.items()):
                 return {name: answer[name] for name in fields}
         raise self.wrong("it does not answer as jumplabel does: a field is missing, or of another type")
 
     def wrong(self, why: str) -> RemoteError:
-        if self._sent and self._command not in _NO_EFFECT:
+        """Return an error that warns of a possible effect, if the request was sent."""
+        if self._sent and self._command not in _READ_ONLY:
             why += f". The {self._command} may have taken effect all the same: look with 'keys'"
         return RemoteError(why)
 
@@ -164,7 +165,7 @@ class _Answers(RawIOBase):
         return received
 
     def _wait(self) -> None:
-        """From now on, for what is left of the time."""
+        """Set the connection's timeout to the time that is left."""
         left = None if self._end is None else self._end - monotonic()
         if left is not None and left <= 0:
             raise TimeoutError
@@ -172,7 +173,7 @@ class _Answers(RawIOBase):
 
 
 def _is_of(value: Any, kind: type) -> bool:
-    if kind is dict and type(value) is dict:  # a level
+    if kind is dict and type(value) is dict:  # of a logger's level
         return (type(value.get("name")), type(value.get("number"))) == (str, int)
     return type(value) is kind
 
@@ -199,10 +200,10 @@ def _connect(pid: int, timeout: float) -> Socket:
 
 
 def _folders(pid: int, uid: int) -> list[str]:
-    """Return where its socket may be.
+    """Return the folders that may hold the process's socket.
 
-    A process that serves has the folder open, and ``/proc/PID/fd/N`` leads there, from any container and by any name.
-    Where we may not look, as ptrace(2) would be refused, its user's folders are the places that are known.
+    A serving process has the folder open. ``/proc/PID/fd/N`` leads to it, from any container and whatever its name.
+    Without the right to read that (it is ptrace(2)'s), look in the known folders of the process's user.
     """
     name = socket_name(own_number(pid))
     try:
@@ -228,7 +229,10 @@ def _is_socket(path: str) -> bool:
 
 
 def _connect_in(path: str, pid: int, uid: int, end: float) -> Socket:
-    """Raises RemoteError where the folder is not to be trusted, or no process is there, or not the one asked for."""
+    """Connect to the socket in a folder.
+
+    Raises RemoteError if the folder cannot be trusted, no process serves there, or another one than ``pid`` does.
+    """
     owners = {uid, os.geteuid(), 0}
     proc, _, descriptor = path.rpartition("/")
     of_process = proc == f"/proc/{pid}/fd"
@@ -240,9 +244,9 @@ def _connect_in(path: str, pid: int, uid: int, end: float) -> Socket:
             try:
                 connection.connect(address(folder, name))
                 break
-            except BlockingIOError as error:  # many others wait to be accepted
+            except BlockingIOError as error:  # the backlog is full
                 if monotonic() > end:
-                    raise RemoteError(f"{path}/{name}: it accepts nobody; is it stopped?") from error
+                    raise RemoteError(f"{path}/{name}: it accepts no connection; is it stopped?") from error
             sleep(0.01)
         number, user = peer(connection)
         if number != pid or user not in owners:

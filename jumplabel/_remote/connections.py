@@ -1,8 +1,8 @@
-"""The connections of operators, in one thread that never waits for any of them.
+"""The connections of operators, served by one thread that never waits for any of them.
 
-Whoever hangs, floods us or does not read is dropped; nobody's slowness is anybody else's. The thread alone touches what
-is here; others only ``stop()`` it and hand it toggles. What may be asked is in operator_requests.py, who may ask in
-socket_folder.py; whose thread it is, and what becomes of it in a fork and at the end, in serving.py.
+A client that hangs, floods the thread or does not read is dropped, so a slow client delays no other. Only this thread
+touches the connections; other threads only ``stop()`` it and pass toggles to it. operator_requests.py has the requests,
+socket_folder.py the access rules, serving.py the life of the thread, forks and the end of the interpreter.
 """
 
 import errno
@@ -10,6 +10,7 @@ import os
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from enum import Enum, auto
 from itertools import count
 
 from jumplabel._engine import lib
@@ -23,34 +24,35 @@ from jumplabel._remote.socket_folder import peer
 from jumplabel.errors import JumpLabelError, RemoteError
 
 CLIENTS = 32
-"""Connections at a time; the next is told that we are busy. At most half of them watch."""
+"""The most connections at a time. The next gets the answer "busy". At most half of them may watch."""
 REQUEST_SECONDS = 5.0
-"""For a client to send its request; then it is dropped."""
+"""The time in which a client must send its request."""
 ANSWER_SECONDS = 5.0
-"""For a client to read some of its answer, and all of it but for what it earns by reading; then it is dropped."""
+"""The time in which a client must read some of its answer; also the time for all of it, without what it earns."""
 _EARNED = 0.25 / (1 << 16)
-"""Seconds more for each byte that it has read: so large answers may take long, but nobody keeps a place for long."""
+"""Additional seconds for each byte that a client reads. Large answers may take long, but no client stalls for long."""
 _LONG_TURN = 0.5
-"""Seconds; where the thread takes longer, for others' toggles, that is not a reader's slowness."""
+"""Seconds. A longer turn of the thread, such as a large toggle, is added to all deadlines."""
 PAUSE_SECONDS = 1.0
-"""Without accepting anybody, where descriptors or memory have run out."""
+"""The pause before the next accept(2), after descriptors or memory ran out."""
 _AHEAD = 1 << 14
-"""Bytes of an answer that are made before they are read."""
+"""The bytes of an answer that are made ahead of reading."""
 _BEHIND = 1 << 18
-"""Bytes that a watching client may fall behind; then toggles are only counted, and who reads nothing is dropped."""
+"""The bytes that a watching client may fall behind. Further toggles are only counted, and its deadline begins."""
 _TOGGLES = 10_000
-"""That may wait for the thread; more are only counted."""
+"""The toggles that may wait for the thread. Further ones are only counted."""
 
 _BUSY = line({"error": "busy with other clients; try again", "busy": True})
 
-lock = ProcessLock()  # again, by a signal handler that forks within
-"""For what a fork must not cut in two: it waits."""
+lock = ProcessLock()  # a signal handler that forks may take it again in the same thread
+"""Held during steps that a fork must not divide. A fork takes it, too."""
 
 
 class _Alarm:
-    """What others may ring at any time to wake the thread. Closed when nobody does any more, hence not by hand.
+    """An alarm that any thread may ring at any time to wake the serving thread.
 
-    Not an eventfd: a program that becomes a daemon closes all descriptors, and we would write into its next file.
+    The last reference closes it, so that no thread rings a closed alarm. It is no eventfd: a program that becomes a
+    daemon closes all descriptors, and ringing could write to a new file of the same number. Sockets have an identity.
     """
 
     def __init__(self) -> None:
@@ -69,19 +71,32 @@ class _Alarm:
             let_go(end, opened)
 
 
+class _State(Enum):
+    SENDS_REQUEST = auto()
+    """The client must send its request line until its deadline."""
+    READS_ANSWER = auto()
+    """The client must read its answer until its deadline. Reading moves the deadline."""
+    WATCHES = auto()
+    """The client gets toggles, and reads them fast enough. It has no deadline."""
+    LAGS = auto()
+    """The client gets toggles, and is too far behind. It must read until its deadline. Reading moves the deadline."""
+
+
 class _Client:
-    """A connection: until its line is there, that is read; from then on the answer is written."""
+    """A connection and its state."""
 
     def __init__(self, connection: Socket) -> None:
         self.connection = connection
         self._opened = identity(connection.fileno())
+        self.state = _State.SENDS_REQUEST
         self.request = b""
-        self.answers: Iterator[Answer] | None = None
-        self.watches: Patterns | None = None
+        self.answers: Iterator[Answer] = iter(())
+        self.patterns: Patterns | tuple[()] = ()
+        """The keys that it watches."""
         self.out = bytearray()
-        self.lost = 0  # toggles, since it fell behind
-        self.deadline = monotonic() + REQUEST_SECONDS
-        self.all_by = float("inf")  # the whole answer; later with each byte that is read
+        self.lost = 0  # toggles since it fell behind
+        self._deadline = monotonic() + REQUEST_SECONDS
+        self._answer_deadline = self._deadline  # for the whole answer
 
     def sound(self) -> bool:
         return identity(self.connection.fileno()) == self._opened
@@ -89,24 +104,55 @@ class _Client:
     def close(self) -> None:
         let_go(self.connection, self._opened)
 
+    @property
+    def watching(self) -> bool:
+        return self.state in (_State.WATCHES, _State.LAGS)
+
+    @property
+    def deadline(self) -> float | None:
+        """The time of monotonic() at which the client is dropped. None: it has no deadline."""
+        return None if self.state is _State.WATCHES else self._deadline
+
+    def begin_reading(self) -> None:
+        """Give the client the time to read its answer."""
+        self._answer_deadline = self._deadline = monotonic() + ANSWER_SECONDS
+
     def has_read(self, size: int) -> None:
-        self.all_by += size * _EARNED
-        self.deadline = min(monotonic() + ANSWER_SECONDS, self.all_by)
+        self._deadline = monotonic() + ANSWER_SECONDS
+        if self.state is _State.READS_ANSWER:
+            self._answer_deadline += size * _EARNED
+            self._deadline = min(self._deadline, self._answer_deadline)
+
+    def note_lag(self) -> None:
+        """Set the state of a watching client by how far it is behind."""
+        if len(self.out) <= _BEHIND:
+            self.state = _State.WATCHES
+        elif self.state is _State.WATCHES:
+            self.state = _State.LAGS
+            self._deadline = monotonic() + ANSWER_SECONDS
+
+    def delay(self, seconds: float) -> None:
+        self._deadline += seconds
+        self._answer_deadline += seconds
 
 
 class Connections:
-    """``run()`` serves who connects to the listener; without one, who was welcomed, until the last hangs up."""
+    """All connections of a server. ``run()`` serves them.
+
+    listener  accepts connections until ``stop()``. None: serve the welcomed connections, until the last one closes
+    """
 
     def __init__(self, listener: Socket | None) -> None:
         self.closing = False
         self._listener = listener
         self._clients: dict[Socket, _Client] = {}
         self._toggles: deque[tuple[float, str, bool, bool, int]] = deque()
-        self._overflow = count()  # next() is one step, which += is not
+        self._overflow = count()  # next() is atomic, += is not
         self._overflow_seen = 0
         self._watching = False
         self._no_room = False
-        self._resume = float("inf")
+        self._paused_until: float | None = None
+        """The time of monotonic() at which accepting resumes. None: it is not paused."""
         self._alarm: _Alarm | None = _Alarm()
         self._heard = self._alarm.heard
         self._opened: dict[Socket, tuple[int, int] | None] = {self._heard: identity(self._heard.fileno())}
@@ -119,12 +165,12 @@ class Connections:
     # ---- from any thread ----
 
     def stop(self) -> None:
-        """Have ``run()`` return."""
+        """Make ``run()`` return."""
         self.closing = True
         self._ring()
 
     def _on_toggle(self, toggle: Toggle) -> None:
-        """Called by whoever toggles, even in a signal handler: no lock, no wait."""
+        """Queue a toggle. Toggling threads call this, even in signal handlers, so it takes no lock and never waits."""
         if len(self._toggles) < _TOGGLES:
             self._toggles.append((wall_clock(), toggle.key.name, toggle.old, toggle.new, toggle.sites))
         else:
@@ -136,16 +182,16 @@ class Connections:
         if alarm is not None:
             alarm.ring()
 
-    # ---- the thread; and, in the child of a fork, whoever has forked ----
+    # ---- from the serving thread, or in a forked child from the thread that forked ----
 
     def run(self) -> None:
-        """Raises OSError where the selector does."""
+        """Serve until ``stop()``. Raises OSError if the selector does."""
         while not self.closing:
             self._turn()
         self._tell()
 
     def close(self) -> None:
-        """All that is open and still ours; without a word to anybody."""
+        """Close all descriptors that are still ours, without answering clients."""
         self._unwatch()
         for client in list(self._clients.values()):
             client.close()
@@ -155,9 +201,9 @@ class Connections:
         self._alarm = None
 
     def sound(self) -> bool:
-        """Whether the alarm and the listener are still ours: programs close all descriptors to become daemons.
+        """Return whether the alarm and the listener are still ours. Any thread may call this.
 
-        By now their numbers may be those of other files. From any thread.
+        A program that becomes a daemon closes all descriptors. Other files may get their numbers.
         """
         return all(identity(each.fileno()) == opened for each, opened in self._opened.items())
 
@@ -170,7 +216,7 @@ class Connections:
         events = self._selector.select(self._patience())
         if not self.sound() or not all(client.sound() for client in self._clients.values()):
             raise OSError(errno.EBADF, os.strerror(errno.EBADF))
-        now = monotonic()  # who has sent something before this is in time, however long the others take
+        now = monotonic()  # data that arrived before this is in time, even if other clients take long
         for ready, client, mask in events:
             try:
                 if client is not None:
@@ -180,37 +226,39 @@ class Connections:
                 else:
                     self._heard.recv(4096)
             except Exception as error:
-                if client is None or not isinstance(error, OSError):  # that is one that has hung up
+                if client is None or not isinstance(error, OSError):  # OSError: the client closed the connection
                     report(error, self)
                 if client is not None:
                     self._drop(client)
         self._tell()
-        for client in [client for client in self._clients.values() if client.deadline <= now]:
-            self._drop(client)
+        for client in list(self._clients.values()):
+            if client.deadline is not None and client.deadline <= now:
+                self._drop(client)
         spent = monotonic() - now
         if spent > _LONG_TURN:
             for client in self._clients.values():
-                client.deadline += spent
-                client.all_by += spent
-        if self._resume <= now and self._listener is not None:
-            self._resume = float("inf")
+                client.delay(spent)
+        if self._paused_until is not None and self._paused_until <= now and self._listener is not None:
+            self._paused_until = None
             self._selector.register(self._listener, READ)
 
     def _patience(self) -> float | None:
-        first = min([self._resume, *(client.deadline for client in self._clients.values())])
-        return None if first == float("inf") else max(0.0, first - monotonic())
+        """Return the seconds until the next deadline. None: there is none."""
+        times = [self._paused_until, *(client.deadline for client in self._clients.values())]
+        known = [time for time in times if time is not None]
+        return max(0.0, min(known) - monotonic()) if known else None
 
     def _accept(self) -> None:
-        for _ in range(CLIENTS):  # then others have their turn
+        for _ in range(CLIENTS):  # then clients have their turn
             try:
                 if not self._admit_next():
                     return
             except ConnectionAbortedError:
                 pass
-            except OSError as error:  # no descriptors, no memory: it would come again at once
+            except OSError as error:  # no descriptors or no memory: accept(2) would fail again at once
                 assert self._listener is not None
                 self._selector.unregister(self._listener)
-                self._resume = monotonic() + PAUSE_SECONDS
+                self._paused_until = monotonic() + PAUSE_SECONDS
                 if not self._no_room:
                     self._no_room = True
                     report(error, self)
@@ -218,7 +266,7 @@ class Connections:
             self._no_room = False
 
     def _admit_next(self) -> bool:
-        """Whether there was one. A fork must not find a connection that is on nobody's list."""
+        """Accept a connection, if there is one, and return whether there was. A fork finds each accepted one listed."""
         assert self._listener is not None
         with lock:
             try:
@@ -231,13 +279,13 @@ class Connections:
             elif len(self._clients) < CLIENTS:
                 self.welcome(connection)
             else:
-                with suppress(OSError):  # it has hung up
+                with suppress(OSError):  # the client closed the connection
                     _send(connection, _BUSY)
                 connection.close()
         return True
 
     def _read(self, client: _Client) -> None:
-        if client.watches is not None:  # it has nothing more to say: it has gone
+        if client.watching:  # a watching client sends nothing: it closed the connection
             return self._drop(client)
         received = client.connection.recv(operator_requests.LONGEST + 1 - len(client.request))
         if not received:
@@ -255,54 +303,52 @@ class Connections:
             client.answers = operator_requests.answers(request)
         except JumpLabelError as error:
             client.answers = iter([{"error": str(error)}])
+        client.state = _State.READS_ANSWER
         self._write(client)
-        client.all_by = monotonic() + ANSWER_SECONDS
-        client.has_read(0)
+        client.begin_reading()  # not before: making the answer may have taken long
         return None
 
     def _watch(self, client: _Client, patterns: Patterns) -> None:
-        if sum(other.watches is not None for other in self._clients.values()) >= CLIENTS // 2:
+        if sum(other.watching for other in self._clients.values()) >= CLIENTS // 2:
             raise RemoteError(f"{CLIENTS // 2} others are watching already")
         with lock:
             if not self._watching:
                 register(self._on_toggle)
                 self._watching = True
-        client.watches = patterns
-        client.deadline = float("inf")
+        client.patterns = patterns
+        client.state = _State.WATCHES
         client.out += line({"watching": patterns.patterns})
         self._write(client)
 
     def _write(self, client: _Client) -> None:
-        """As much as it takes, but not more than a share: others wait."""
-        if client.answers is not None:
-            while len(client.out) < _AHEAD and (answer := next(client.answers, None)):
-                client.out += line(answer)
+        """Send as much as the socket takes, but only a share, because other clients wait."""
+        while len(client.out) < _AHEAD and (answer := next(client.answers, None)):
+            client.out += line(answer)
         sent = _send(client.connection, client.out[:_AHEAD])
         del client.out[:sent]
-        if client.watches is None:
-            if not client.out:
-                return self._drop(client)
-        if sent and client.deadline != float("inf"):
+        if not client.out and not client.watching:
+            return self._drop(client)
+        if sent:
             client.has_read(sent)
-        interest = READ if client.watches is not None else 0
+        interest = READ if client.watching else 0
         interest |= WRITE if client.out else 0
         self._selector.modify(client.connection, interest)
         return None
 
     def _tell(self) -> None:
-        """Those who watch."""
-        watching = [client for client in self._clients.values() if client.watches is not None]
+        """Pass the queued toggles to watching clients."""
+        watching = [client for client in self._clients.values() if client.watching]
         for _ in range(len(self._toggles)):
             at, name, old, new, sites = self._toggles.popleft()
-            told = line({"time": at, "key": name, "old": old, "new": new, "sites": sites})
+            toggled = line({"time": at, "key": name, "old": old, "new": new, "sites": sites})
             for client in watching:
-                if client.watches is None or name not in client.watches:
+                if name not in client.patterns:
                     continue
                 self._tell_lost(client)
                 if client.lost or len(client.out) > _BEHIND:
                     client.lost += 1
                 else:
-                    client.out += told
+                    client.out += toggled
         seen = next(self._overflow)
         lost, self._overflow_seen = seen - self._overflow_seen, seen + 1
         for client in watching:
@@ -311,11 +357,8 @@ class Connections:
                 self._tell_lost(client)
                 if client.out:
                     self._write(client)
-                if len(client.out) <= _BEHIND:
-                    client.deadline = float("inf")
-                elif client.deadline == float("inf"):
-                    client.deadline = monotonic() + ANSWER_SECONDS
-            except OSError:  # it has hung up
+                client.note_lag()
+            except OSError:  # the client closed the connection
                 self._drop(client)
 
     def _tell_lost(self, client: _Client) -> None:
@@ -327,7 +370,7 @@ class Connections:
         if self._clients.pop(client.connection, None) is not None:
             self._selector.unregister(client.connection)
             client.close()
-        if not any(other.watches is not None for other in self._clients.values()):
+        if not any(other.watching for other in self._clients.values()):
             self._unwatch()
         if self._listener is None and not self._clients:
             self.closing = True
@@ -347,5 +390,5 @@ def _send(connection: Socket, data: bytes | bytearray) -> int:
 
 
 def report(error: Exception, by: object) -> None:
-    """To sys.unraisablehook."""
+    """Report an error to sys.unraisablehook."""
     lib.call_site_unraisable(id(error), id(by))

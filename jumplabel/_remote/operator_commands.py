@@ -1,4 +1,4 @@
-"""python -m jumplabel {keys,enable,disable,watch,level} PID: what they print, and what they end with."""
+"""The commands ``python -m jumplabel {keys,enable,disable,watch,level} PID``: options, output and exit status."""
 
 import argparse
 import sys
@@ -17,18 +17,19 @@ from jumplabel._remote.process_tree import age, descendants, has_ended
 from jumplabel.errors import PatternError, RemoteError
 
 _AT_ONCE = 16
+"""The number of processes that are asked at the same time."""
 _AHEAD = 1000
-"""Toggles that may wait to be printed."""
+"""The number of toggles that may wait to be printed."""
 _LOOK = 0.5
-"""Seconds without a toggle, after which watch looks whether its output still has a reader."""
+"""Seconds without a toggle after which ``watch`` checks whether its output still has a reader."""
 _YOUNG = 2.0
 """Seconds in which a new process of a tree is expected to open its socket."""
 _WIDEST = 60
-"""Characters of the column of keys."""
+"""The widest column of keys, in characters."""
 
 
 def add(commands: Any) -> None:
-    """To the parsers of __main__.py."""
+    """Add the parsers of these commands to argparse's subparsers."""
     for name, many, what in (
         ("keys", "*", "the keys of a running process"),
         ("enable", "+", "switch keys of a running process on"),
@@ -39,7 +40,7 @@ def add(commands: Any) -> None:
         command.add_argument(
             "patterns",
             nargs=many,
-            default=[],  # or argparse counts it among those that are missing
+            default=[],  # without it argparse reports PATTERN as missing
             metavar="PATTERN",
             help="of keys, such as 'shop.*' or '!shop.cart'",
         )
@@ -51,8 +52,8 @@ def add(commands: Any) -> None:
 def _command(commands: Any, name: str, what: str) -> argparse.ArgumentParser:
     command: argparse.ArgumentParser = commands.add_parser(name, help=what)
     command.description = (
-        f"{what[0].upper()}{what[1:]}: over the socket that it has opened (jumplabel.serve(), JUMPLABEL_SERVE=1), "
-        "or, where it and this are the same Python from 3.14 on, with nothing prepared."
+        f"{what[0].upper()}{what[1:]}: over the socket that it serves (jumplabel.serve(), JUMPLABEL_SERVE=1). Without "
+        "a socket this needs the same Python on both sides, 3.14 or later."
     )
     command.add_argument("--tree", action="store_true", help="the process and all its descendants")
     command.add_argument("--timeout", type=_seconds, default=10.0, metavar="N", help="seconds to wait (default: 10)")
@@ -73,7 +74,10 @@ def _seconds(text: str) -> float:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """1 where a process was not reached, a key or logger refused, or no key matched."""
+    """Run one of the commands, and return the exit status.
+
+    1: a process was not reached, a key or logger refused, or no key matched. 2: the request is wrong.
+    """
     request: Answer = {"command": arguments.command}
     if arguments.command == "level":
         request |= {"logger": arguments.logger, "level": arguments.level}
@@ -113,7 +117,7 @@ def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> in
                 print(f"{pid:>7}  " * arguments.tree + show(answer), flush=True)
                 if answer.get("outcome") == "refused":
                     status = 1
-    if not found and not status and arguments.patterns:  # to level there is always an answer
+    if not found and not status and arguments.patterns:  # level always has an answer
         tell(f"jumplabel: no key matches {', '.join(arguments.patterns)}")
         status = 1
     return status
@@ -122,10 +126,10 @@ def _list(pids: list[int], request: Answer, arguments: argparse.Namespace) -> in
 def _asked(
     pids: list[int], request: Answer, arguments: argparse.Namespace, pool: ThreadPoolExecutor
 ) -> Iterator[tuple[int, list[Answer] | RemoteError]]:
-    """Yield each process, and what it answers or why it was not reached.
+    """Yield each process with its answers, or with the reason why it was not reached.
 
-    A process of a tree may fork after the tree was read, and before it has carried out the request. Its child has the
-    old state then. So the children of the processes that were asked are looked for afterwards, and asked, too.
+    A process may fork after the tree was read and before it carries out the request. Then its child has the old state.
+    So the children of the processes are looked up again afterwards, and asked, too.
     """
 
     def of(pid: int) -> list[Answer] | RemoteError:
@@ -136,7 +140,7 @@ def _asked(
                 if not arguments.tree or pid == arguments.pid:
                     return error
                 try:
-                    if has_ended(pid):  # nothing of it is left that could be in the old state
+                    if has_ended(pid):  # so no state is left that could be the old one
                         return []
                     if age(pid) > _YOUNG:
                         return error
@@ -164,7 +168,7 @@ def _state(answer: Answer, width: int) -> str:
 
 
 def _width(answers: list[Answer]) -> int:
-    """Of the column of names, where some key has a doc; one much longer name does not move all of them."""
+    """Return the width of the column of names, or 0 if no key has a doc. One very long name does not widen it."""
     if not any("doc" in answer for answer in answers):
         return 0
     return max(len("key"), *(min(len(_printable(answer["key"])), _WIDEST) for answer in answers))
@@ -188,10 +192,10 @@ def _level_change(answer: Answer) -> str:
 
 def _toggle(answer: Answer) -> str:
     if "lost" in answer:
-        return f"... {answer['lost']} toggles more than could be told"
+        return f"... {answer['lost']} more toggles were lost"
     try:
         at = f"{time.strftime('%H:%M:%S', time.localtime(answer['time']))}.{int(answer['time'] % 1 * 1e6):06}"
-    except (ValueError, OverflowError, OSError):  # its time is none
+    except (ValueError, OverflowError, OSError):  # the number is no valid time
         at = f"{answer['time']:<15}"
     old, new = ("on" if state else "off" for state in (answer["old"], answer["new"]))
     sites = f"{answer['sites']} site" + "s" * (answer["sites"] != 1)
@@ -207,26 +211,26 @@ _LINES: dict[str, Callable[[Answer], str]] = {
 
 
 def _printable(name: str) -> str:
-    """A key's name may hold anything, such as what a terminal obeys."""
+    """Return a name that is safe to print. A key's name may hold control codes that a terminal obeys."""
     return name if name.isprintable() else ascii(name)
 
 
 def _escaped(text: str) -> str:
-    """What the other side says, or what contains that, may hold anything, too."""
+    """Return a text of the other side that is safe to print. It may hold control codes, too."""
     return "".join(char if char.isprintable() else ascii(char)[1:-1] for char in text)
 
 
 def _watch(pids: list[int], request: Answer, arguments: argparse.Namespace) -> int:
-    """Until all of them have ended, or Ctrl-C. A thread for each; this one prints."""
-    told: Queue[tuple[int, Answer | RemoteError | None]] = Queue(_AHEAD)
+    """Print toggles until all processes have ended, or Ctrl-C. One thread asks each process; this one prints."""
+    received: Queue[tuple[int, Answer | RemoteError | None]] = Queue(_AHEAD)
 
     def watch(pid: int) -> None:
         try:
             for answer in ask(pid, request, arguments.timeout):
-                told.put((pid, answer))
-            told.put((pid, None))
+                received.put((pid, answer))
+            received.put((pid, None))
         except RemoteError as error:
-            told.put((pid, error))
+            received.put((pid, error))
 
     status, watching = 0, len(pids)
     for pid in pids:
@@ -234,9 +238,9 @@ def _watch(pids: list[int], request: Answer, arguments: argparse.Namespace) -> i
     try:
         while watching:
             try:
-                pid, answer = told.get(timeout=_LOOK)
+                pid, answer = received.get(timeout=_LOOK)
             except Empty:
-                if not has_reader(sys.stdout):  # the next toggle may be long in coming
+                if not has_reader(sys.stdout):  # the next toggle, which would show it, may come late
                     raise BrokenPipeError from None
                 continue
             if answer is None:

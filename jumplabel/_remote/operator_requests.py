@@ -1,9 +1,9 @@
-"""What an operator may ask of a process, strictly read, and what is answered; knows nothing of sockets.
+"""The requests of operators, strictly parsed, and their answers. This module knows nothing of sockets.
 
 A request is one line of JSON, an object of just two fields: ``{"command": "enable", "patterns": ["shop.*"]}``; or of
-three: ``{"command": "level", "logger": "shop.cart", "level": "DEBUG"}``. The answer is a line of JSON a key, toggle or
-logger, and then ``{"end": true}``; or ``{"error": "..."}``. All that a request can say are names, of keys, loggers and
-levels, and a level's number; a name is never more than looked up, and compared.
+three: ``{"command": "level", "logger": "shop.cart", "level": "DEBUG"}``. The answer is a line of JSON for each key,
+toggle or logger, and then ``{"end": true}``; or ``{"error": "..."}``. A request holds only names of keys, loggers and
+levels, and numbers of levels. Names are only looked up and compared.
 """
 
 import json
@@ -46,7 +46,7 @@ def line(answer: Answer) -> bytes:
 
 
 def parse(request: bytes) -> Request | LevelRequest:
-    """Raises RemoteError, or PatternError, for anything but a request."""
+    """Return the request in a line of JSON. Raises RemoteError or PatternError for anything else."""
     try:
         fields = json.loads(request.decode(), object_pairs_hook=_each_once)
     except (ValueError, RecursionError) as error:  # among the former UnicodeDecodeError
@@ -85,13 +85,12 @@ def _each_once(pairs: list[tuple[str, Any]]) -> Answer:
 
 
 def answers(request: Request | LevelRequest) -> Iterator[Answer]:
-    """Of any command but watch. Toggles are made at once, before the first answer is fetched from them.
+    """Carry out any request but ``watch``, and yield its answers.
 
-    They are one transaction. A key that refuses is left out of it, and answered for.
+    All toggles are one transaction, made before the first answer. A key that refuses is left out of it, and its answer
+    says why. Keys that follow loggers cannot be toggled: those that only a wildcard matches are left out and counted.
 
-    Keys that follow loggers cannot be toggled. Those that only a wildcard finds are left out, and counted.
-
-    Holds no key for longer than it looks at it: who reads slowly shall not keep keys alive.
+    No key is referenced between two answers, so a client that reads slowly keeps no key alive.
     """
     if isinstance(request, LevelRequest):
         yield _leveled(request)
@@ -112,17 +111,17 @@ def answers(request: Request | LevelRequest) -> Iterator[Answer]:
 def _key(name: str) -> StaticKey | None:
     try:
         return key(name)
-    except StaticKeyError:  # it has gone meanwhile
+    except StaticKeyError:  # the key was dropped in the meantime
         return None
 
 
 def _follows_a_logger(key: StaticKey | None) -> bool:
-    """Without log_keys.py, which imports logging, there is none that does."""
+    """Return whether a key follows a logger. Without log_keys.py, which imports logging, no key does."""
     return isinstance(key, getattr(sys.modules.get("jumplabel._loggers.log_keys"), "LogKey", ()))
 
 
 def _state(key: StaticKey) -> Answer:
-    """With the first line of its ``doc``, if it has one."""
+    """Return a key's state, with the first line of its ``doc``, if it has one."""
     answer: Answer = {"key": key.name, "on": key.enabled, "users": key.count, "sites": len(read_entries(key._key))}
     if key.doc:
         answer["doc"] = key.doc.partition("\n")[0][:_LONGEST_DOC]
@@ -135,7 +134,7 @@ def _toggled(found: list[StaticKey], on: bool) -> list[Answer]:
 
 
 def _answer(key: StaticKey, on: bool, outcome: Outcome) -> Answer:
-    """Whether the key was changed or so already, or why it refused."""
+    """Return whether a key was changed, had the state already, or why it refused."""
     answer: Answer = {"key": key.name, "outcome": outcome.word}
     if outcome.why:
         hint = "; from outside, see `level`" if _follows_a_logger(key) else ""
@@ -146,7 +145,7 @@ def _answer(key: StaticKey, on: bool, outcome: Outcome) -> Answer:
 
 
 def _leveled(request: LevelRequest) -> Answer:
-    """Whether the logger's level was changed or so already, or why that was refused; what it was, and what it is."""
+    """Set a logger's level. Return the levels before and after, and whether it was changed, already so, or refused."""
     answer: Answer = {"logger": request.logger, "outcome": "refused"}
     try:
         logging = sys.modules.get("logging")
@@ -163,13 +162,13 @@ def _leveled(request: LevelRequest) -> Answer:
         answer["outcome"] = "already" if before["number"] == level else "changed"
     except JumpLabelError as error:
         answer["why"] = str(error)
-    except BaseException as error:  # a class of the program's may raise anything, and we serve others, too
+    except BaseException as error:  # the program's logger class may raise anything, but the thread must go on serving
         answer["why"] = repr(error)
     return answer
 
 
 def _logger(logging: Any, name: str) -> Any:
-    """Not by getLogger(), which makes what is not there. Raises RemoteError."""
+    """Return a logger without making one, as getLogger() would. Raises RemoteError if there is none."""
     found = logging.root if name == "root" else logging.root.manager.loggerDict.get(name)
     if isinstance(found, logging.PlaceHolder):
         raise RemoteError(f"there is no logger {name!r}, there are only some below it")
@@ -179,7 +178,7 @@ def _logger(logging: Any, name: str) -> Any:
 
 
 def _number(logging: Any, level: int | str) -> int:
-    """Raises RemoteError."""
+    """Return the number of a level. Raises RemoteError for an unknown name."""
     if isinstance(level, int):
         return level
     names = logging.getLevelNamesMapping()

@@ -1,11 +1,11 @@
-"""The processes that descend from one, by /proc: proc_pid_stat(5)."""
+"""The descendants of a process, found in /proc: proc_pid_stat(5)."""
 
 import os
 from contextlib import suppress
 
 
 def descendants(*pids: int) -> list[int]:
-    """Return these processes, their children, and so on, without the calling process, as of now.
+    """Return these processes and all their descendants, without the calling process.
 
     A process whose parent has ended is not found.
     """
@@ -22,7 +22,7 @@ def descendants(*pids: int) -> list[int]:
 
 
 def has_ended(pid: int) -> bool:
-    """Whether the process is gone, or waits only for its parent to take note of its end."""
+    """Return whether the process is gone, or a zombie whose parent has not waited for it yet."""
     try:
         return _status(pid)[0] in ("Z", "X", "x")
     except OSError:
@@ -30,13 +30,13 @@ def has_ended(pid: int) -> bool:
 
 
 def age(pid: int) -> float:
-    """Return the seconds since the process was started. Raises OSError where there is no such process."""
+    """Return the seconds since the process was started. Raises OSError if there is no such process."""
     with open("/proc/uptime") as file:
         now = float(file.read().split()[0])
     return now - int(_status(pid)[19]) / os.sysconf("SC_CLK_TCK")
 
 
 def _status(pid: int) -> list[str]:
-    """Return the fields from the third one on: state, parent ... The second one, a name, may hold anything."""
+    """Return the fields from the third one on: state, parent ... The second field, the name, may hold anything."""
     with open(f"/proc/{pid}/stat", "rb") as file:
         return file.read().rpartition(b")")[2].decode().split()

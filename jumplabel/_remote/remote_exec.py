@@ -1,9 +1,9 @@
-"""Into a process that has prepared nothing: by sys.remote_exec, PEP 768, from CPython 3.14 on, on both sides.
+"""Reach a process that serves no socket: by sys.remote_exec (PEP 768), which needs CPython 3.14 on both sides.
 
-The process runs a script of ours, in its main thread, between two instructions. All that the script does there is to
-start a thread, which connects to us and serves us as it would whoever connects to its socket (``serving.attach``). It
-touches nothing of the program's: no imports where jumplabel is not there, no names, no exceptions. Where it cannot
-serve us, a file says why.
+The process runs a script of ours in its main thread, between two instructions. The script only starts a thread, which
+connects to us and serves us like any operator (``serving.attach``). It touches nothing of the program's: it imports
+nothing unless jumplabel is there, binds no names, and lets no exceptions out. If it cannot serve us, it writes the
+reason to a file.
 """
 
 import os
@@ -20,7 +20,7 @@ from jumplabel.errors import RemoteError
 _LONGEST_FOLDER = 80  # sun_path, unix(7), has room for 107 bytes
 
 _ASK_AGAIN = 1.0
-"""Seconds. What is asked of a process that has just been forked gets lost, if it has yet to tidy up after that."""
+"""Seconds. A process that was just forked loses the request if it has not yet cleaned up after the fork."""
 
 _SCRIPT = """\
 import _thread, posix, sys
@@ -36,12 +36,12 @@ def begin(folder):
                 posix.close(file)
             posix.rename(name + ".new", name)
         except OSError:
-            pass  # who asked has gone
+            pass  # the operator has gone
 
     def serve():
         begun.release()
         try:
-            from jumplabel._remote.serving import attach  # here it waits, where the main thread is just importing that
+            from jumplabel._remote.serving import attach  # waits here if the main thread is importing it
 
             attach(folder + "/socket")
         except Exception as error:
@@ -53,22 +53,22 @@ def begin(folder):
         begun = _thread.allocate_lock()
         begun.acquire()
         _thread.start_new_thread(serve, ())
-        begun.acquire(True, 1)  # an interpreter that ends dies of a thread that has not begun
+        begun.acquire(True, 1)  # an interpreter that ends crashes on a thread that has not begun
     except Exception as error:
         refuse("no thread can be started in it: %r" % error)
     except KeyboardInterrupt:
-        _thread.interrupt_main()  # it is meant for the program
+        _thread.interrupt_main()  # pass it to the program
 
 begin({folder})
 """
 
 
 def connect(pid: int, timeout: float) -> Socket:
-    """A connection to the process's keys.
+    """Return a connection to the process, which serves it like any operator's.
 
-    timeout  seconds for its main thread to come by
+    timeout  seconds in which its main thread must run Python code
 
-    Raises RemoteError. Then the process does nothing any more that was asked of it.
+    Raises RemoteError. After an error the process does not run the script any more.
     """
     if sys.version_info < (3, 14):
         raise RemoteError(
@@ -85,7 +85,7 @@ def connect(pid: int, timeout: float) -> Socket:
                 if asked and monotonic() > end:
                     raise RemoteError(
                         f"its main thread has not come by for {timeout:g} s: it waits in C, for a lock, a connection "
-                        "or a signal; try again with a longer --timeout, or have it serve a socket"
+                        "or a signal; try again with a longer --timeout, or let the process serve a socket"
                     )
                 _run(pid, folder.script)
                 asked += 1
@@ -94,7 +94,7 @@ def connect(pid: int, timeout: float) -> Socket:
         finally:
             if asked > 1 or not connection:
                 with suppress(OSError, RuntimeError):
-                    _remote_exec(pid, os.devnull)  # in place of the script, which is not there any more
+                    _remote_exec(pid, os.devnull)  # replaces the request for our script, which is removed
 
 
 def _remote_exec(pid: int, script: str) -> None:
@@ -116,7 +116,10 @@ def _run(pid: int, script: str) -> None:
 
 @contextmanager
 def _one_at_a_time(pid: int, timeout: float) -> Iterator[None]:
-    """A process has room for one script, the newest. Whatever user and folders the others have: this one is known."""
+    """Lock a process against other operators, because it has room for one script only.
+
+    The lock is on its folder in /proc: all operators know it, whatever their user and folders.
+    """
     try:
         place = os.open(f"/proc/{pid}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except OSError as error:
@@ -125,7 +128,7 @@ def _one_at_a_time(pid: int, timeout: float) -> Iterator[None]:
         lock_folder(place, timeout)
         yield
     except BlockingIOError as error:
-        raise RemoteError(f"others have been waiting for it for {timeout:g} s, with a script of theirs") from error
+        raise RemoteError(f"another operator has been asking it to run a script for {timeout:g} s") from error
     finally:
         os.close(place)
 
@@ -147,7 +150,8 @@ def _root(pid: int) -> tuple[int, ...]:
 def _explained(pid: int, error: str) -> str:
     if "not enabled in the remote process" in error:
         return (
-            f"it does not let anybody in ({error}): PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set in it"
+            f"it refuses remote debugging ({error}): "
+            "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set in it"
         )
     if "not enabled" in error:
         return f"we cannot ({error}): PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set here"
@@ -159,7 +163,7 @@ def _explained(pid: int, error: str) -> str:
 
 
 class _Folder:
-    """Private to the process and us; where its script is, and the socket on which we wait for it."""
+    """A folder for the process and us alone, with the script and the socket on which we wait for the connection."""
 
     def __init__(self, user: int) -> None:
         base = tempfile.gettempdir()
@@ -178,7 +182,7 @@ class _Folder:
             if user != os.geteuid() == 0:
                 for name in ("script.py", "socket"):
                     os.chown(name, user, -1, dir_fd=self._folder, follow_symlinks=False)
-                os.fchown(self._folder, user, -1)  # last: then it is no longer ours alone
+                os.fchown(self._folder, user, -1)  # last, because after that the user can change the folder
         except BaseException:
             self.__exit__()
             raise
@@ -196,7 +200,7 @@ class _Folder:
             os.rmdir(self._path)
 
     def wait(self, pid: int, end: float) -> Socket | None:
-        """The process's connection; None: there was none by then (of monotonic())."""
+        """Return the process's connection, or None if there was none by ``end``, a time of monotonic()."""
         self._listener.settimeout(0.02)
         while True:
             with suppress(TimeoutError):

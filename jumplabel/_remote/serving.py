@@ -1,7 +1,7 @@
-"""``serve()``: a Unix socket over which an operator reads and switches the keys of this process.
+"""``serve()``: a Unix socket over which an operator reads and toggles the keys of this process.
 
-Here is where the socket comes from and what becomes of it: its folder, the thread, forks, the end of the interpreter.
-What the thread does is in connections.py.
+This module has the life of the socket: its folder, its thread, forks, the end of the interpreter. connections.py has
+the work of the thread.
 """
 
 import atexit
@@ -39,24 +39,24 @@ from jumplabel._remote.socket_folder import (
 from jumplabel.errors import JumpLabelError, RemoteError, SettingError
 
 _FOLDER_SECONDS = 2.0
-"""For others to let go of the folder."""
+"""The longest wait for other processes to unlock the folder."""
 _PRIVATE_FOLDERS = 3
-"""That are made, one after the other, where none can be served in."""
+"""The number of private folders that are tried, one after the other."""
 
 _servers: "set[Server]" = set()
-"""All whose thread runs."""
+"""All servers whose thread runs."""
 
 
 @exported
 class Server:
-    """What ``serve()`` returns; also a context manager, which closes it.
+    """A server of this process's keys, as ``serve()`` returns it. As a context manager it closes itself.
 
-    path  of the socket
+    path  the path of the socket
     """
 
     def __init__(self, folder: str | None) -> None:
         self.path = ""
-        self._folder_path = folder  # None: for one connection, which somebody else has made
+        self._folder_path = folder  # None: serve one connection, which attach() makes
         self._folder = -1
         if folder is None:
             self._begin(None)
@@ -64,9 +64,10 @@ class Server:
             self._open(folder)
 
     def close(self) -> None:
-        """Serve nobody any more and remove the socket; again: nothing. In the child of a fork this closes the child's.
+        """Close all connections and remove the socket. Does nothing if the server is closed already.
 
-        Any thread may call this. It waits some seconds for the request that is just being carried out.
+        In a forked child this closes the child's socket. Any thread may call this. It waits up to 5 seconds for a
+        request that is being carried out.
         """
         forks.notice()
         with connections.lock:
@@ -95,9 +96,9 @@ class Server:
         self._connections = Connections(listener)
 
     def _open(self, folder: str, first: str = "") -> None:
-        """Open the socket, for DEFAULT in the first folder that can be had.
+        """Open the socket. For DEFAULT try the default folders in order.
 
-        first  for DEFAULT: a folder that is tried before the others
+        first  a folder that DEFAULT tries before the others
 
         Raises RemoteError.
         """
@@ -124,7 +125,7 @@ class Server:
             raise RemoteError(f"no socket can be opened for {folder!r}: {error}") from error
         try:
             self._listen(listener, folder)
-            # Not a threading.Thread: to start one is to wait for it, and to take locks, in the child of a fork.
+            # Not a threading.Thread: starting one waits for it and takes locks, which may hang in a forked child.
             self._thread = start_own_thread(self._run_in_own_thread, ())
         except BaseException as error:
             self._unlink()
@@ -140,8 +141,8 @@ class Server:
         self._folder = open_folder(folder, {os.geteuid()}, make=True)
         self._folder_is = identity(self._folder)
         name = socket_name(os.getpid())
-        # Under the folder's lock: between bind(2) and listen(2) a socket looks dead, and so it may be in the eyes of a
-        # process that sees no such pid, in a container that shares the folder; a pid may come again meanwhile, too.
+        # Under the folder's lock, because a socket looks dead between bind(2) and listen(2). A process in a container
+        # that shares the folder does not see our pid, so it would remove the socket. A pid may also be reused.
         try:
             lock_folder(self._folder, _FOLDER_SECONDS)
         except BlockingIOError as error:
@@ -174,11 +175,16 @@ class Server:
         ours = self._connections
         try:
             self._thread = get_ident()
-            lib.os_unblock_signals()  # the mask is that of whoever started us
+            lib.os_unblock_signals()  # the mask is inherited from the thread that called serve()
             ours.run()
         except OSError as error:
-            report(RemoteError(f"{self!r} ends: {error}. Who closes all descriptors calls serve() behind that"), self)
-        finally:  # an error of another kind ends the thread, which is how the interpreter reports it
+            report(
+                RemoteError(
+                    f"{self!r} ends: {error}. A program that closes all descriptors must call serve() after that"
+                ),
+                self,
+            )
+        finally:  # any other error ends the thread, and the interpreter reports it
             ours.closing = True
             with connections.lock:
                 ours.close()
@@ -189,18 +195,18 @@ class Server:
             self._ended.release()
 
     def _unlink(self) -> None:
-        """If it is ours still: somebody may have removed it, and a pid may come again."""
+        """Remove the socket if it is still ours. It may have been removed, and another process may reuse our pid."""
         if self.path and self._has_folder():
             name = os.path.basename(self.path)
-            with suppress(OSError):  # it is gone; or we are another user by now, and it will be cleaned up
+            with suppress(OSError):  # it is gone, or this process has changed its user and may not remove it
                 if _identity(self._folder, name) == self._identity:
                     os.unlink(name, dir_fd=self._folder)
             remove_if_private(self._folder, os.path.dirname(self.path))
 
     def _clean_up(self) -> None:
-        """Remove what workers have left that a signal or os._exit() ended: their parent often is the last to serve."""
+        """Remove sockets of workers that a signal or os._exit() ended. Their parent is often the last to serve."""
         if self._has_folder():
-            with suppress(OSError):  # another process has the folder locked, and cleans up itself; or we may not
+            with suppress(OSError):  # another process has locked the folder and cleans up, or we have no right to
                 lock_folder(self._folder, 0)
                 try:
                     remove_dead(self._folder)
@@ -213,11 +219,11 @@ class Server:
         self._folder = -1
 
     def _has_folder(self) -> bool:
-        """The program may have closed all descriptors; then the number may be that of another file."""
+        """Return whether the descriptor is still the folder's. A program that closes all may have reused its number."""
         return self._folder >= 0 and identity(self._folder) == self._folder_is
 
     def _forked(self) -> None:
-        """In a child, which has a copy of the descriptors and none of the threads: a socket of its own."""
+        """Open a socket of the child's own. It inherited the descriptors of the parent's, but not the thread."""
         closing = self._connections.closing
         self._connections.closing = True
         self._connections.close()
@@ -233,11 +239,11 @@ def _identity(folder: int, name: str) -> tuple[int, int]:
 
 
 def _default_folders(first: str) -> Iterator[str]:
-    """Yield the folders in which serve() tries to serve. The private ones are made as they are come to."""
+    """Yield the folders in which serve() tries to serve. A private one is made when its turn comes."""
     if first:
         yield first
     yield from default_folders(os.geteuid())
-    for _ in range(_PRIVATE_FOLDERS):  # a process that tidies up may take an empty one for one that is left
+    for _ in range(_PRIVATE_FOLDERS):  # another process may take an empty folder for an abandoned one, and remove it
         yield private_folder()
 
 
@@ -245,37 +251,42 @@ def _default_folders(first: str) -> Iterator[str]:
 def serve(folder: str | os.PathLike[str] | None = None) -> Server:
     """Open a Unix socket, for ``python -m jumplabel keys PID``, ``enable``, ``disable``, ``watch`` and ``level``.
 
-    folder  an absolute path, made for this user alone if its parent is there; None: the first that can be had of
-            ``$XDG_RUNTIME_DIR/jumplabel``, ``/run/user/<uid>/jumplabel``, and a new private folder among the temporary
-            files, which goes with its last socket
+    folder  an absolute path. A missing folder is made for this user alone, if its parent exists. None: the first that
+            works of ``$XDG_RUNTIME_DIR/jumplabel``, ``/run/user/<uid>/jumplabel``, and a new private folder among the
+            temporary files, which is removed with its last socket
 
-    The socket is ``<pid>.sock`` in it. The command line finds it through the process itself. Who connects is asked to
-    be of the same effective user, or root; requests are strictly read (operator_requests.py), and cannot do more than
-    list, switch and watch keys, and set levels of loggers. One daemon thread serves all, and makes their toggles:
-    callbacks of ``on_toggle`` run in it. It is a thread of the system under gevent and eventlet, too. What goes
-    wrong in it goes to ``sys.unraisablehook``.
+    Returns the server. A second call for the same folder returns the same server. Any thread may call this. Raises
+    RemoteError if the folder is not private, or the socket cannot be made.
 
-    A second call for the same folder returns the same server. The child of a fork has a socket of its own, for its own
-    pid, in the same folder, or by default in another; if it can have none, that goes to ``sys.unraisablehook``, and the
-    child goes on. (3.12 and later warn of every fork of a process that has a thread.) Where the fork is made past
-    Python's hooks, as uWSGI's is, the main thread of the child opens it before it goes on in Python, and any thread of
-    it by its first toggle or call of this. To be sure of it, or where the server begins only in the workers, call this
-    in each of them: in uWSGI, by ``uwsgidecorators.postfork``. A process that changes its user later keeps its socket
-    in the old user's folder, where root still reaches it. Sockets go when the interpreter ends. What ``os._exit`` or a
-    crash leaves is removed by the next process that begins to serve in the folder, or ends; a private folder that is
-    left, by the next that makes one. A program that becomes a daemon, and closes all descriptors, calls this behind
-    that.
+    **Access.** Only processes of the same effective user, and root's, are served. Requests are strictly parsed
+    (operator_requests.py). They can list, toggle and watch keys, and set levels of loggers, and nothing else. The
+    socket is ``<pid>.sock`` in the folder. The command line finds it through /proc.
 
-    Any thread may call this. Raises RemoteError where the folder is not private, or the socket cannot be made.
+    **Thread.** One daemon thread serves all connections and makes their toggles, so callbacks of ``on_toggle`` run in
+    it. Under gevent and eventlet it is a thread of the system, too. Its errors go to ``sys.unraisablehook``.
+
+    **Forks.** A forked child opens a socket of its own, in the same folder, or by default in another if that fails. If
+    it can open none, the error goes to ``sys.unraisablehook``, and the child goes on. (Python 3.12 and later warn of
+    every fork of a process with threads.) A fork past Python's hooks, such as uWSGI's, is noticed later: by the
+    child's main thread before it runs Python code again, and by any thread at its first toggle or call of ``serve()``.
+    To be sure, or to serve in workers only, call ``serve()`` in each worker: in uWSGI, with
+    ``uwsgidecorators.postfork``.
+
+    **Daemons and users.** A program that closes all descriptors, such as a daemon, must call ``serve()`` after that. A
+    process that changes its user keeps its socket in the old user's folder, where root still reaches it.
+
+    **Removal.** The socket is removed when the interpreter ends. The next process that begins or ends serving in the
+    folder removes sockets that ``os._exit`` or a crash left. The next process that makes a private folder removes
+    abandoned ones.
     """
     forks.notice()
     for server in list(_servers):
-        if not server._connections.sound():  # the program has closed its descriptors
+        if not server._connections.sound():  # the program has closed the server's descriptors
             server.close()
     with connections.lock:
         path = DEFAULT if folder is None else _absolute(folder)
         for server in list(_servers):
-            if server._folder_path is None:  # it serves the one connection that attach() has made
+            if server._folder_path is None:  # serves only the connection that attach() made
                 continue
             if path in (server._folder_path, os.path.dirname(server.path)) and not server._connections.closing:
                 return server
@@ -283,9 +294,9 @@ def serve(folder: str | os.PathLike[str] | None = None) -> Server:
 
 
 def serve_if_asked() -> None:
-    """By JUMPLABEL_SERVE. Never raises: warns where the value is wrong, or no socket can be had there.
+    """Serve if JUMPLABEL_SERVE says so. Never raises: warns if the value is wrong, or no socket can be opened.
 
-    Only in the main interpreter: a process has one socket.
+    Does nothing in subinterpreters, because a process has one socket.
     """
     try:
         folder = folder_to_serve()
@@ -309,9 +320,9 @@ def _absolute(folder: Any) -> str:
 
 
 def attach(path: str) -> None:
-    """Serve whoever listens there, in this thread, until they hang up.
+    """Connect to the operator who listens at ``path``, and serve this connection in this thread until it closes.
 
-    For remote_exec.py: those may have the process run any code, so that nobody asks who they are.
+    For remote_exec.py. An operator who can run code in this process needs no further check.
     """
     lib.own_thread_joins()
     server = Server(None)

@@ -1,6 +1,6 @@
-"""Where the sockets of processes are, what makes their folder private, and who is on the other end of one.
+"""The folders of sockets: where they are, what makes them private, and which process is at a socket's other end.
 
-Both sides hold to it: who serves (serving.py) and who asks (ask.py).
+The serving side (serving.py) and the asking side (ask.py) share these rules.
 """
 
 import fcntl
@@ -16,22 +16,23 @@ from jumplabel._process.unpatched_sockets import AF_UNIX, SO_PEERCRED, SOCK_STRE
 from jumplabel.errors import RemoteError
 
 DEFAULT = ""
-"""In place of the path of a folder: one of ``default_folders()``."""
+"""Stands for a folder's path: use one of ``default_folders()``."""
 
 RUN_USER = "/run/user"
-"""Where systemd and elogind make a folder for each user that is logged in."""
+"""The folder in which systemd and elogind make a folder for each logged-in user."""
 
 PRIVATE = "jumplabel-sockets-"
-"""How the names of folders begin that ``private_folder()`` makes."""
+"""The prefix of the names of folders that ``private_folder()`` makes."""
 
 _PRIVATE_NAME = re.compile(re.escape(PRIVATE) + "[0-9a-f]{32}")
 
 
 def default_folders(uid: int) -> Iterator[str]:
-    """Where a process of this user serves by default; the first that can be had: none that another user can take.
+    """Yield the folders in which a process of this user serves by default, in order. No other user can take them.
 
-    ``$XDG_RUNTIME_DIR/jumplabel`` and ``/run/user/<uid>/jumplabel``, where what they are in is this user's alone to
-    write (``sudo -E`` hands on another user's XDG_RUNTIME_DIR). A private folder, ``private_folder()``, may follow.
+    These are ``$XDG_RUNTIME_DIR/jumplabel`` and ``/run/user/<uid>/jumplabel``. Each is left out unless only this user
+    can write to the folder above it (``sudo -E`` keeps another user's XDG_RUNTIME_DIR). If none works, the process
+    serves in a ``private_folder()``.
     """
     found = {}
     for runtime in (os.environ.get("XDG_RUNTIME_DIR", ""), f"{RUN_USER}/{uid}"):
@@ -44,15 +45,15 @@ def default_folders(uid: int) -> Iterator[str]:
 
 
 def temporary_folders() -> list[str]:
-    """Return the folders for temporary files, which exist: as tempfile has them, without a test file."""
+    """Return the existing folders for temporary files: tempfile's, but without writing a test file."""
     folders = dict.fromkeys((os.environ.get("TMPDIR", ""), "/tmp", "/var/tmp"))
     return [os.path.normpath(folder) for folder in folders if os.path.isabs(folder) and os.path.isdir(folder)]
 
 
 def private_folder() -> str:
-    """Make a folder for this user alone, whose name cannot be guessed. Who asks finds it through the process.
+    """Make a folder for this user alone, with a name that cannot be guessed. The asking side finds it in /proc.
 
-    Removes those of this user that crashed processes have left. Raises RemoteError where no folder can be made.
+    Removes such folders of this user that crashed processes have left. Raises RemoteError if no folder can be made.
     """
     refusal = "there is no folder for temporary files"
     for temporary in temporary_folders():
@@ -68,7 +69,7 @@ def private_folder() -> str:
 
 
 def folders_in(temporary: str, owners: Collection[int]) -> list[str]:
-    """Return the private folders there of these users."""
+    """Return the private folders of these users in a folder for temporary files."""
     found = []
     with suppress(OSError), os.scandir(temporary) as entries:
         for entry in entries:
@@ -92,7 +93,7 @@ def remove_left(path: str) -> None:
 def remove_if_private(folder: int, path: str) -> None:
     """Remove a folder that ``private_folder()`` made, and the dead sockets in it.
 
-    It stays while a process serves in it, and while one that is about to do so has it locked.
+    The folder stays while a process serves in it, or has it locked to begin serving.
     """
     if _PRIVATE_NAME.fullmatch(os.path.basename(path)) is None:
         return
@@ -107,10 +108,12 @@ def remove_if_private(folder: int, path: str) -> None:
 
 
 def open_folder(path: str, owners: Collection[int], make: bool = False) -> int:
-    """A descriptor of the folder, which is a private one: of one of these users, for nobody else, and no link.
+    """Open a private folder, and return its descriptor.
 
-    What is done with the descriptor is done in the folder that was looked at, whatever the path leads to by then.
-    Raises RemoteError.
+    owners  users, one of which must own the folder. No other user may have rights, and the path may be no link.
+    make    make the folder if it is missing
+
+    The descriptor keeps to the folder that was checked, even if the path leads elsewhere later. Raises RemoteError.
     """
     try:
         if make:
@@ -127,8 +130,11 @@ def open_folder(path: str, owners: Collection[int], make: bool = False) -> int:
 
 
 def open_folder_of(pid: int, descriptor: str, owners: Collection[int]) -> int:
-    """A descriptor of the folder that a process has open: that very one, wherever it is by now, and whatever files the
-    process sees. The same is asked of it as by ``open_folder()``, which does the rest. Raises RemoteError."""
+    """Open the folder that a process has open as ``descriptor``, and return our descriptor.
+
+    This works after the folder was moved, and when the process has other mounts than we do. The folder must be private
+    as for ``open_folder()``. Raises RemoteError.
+    """
     path = f"/proc/{pid}/fd/{descriptor}"
     try:
         shown = os.readlink(path)
@@ -156,7 +162,10 @@ def _checked(folder: int, path: str, owners: Collection[int]) -> int:
 
 
 def lock_folder(folder: int, timeout: float) -> None:
-    """Until it is unlocked or closed, by flock(2). Raises BlockingIOError if others have it for so many seconds."""
+    """Lock a folder by flock(2), until it is unlocked or closed.
+
+    timeout  seconds. If another process holds the lock for longer, raise BlockingIOError.
+    """
     end = monotonic() + timeout
     while True:
         try:
@@ -168,14 +177,14 @@ def lock_folder(folder: int, timeout: float) -> None:
 
 
 def effective_user(pid: int) -> int:
-    """Raises RemoteError where there is no such process."""
+    """Return a process's effective user. Raises RemoteError if there is no such process."""
     return int(re.findall(r"^Uid:\t\d+\t(\d+)", _status(pid), re.MULTILINE)[0])
 
 
 def own_number(pid: int) -> int:
-    """Return the pid that a process has in its own eyes: another one, where it is in a container and we are not.
+    """Return the pid of a process in its own pid namespace. In a container it differs from ours.
 
-    Raises RemoteError where there is no such process.
+    Raises RemoteError if there is no such process.
     """
     numbers = re.findall(r"^NSpid:.*\t(\d+)$", _status(pid), re.MULTILINE)
     return int(numbers[0]) if numbers else pid
@@ -194,19 +203,19 @@ def socket_name(pid: int) -> str:
 
 
 def address(folder: int, name: str) -> str:
-    """For bind(2) and connect(2), which know no dir_fd and no long paths."""
+    """Return an address for bind(2) and connect(2), which take no dir_fd and no long paths."""
     return f"/proc/self/fd/{folder}/{name}"
 
 
 def unix_socket() -> Socket:
-    """Not inherited by programs that the process executes; does not block."""
+    """Return a new socket that does not block. Programs that the process executes do not inherit it."""
     new = Socket(AF_UNIX, SOCK_STREAM)
     new.setblocking(False)
     return new
 
 
 def remove_dead(folder: int) -> None:
-    """Remove sockets of processes that have crashed, or have ended by os._exit(). The folder is locked by us."""
+    """Remove sockets of processes that crashed, or ended by os._exit(). The caller holds the folder's lock."""
     for name in os.listdir(folder):
         pid = name.partition(".")[0]
         if pid.isdecimal() and name == socket_name(int(pid)) and _has_ended(pid) and is_dead(folder, name):
@@ -215,7 +224,7 @@ def remove_dead(folder: int) -> None:
 
 
 def _has_ended(pid: str) -> bool:
-    """Whether we see no such process, or only what is left of one until its parent asks for it."""
+    """Return whether there is no such process, or only a zombie."""
     try:
         with open(f"/proc/{pid}/stat", "rb") as file:
             return file.read().rpartition(b") ")[2][:1] in b"ZX"
@@ -224,7 +233,7 @@ def _has_ended(pid: str) -> bool:
 
 
 def is_dead(folder: int, name: str) -> bool:
-    """Whether this socket has nobody any more who listens, unlike one that refuses us or is too busy."""
+    """Return whether no process listens on a socket. A listener that is busy or refuses us is alive."""
     with unix_socket() as probe:
         try:
             probe.connect(address(folder, name))
@@ -239,6 +248,9 @@ _CREDENTIALS = struct.Struct("iII")
 
 
 def peer(connection: Socket) -> tuple[int, int]:
-    """Process and effective user on the other end, as of its connect(2) or listen(2): SO_PEERCRED, unix(7)."""
+    """Return pid and effective user of the other end, at the time of its connect(2) or listen(2).
+
+    Source: SO_PEERCRED, unix(7).
+    """
     pid, uid, _ = _CREDENTIALS.unpack(connection.getsockopt(SOL_SOCKET, SO_PEERCRED, _CREDENTIALS.size))
     return pid, uid

@@ -1,4 +1,4 @@
-"""Curves of costs: what fits them, what is flat, their table, and the beginnings of the scripts that measure them."""
+"""Curves of costs: fits, checks for flat costs, their table, and the rows of the scripts that measure them."""
 
 import gc
 import json
@@ -14,8 +14,8 @@ from importlib.util import find_spec
 from types import SimpleNamespace
 
 import pytest
-from jumplabel.benchmarks.harness import bench, bench_curves
-from jumplabel.benchmarks.harness.bench_curves import check, curves, fit, markdown
+from jumplabel.benchmarks.harness import bench, growth
+from jumplabel.benchmarks.harness.growth import check, curves, fit, table_lines
 
 from jumplabel._diagnostics.storms import ENGINE, ffi, lib
 
@@ -27,7 +27,7 @@ def rows(name, cost, places=DECADES, syncs=(2, 3)):
 
 
 def line(text, name):
-    """The cells of a series in the table."""
+    """Return the cells of a series in the table."""
     found = [line for line in text if f"| {name}" in line]
     assert len(found) == 1, found
     return [cell.strip() for cell in found[0].split("|")[1:-1]]
@@ -51,13 +51,13 @@ def test_the_error_is_that_of_a_slope_by_least_squares():
     assert made.error == pytest.approx((1 / 6 / 1 / 2) ** 0.5)
 
 
-def test_noise_of_so_much_gives_an_error_that_covers_it():
+def test_the_error_covers_the_noise():
     seeded = random.Random(1)
     within = 0
     for _ in range(200):
         made = fit([(place, place * seeded.lognormvariate(0, 0.1)) for place in DECADES])
         within += abs(made.exponent - 1) <= 2 * made.error
-    assert 160 <= within < 200  # of normal noise and 5 degrees of freedom: 90 %
+    assert 160 <= within < 200  # 90 % for normal noise and 5 degrees of freedom
 
 
 def test_an_exponent_needs_two_places_and_its_error_three():
@@ -74,7 +74,9 @@ def test_a_line_is_flat_and_a_square_is_not():
     assert check([(place, 2e-8 * place) for place in DECADES]).passed
     square = check([(place, 2e-8 * place**2) for place in (1000, 10_000)])
     assert not square.passed and square.spread == pytest.approx(10)
-    assert not check([(1000, 1e-5), (10_000, 1e-5)]).passed  # the other way, too: what was measured is something else
+    assert not check(
+        [(1000, 1e-5), (10_000, 1e-5)]
+    ).passed  # a cost that does not grow with its cause is not flat either
 
 
 def test_flat_is_within_a_factor_of_two_between_any_two_places():
@@ -84,8 +86,8 @@ def test_flat_is_within_a_factor_of_two_between_any_two_places():
 
 
 @pytest.mark.parametrize("row", ["toggle, native sites", "memory, bytecode sites"])
-def test_what_is_paid_once_counts_only_below_a_thousand_sites(row):
-    """A toggle takes two synchronizations, however few sites there are."""
+def test_fixed_costs_count_below_a_thousand_sites_only(row):
+    """A toggle takes two synchronizations, even with few sites."""
     (curve,) = curves(rows(row, lambda sites: 900 + sites))
     assert [made.passed for made in curve.checks.values()] == [True, True]
     assert all(made.places == (1000, 1_000_000) for made in (*curve.checks.values(), *curve.fits.values()))
@@ -94,8 +96,8 @@ def test_what_is_paid_once_counts_only_below_a_thousand_sites(row):
     assert [made.passed for made in curve.checks.values()] == [False, False]
 
 
-def test_what_a_toggle_takes_at_least_may_grow():
-    """The toggle's time may grow with it: beside that the curve is flat."""
+def test_a_toggle_may_grow_with_its_unavoidable_work():
+    """Relative to that work the toggle is flat."""
     stores = rows("syncs and stores, native sites", lambda sites: 1e-9 * sites**1.3, syncs=[2])
     for factor, flat in ((lambda sites: 1.1, True), (lambda sites: sites**0.2, False)):
         toggles = rows("toggle, native sites", lambda sites, by=factor: by(sites) * 1e-9 * sites**1.3)
@@ -104,7 +106,7 @@ def test_what_a_toggle_takes_at_least_may_grow():
         made = curve.beside["native, 2 syncs"]
         assert list(curve.beside) == ["native, 2 syncs"] and made.passed == flat
         assert made.each == (pytest.approx(factor(1000)), pytest.approx(factor(1_000_000)))
-        says = line(markdown([curve]), "native, 2 syncs")[-1]
+        says = line(table_lines([curve]), "native, 2 syncs")[-1]
         assert says.endswith("1.10 to 1.10 of its syncs and stores, flat (1.00)" if flat else "NOT FLAT (3.98)")
     (curve,) = curves(rows("toggle, native sites", lambda sites: sites, syncs=[2]) | {next(iter(stores)): 1.0})
     assert curve.beside == {}
@@ -121,7 +123,7 @@ def test_each_protocol_is_a_series_in_the_order_of_its_places():
         "toggle, native sites: 5, 2 syncs, and more": 1.0,
         "memory, native sites: 1000": 1.0,
     }
-    (curve,) = curves(medians, None)
+    (curve,) = curves(medians)
     assert list(curve.series) == ["native, 2 syncs", "native, 3 syncs", "bytecode, 2 syncs"]
     assert all([place for place, _ in points] == DECADES for points in curve.series.values())
     assert (curve.x_label, curve.y_label) == ("sites of the key", "seconds")
@@ -132,13 +134,13 @@ def test_without_rows_there_is_no_curve():
     assert curves({}) == [] and curves({"gate off": 1.0}) == []
 
 
-def test_what_was_not_measured_is_not_flat():
+def test_one_point_is_not_measured_instead_of_flat():
     (curve,) = curves(rows("memory, native sites", lambda sites: 700.0 * sites, [1, 1000], [2]))
     assert curve.fits == {"native, 2 syncs": None} and curve.checks == {"native, 2 syncs": None}
-    assert line(markdown([curve]), "native, 2 syncs")[-3:] == ["", "", "not measured"]
+    assert line(table_lines([curve]), "native, 2 syncs")[-3:] == ["", "", "not measured"]
 
 
-def test_a_hot_loops_speed_is_a_share_of_that_without_toggles():
+def test_a_hot_loops_speed_is_relative_to_the_one_without_toggles():
     name = "a pass over a gate, toggles a second"
     places = [0, 10, 1000, 10_000, 100_000]
     (curve,) = curves(rows(name, lambda rate: 4e-8 * (1 + rate * 1e-5), places, [2]))
@@ -147,8 +149,8 @@ def test_a_hot_loops_speed_is_a_share_of_that_without_toggles():
     (made,) = curve.fits.values()
     assert made.exponent == pytest.approx(1) and made.places == (1000, 100_000)
     (curve,) = curves(rows(name, lambda rate: 4e-8 if rate < 100_000 else 3e-8, places, [2]))
-    assert list(curve.fits.values()) == [None]  # nothing was lost
-    assert curves(rows(name, lambda rate: 4e-8, places[1:], [2])) == []  # nothing to compare with
+    assert list(curve.fits.values()) == [None]  # no time was lost
+    assert curves(rows(name, lambda rate: 4e-8, places[1:], [2])) == []  # place 0 is missing
 
 
 def test_the_table_says_how_costs_grow_and_what_is_flat():
@@ -156,7 +158,7 @@ def test_the_table_says_how_costs_grow_and_what_is_flat():
     medians |= rows("toggle, bytecode sites", lambda sites: 1e-12 * sites**2, syncs=[3])
     medians |= rows("memory, bytecode sites", lambda sites: 200.0 * sites, syncs=[2])
     medians |= rows("decorate, instructions", lambda size: 1e-6 * size, syncs=[2])
-    text = list(markdown(curves(medians)))
+    text = list(table_lines(curves(medians)))
     assert line(text, "native, 2 syncs")[1:] == [
         *("native, 2 syncs", "1: 1.02 µs", "1,000,000: 25 ms", "0.99 ± 0.00", "1,000 to 1,000,000"),
         "25 ns to 26 ns, flat (1.04)",
@@ -176,7 +178,7 @@ SCRIPTS = sorted(bench.scripts_folder().glob("curve_*.py"))
 
 @pytest.fixture
 def rows_of(monkeypatch):
-    """Return the rows of a script by name: their places, and what makes them."""
+    """Return a function that runs a script, and returns its rows: places and makers by name."""
     monkeypatch.syspath_prepend(str(bench.scripts_folder()))
     monkeypatch.setenv("PYTHONMALLOC", "malloc")
     for name in ("curves", "many_sites"):
@@ -206,18 +208,17 @@ def test_each_row_of_the_scripts_is_a_series_of_a_curve(rows_of):
     found = {}
     for script in SCRIPTS:
         found |= rows_of(script)
-    assert list(found) and sorted(found) == sorted(row for kind in bench_curves.KINDS for row in kind.rows)
-    for kind in bench_curves.KINDS:
+    assert list(found) and sorted(found) == sorted(row for kind in growth.KINDS for row in kind.rows)
+    for kind in growth.KINDS:
         for row in kind.rows:
             places, _ = found[row]
-            assert sum(place >= kind.fitted_from for place in places) >= 3  # or there would be no error
-            assert not kind.of_nothing or places[0] == 0
-    ends = [(found[row][0][0], found[row][0][-1]) for kind in bench_curves.KINDS[:4] for row in kind.rows]
+            assert sum(place >= kind.fitted_from for place in places) >= 3  # an error needs three places
+            assert not kind.relative_to_zero or places[0] == 0
+    ends = [(found[row][0][0], found[row][0][-1]) for kind in growth.KINDS[:4] for row in kind.rows]
     assert set(ends) == {(1, 1_000_000), (1, 64), (0, 100_000)}
 
 
-def test_a_key_is_toggled_at_a_rate_until_that_is_stopped(key):
-    """The key is off afterwards, whatever it was before."""
+def test_the_toggle_loop_keeps_its_rate_and_ends_with_the_key_off(key):
     state, errors, seen = ffi.new("struct toggle_loop *"), [], set()
     period = 0.02
     began = time.monotonic()
@@ -235,7 +236,7 @@ def test_a_key_is_toggled_at_a_rate_until_that_is_stopped(key):
 
 @pytest.mark.parametrize("script", ["sites", "threads", "rate", "size"])
 def test_every_row_can_be_measured(rows_of, script):
-    """Each row is measured at its first place (rates also with toggles), and checks its sites there."""
+    """Measure each row at its first place, where it checks its sites. Rates are also measured with toggles."""
     for places, make in rows_of(bench.scripts_folder() / f"curve_{script}.py").values():
         for place in {places[0], places[0] or places[1]}:
             assert make(place)(1) > 0
@@ -243,7 +244,7 @@ def test_every_row_can_be_measured(rows_of, script):
 
 
 def measured(folder, script, *options):
-    """The rows by name, and the facts of all."""
+    """Run a script. Return the rows by name, and the metadata of all."""
     done = subprocess.run(
         [
             *(sys.executable, script, "-o", folder / "out.json", "--quiet"),
@@ -265,7 +266,7 @@ def measured(folder, script, *options):
 
 @needs_extra
 def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
-    """Rows of three syncs refuse to be measured in a process of two."""
+    """A row for three syncs refuses a process with two."""
     rows, facts = measured(tmp_path, bench.scripts_folder() / "curve_sites.py", "--most", "1")
     assert list(rows) == [
         f"{what}, {kind} sites: 1, {n} syncs"
@@ -276,8 +277,8 @@ def test_rows_are_measured_in_processes_with_their_settings(tmp_path):
 
 
 @needs_extra
-def test_what_a_machine_has_no_time_for_is_left_out(tmp_path):
-    """Each of the others is measured where it is."""
+def test_a_place_out_of_reach_is_left_out(tmp_path):
+    """The other places keep their rows."""
     (tmp_path / "script.py").write_text(
         f"import sys; sys.path.insert(0, {str(bench.scripts_folder())!r})\n"
         "from curves import CurveRows, OutOfReach\n"
@@ -296,8 +297,8 @@ def test_what_a_machine_has_no_time_for_is_left_out(tmp_path):
 
 @needs_extra
 @pytest.mark.skipif(bool(sysconfig.get_config_var("Py_GIL_DISABLED")), reason="free-threaded builds have one allocator")
-def test_memory_is_in_bytes_and_none_is_overlooked(tmp_path):
-    """A gate is an object with a dictionary of its own, which are the interpreter's to allocate."""
+def test_memory_is_in_bytes_and_complete(tmp_path):
+    """The interpreter allocates a gate and its dictionary."""
     name = "memory, native sites: 10, 3 syncs"
     rows, facts = measured(tmp_path, bench.scripts_folder() / "curve_memory.py", "--only", name)
     (values,) = [run["values"] for run in rows[name]["runs"] if "values" in run]
@@ -305,8 +306,8 @@ def test_memory_is_in_bytes_and_none_is_overlooked(tmp_path):
 
 
 @needs_extra
-def test_an_axis_ends_where_it_is_told_to():
-    """This runs in a process of its own, as pyperf has one Runner a process."""
+def test_options_end_an_axis_earlier():
+    """In a new process, because pyperf allows one Runner in each."""
     code = (
         "import sys; sys.path.insert(0, sys.argv.pop(1)); from curves import CurveRows\n"
         "rows = CurveRows([1, 10, 100, 1000], fast=100); print(rows.places, rows.args.processes)"

@@ -1,11 +1,21 @@
-"""The report that ``python -m jumplabel bench`` prints, here of figures that are made up; nothing is measured."""
+"""The report that ``python -m jumplabel bench`` prints, made from invented figures."""
 
 import sys
 from importlib.util import find_spec
 from itertools import pairwise
 
 import pytest
-from jumplabel.benchmarks.harness import bench, bench_facts, bench_questions, bench_report, bench_tables
+from jumplabel.benchmarks.harness import (
+    bench,
+    lookup,
+    markdown,
+    overview,
+    questions,
+    reporting,
+    run_facts,
+    tables,
+    targets,
+)
 
 import jumplabel
 
@@ -19,24 +29,26 @@ from measurements import HERE, NAMED, all_rows, made, report, table
 
 def test_a_table_divides_by_each_reference_in_the_same_state():
     values = all_rows(**{"gate off": 1e-8, "gate on": 4e-8, "early return off": 4e-8, "early return on": 2e-8})
-    gate = table(report({**values, "C built-in": 8e-8}), "What does a call cost that is to do nothing while it is off?")
+    gate = table(
+        report({**values, "C built-in": 8e-8}), "What does a call cost that does nothing while its key is off?"
+    )
     assert gate[""] == ["time", "/ early return", "/ C built-in", "/ direct call", "/ partial"]
     assert gate["static_gate"] == ["10.0 ns / 40.0 ns", "0.25 / 2.00", "0.12 / 0.50", "0.000 / 0.000", "0.000 / 0.000"]
     assert gate["early return"][1] == "=" and gate["C built-in"][:2] == ["80.0 ns", "2.00 / 4.00"]
 
 
-def test_a_table_shows_shares_as_they_are_and_functions_over_the_least():
+def test_a_table_shows_shares_as_they_are_and_functions_relative_to_the_lower_bound():
     values = {"loop off, static branch": 0.05, "loop on, static branch": 1e-6, "function on, closure flag": 6.0}
     branch = table(report(all_rows(**values)), "What does a test of a flag add?")
     assert branch["static branch"] == ["0.050 / 0.000", "2.00 / 2.00", "1.00 / 1.00"]
     assert branch["closure flag"] == ["2.00 / 2.00", "2.00 / 2.00", "1.00 / 3.00"]
     assert branch["check deleted"] == ["0", "0", "="] and branch["global flag"] == ["1.00", "1.00", "1.00 / 1.00"]
-    assert list(branch)[1:3] == ["static branch", "check deleted"]  # ours, then the least
+    assert list(branch)[1:3] == ["static branch", "check deleted"]  # ours, then the lower bound
 
 
 def test_a_table_has_a_column_for_each_way_of_calling():
     values = {"snapshot on, called by map": 5.0, "flag at entry off, called by Python": 1.0}
-    snapshot = table(report(all_rows(**values)), "What does a function cost whose tests all go by one value?")
+    snapshot = table(report(all_rows(**values)), "What does a function cost whose tests all use one snapshot?")
     assert snapshot[""] == [f"called by {caller}" for caller in ("Python", "map", "sorted")]
     assert snapshot["snapshot"] == ["2.00 / 1.00", "1.00 / 2.50", "1.00 / 1.00"]
 
@@ -50,7 +62,7 @@ def test_the_columns_of_a_table_are_aligned():
 
 
 def test_a_bar_in_a_cell_does_not_end_it():
-    assert list(bench_tables.table(["a", "b"], [["x|y", "1"]]))[2] == "| x\\|y |   1 |"
+    assert list(markdown.table(["a", "b"], [["x|y", "1"]]))[2] == "| x\\|y |   1 |"
 
 
 @pytest.mark.parametrize(
@@ -61,21 +73,21 @@ def test_a_bar_in_a_cell_does_not_end_it():
     ],
 )
 def test_a_duration_has_three_digits_and_the_unit_that_fits(seconds, shown):
-    assert bench_tables.duration(seconds) == shown
+    assert markdown.duration(seconds) == shown
 
 
-# ---- missing rows and unknown rows ----
+# ---- missing rows, and rows without a name in questions.py ----
 
 
 def test_a_report_of_one_script_has_its_tables_and_says_what_is_missing():
     text = report({name: 2.0 for name, script in NAMED.items() if script == "switch.py"})
-    assert "### What does a call cost that may go elsewhere?" in text and "test of a flag add?\n\n|" not in text
+    assert "### What does a call cost that a key may redirect?" in text and "test of a flag add?\n\n|" not in text
     absent = [line for line in text.splitlines() if line.startswith("- `")]
-    assert len(absent) == len(bench_questions.QUESTIONS) - 2  # direct calls and partial are gate.py's, too
+    assert len(absent) == len(questions.QUESTIONS) - 2  # gate.py also measures direct calls and partial
     assert "- `branch.py`: What does a test of a flag add?" in absent and "switch.py" not in "".join(absent)
-    targets = table(text, "Targets")
+    shown = table(text, "Targets")
     of_switches = {f"switch off / {other}" for other in ("wraps wrapper off", "wrapt off", "partial")}
-    assert set(targets) == {*of_switches, "switch on / partial"}
+    assert set(shown) == {*of_switches, "switch on / partial"}
     assert "Not measured: gate off / early return off; " in text
 
 
@@ -83,35 +95,35 @@ def test_any_row_may_be_missing():
     for missing in NAMED:
         values = all_rows()
         del values[missing]
-        questions, others = bench_tables.measured(values, {name: {script} for name, script in NAMED.items()})
-        assert not others and list(bench_tables.target_table(values, (3, 14)))
-        lines = list(bench_tables.tables(questions))
+        questions, others = lookup.measured(values, {name: {script} for name, script in NAMED.items()})
+        assert not others and list(targets.target_table(values, (3, 14)))
+        lines = list(tables.tables(questions))
         assert {line for line in lines if line.startswith("Not measured: ")} == {f"Not measured: {missing}."}
-        assert bench_tables.overview(questions)
+        assert overview.overview(questions)
 
 
 def test_a_state_that_is_missing_is_a_question_mark():
     values = all_rows()
     del values["gate on"]
-    gate = table(report(values), "What does a call cost that is to do nothing while it is off?")
+    gate = table(report(values), "What does a call cost that does nothing while its key is off?")
     assert gate["static_gate"][:2] == ["2.00 s / ?", "1.00 / ?"]
 
 
 def test_a_table_without_its_reference_has_no_such_column():
     values = {"gate off": 1e-6, "gate on": 2e-6, "partial": 4e-6}
-    gate = table(report(values, "gate.py"), "What does a call cost that is to do nothing while it is off?")
+    gate = table(report(values, "gate.py"), "What does a call cost that does nothing while its key is off?")
     assert gate[""] == ["time", "/ partial"] and gate["static_gate"] == ["1.00 µs / 2.00 µs", "0.25 / 0.50"]
 
 
-def test_rows_without_a_name_are_found_by_their_script():
+def test_unnamed_rows_are_found_by_their_script():
     assert "Other rows" not in report(all_rows())
     suite = made(all_rows())
     for benchmark in made({"a rival off": 1.0, "a rival on": 8.0, "another": 4.0}, "gate.py"):
         suite.add_benchmark(benchmark)
-    for benchmark in made({"gate of something": 3e-9}, "somebodys.py"):
+    for benchmark in made({"gate of something": 3e-9}, "other.py"):
         suite.add_benchmark(benchmark)
-    text = "\n".join(bench_report.report(suite))
-    gate = table(text, "What does a call cost that is to do nothing while it is off?")
+    text = "\n".join(reporting.report_lines(suite))
+    gate = table(text, "What does a call cost that does nothing while its key is off?")
     assert gate["a rival"][:2] == ["1.00 s / 8.00 s", "0.50 / 4.00"] and gate["another"][:2] == [
         "4.00 s",
         "2.00 / 2.00",
@@ -123,17 +135,17 @@ def test_rows_without_values_are_left_out():
     suite = made({"gate off": 1.0})
     about = {**HERE, "name": "gate on", "jumplabel_script": "gate.py"}
     suite.add_benchmark(pyperf.Benchmark([pyperf.Run([], warmups=[(1, 0.1)], metadata=about, collect_metadata=False)]))
-    assert "1.00 s / ?" in "\n".join(bench_report.report(suite))
+    assert "1.00 s / ?" in "\n".join(reporting.report_lines(suite))
 
 
 # ---- targets ----
 
 
 def results(values, version=(3, 11)):
-    return {target.what: (value, result) for target, value, result in bench_tables.target_rows(values, version)}
+    return {target.what: (value, result) for target, value, result in targets.target_rows(values, version)}
 
 
-def test_targets_pass_up_to_what_is_wanted_and_fail_beyond():
+def test_targets_pass_up_to_their_limit_and_fail_beyond():
     values = {"gate off": 0.8504, "C built-in": 1.0, "early return off": 2.0, "switch off": 9.0, "partial": 10.0}
     values.update({"toggle, sites: 10000": 0.0009, "toggle, bytecode sites: 10000": 0.0011})
     values.update({"decorate, tests of a key": 400e-6, "decorate, no key named": 21e-6, "empty loop, hook": 9.0})
@@ -144,11 +156,11 @@ def test_targets_pass_up_to_what_is_wanted_and_fail_beyond():
     assert found["one of 10,000 bytecode sites in a toggle"] == ("110 ns", "FAIL")
     assert found["decorating a function of 200 instructions"] == ("400 µs", "pass")
     assert found["decorating one that names no key"] == ("21.0 µs", "FAIL")
-    assert found["empty loop under the hook / without the statement"] == ("9.00", "")  # nothing is wanted of it
+    assert found["empty loop under the hook / without the statement"] == ("9.00", "")  # it has no limit
     assert found["switch on / partial"] == ("", "not measured")
 
 
-def test_more_is_wanted_of_newer_interpreters():
+def test_newer_interpreters_have_stricter_targets():
     values = {"summing, hook": 1.05, "loop off, static branch": 0.15, "loop on, static branch": 0.15}
     for version, result in (((3, 11), "pass"), ((3, 13), "pass"), ((3, 14), "FAIL"), ((3, 15), "FAIL")):
         found = results(values, version)
@@ -175,7 +187,7 @@ def test_a_report_has_the_facts_of_each_command():
         suite.add_benchmark(benchmark)
     earlier = {**HERE, "name": "gate off", "load_avg_1min": 2.0, "date": "2026-01-02 02:59:00.1"}
     suite.get_benchmark("gate off").add_run(pyperf.Run([1.0], metadata=earlier, collect_metadata=False))
-    lines = "\n".join(bench_report.report(suite)).splitlines()
+    lines = "\n".join(reporting.report_lines(suite)).splitlines()
     assert lines[:2] == ["## CPython 3.11.2", ""]
     assert lines[2] == "- interpreter: CPython 3.11.2, PGO (--enable-optimizations)"
     assert "- machine: A CPU, 8 CPUs" in lines and "- kernel: Linux 6.18.44 x86_64" in lines
@@ -188,18 +200,18 @@ def test_facts_are_collected_of_this_process(monkeypatch):
     monkeypatch.setenv("JUMPLABEL_SYNCS", "2")
     monkeypatch.setenv("PYTHONOPTIMIZE", "1")
     monkeypatch.setenv("PYTHONPATH", "/somewhere")
-    found = bench_facts.collect(["bench", "--only", "a b"])
+    found = run_facts.collect(["bench", "--only", "a b"])
     assert found["jumplabel_tag"].startswith(f"{sys.version_info[0]}.{sys.version_info[1]}")
     assert found["jumplabel_command"] == "python -m jumplabel bench --only 'a b'"
     assert {"JUMPLABEL_SYNCS=2", "PYTHONOPTIMIZE=1"} <= set(found["jumplabel_settings"].split())
     assert "somewhere" not in str(found)
-    assert f"wrapt {bench_facts.metadata.version('wrapt')}" in found["jumplabel_compared"].split(", ")
+    assert f"wrapt {run_facts.metadata.version('wrapt')}" in found["jumplabel_compared"].split(", ")
     assert "matplotlib" not in found["jumplabel_compared"] and "pytest" not in found["jumplabel_compared"]
     assert jumplabel.info().sync_method in found["jumplabel_sites"] or not jumplabel.info().native
-    pyperf.Run([1.0], metadata=found, collect_metadata=False)  # takes them
+    pyperf.Run([1.0], metadata=found, collect_metadata=False)  # raises if pyperf refuses them
 
 
-def test_a_suite_of_another_program_has_the_facts_it_has():
+def test_a_suite_of_another_program_has_the_facts_that_it_knows():
     runs = [pyperf.Run([1.0], metadata={"name": "gate off"}, collect_metadata=False)]
-    text = "\n".join(bench_report.report(pyperf.BenchmarkSuite([pyperf.Benchmark(runs)])))
+    text = "\n".join(reporting.report_lines(pyperf.BenchmarkSuite([pyperf.Benchmark(runs)])))
     assert text.startswith("## CPython of an unknown version\n") and "- measured: `scripts by themselves`" in text

@@ -1,12 +1,47 @@
-"""Fixtures of the tests of the command line: it runs in a folder with two small programs."""
+"""A user's modules, and ``python -m jumplabel`` run beside them."""
 
 import os
 import subprocess
+import sys
 
 import pytest
-from command_line import COMMAND, SHOP
 
+import jumplabel
 import jumplabel._diagnostics.process_info
+
+COMMAND = [sys.executable, "-m", "jumplabel"]
+
+SHOP = """
+from jumplabel import StaticKey, static_gate, static_switch
+
+tracing = StaticKey("shop.tracing")
+strict = StaticKey("shop.strict", default=True)
+
+@static_gate(tracing)
+def trace(event): ...
+
+def checked(data): return data
+
+@static_switch(strict, to=checked)
+def parse(data): return data
+
+class Cart:
+    @classmethod
+    @static_gate(tracing)
+    def made(cls): ...
+
+    @staticmethod
+    @static_gate(strict)
+    def total(): ...
+
+    @static_gate(strict)
+    def add(self, item): ...
+
+    @property
+    def owner(self): ...
+
+plain = [parse]
+"""
 
 
 @pytest.fixture

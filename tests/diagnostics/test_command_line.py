@@ -1,4 +1,4 @@
-"""python -m jumplabel, as a user runs it: in a process of its own, in a folder of theirs."""
+"""``python -m jumplabel`` as a user runs it: in a new process, in a folder with a user's modules."""
 
 import json
 import re
@@ -10,10 +10,11 @@ import time
 from importlib.util import find_spec
 
 import pytest
-from command_line import COMMAND
-from jumplabel.benchmarks.harness import bench, bench_questions, bench_tables
+from jumplabel.benchmarks.harness import bench, lookup, questions
 
 import jumplabel._diagnostics.process_info
+
+COMMAND = [sys.executable, "-m", "jumplabel"]
 
 
 def facts(output):
@@ -60,8 +61,43 @@ def test_info_marks_plain_branches(run):
     assert output.count("  plain switch ") == 1
 
 
-# ---- demo ----
+# ---- mistakes ----
 
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["dis", "shop"], "module:name"),
+        (["dis", "shop:"], "module:name"),
+        (["dis", "no_shop:parse"], "no module 'no_shop'"),
+        (["dis", "shop:missing"], "no 'missing'"),
+        (["dis", "shop:Cart.missing"], "no 'missing'"),
+        (["dis", "shop:plain"], "no site of static_gate"),
+        (["dis", "shop:Cart.owner"], "no site of static_gate"),
+        (["info", "no_shop"], "no module 'no_shop'"),
+        (["info", "shop.part"], "no module 'shop.part'"),
+        (["info", ".shop"], "no absolute name"),
+        (["demo", "--seconds", "0"], "--seconds"),
+        (["demo", "--threads", "0"], "--threads"),
+        (["stress", "--seconds", "-1"], "--seconds"),
+    ],
+)
+def test_a_mistake_is_answered_in_one_line(run, arguments, says):
+    error = run(*arguments, status=2)
+    assert says in error
+    assert error.startswith("jumplabel: ") and error.count("\n") == 1
+
+
+def test_a_module_that_cannot_import_another_shows_where(run):
+    run("info", "broken", status=1)
+
+
+@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["info", "--nonsense"], ["demo", "--nonsense"]])
+def test_unknown_arguments_are_refused(run, arguments):
+    assert "usage:" in run(*arguments, status=2)
+
+
+# ---- demo ----
 
 SUMMARY = re.compile(
     r"([\d,]+) calls, ([\d,]+) of them between two toggles, in .* s\n"
@@ -98,7 +134,7 @@ def test_demo_without_trampolines(run):
 
 
 def test_demo_ends_at_once_on_ctrl_c(tmp_path):
-    # What a shell runs in the background ignores SIGINT, and so would all that it starts.
+    # A shell's background jobs ignore SIGINT, and their children inherit this.
     command = ["env", "--default-signal=INT", *COMMAND, "demo", "--seconds", "60"]
     with subprocess.Popen(command, cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as demo:
         demo.stdout.readline()
@@ -113,7 +149,7 @@ def test_demo_ends_at_once_on_ctrl_c(tmp_path):
 
 
 def test_demo_finds_a_site_that_does_not_follow(tmp_path):
-    """The check itself: where the toggles of the key reach no site, the demonstration must fail."""
+    """The toggles reach no site, so the command must fail."""
     (tmp_path / "lame.py").write_text(
         "import runpy, sys\n"
         "from jumplabel import StaticKey\n"
@@ -128,17 +164,16 @@ def test_demo_finds_a_site_that_does_not_follow(tmp_path):
 
 # ---- bench ----
 
-
 needs_extra = pytest.mark.skipif(not all(map(find_spec, bench.EXTRA)), reason="needs jumplabel[bench]")
 SMALLEST = ["--processes", "1", "--values", "1", "--warmups", "0", "--loops", "1"]
 
 
 NAMES = [
     name
-    for question in bench_questions.QUESTIONS
+    for question in questions.QUESTIONS
     for column in question.columns
     for row in column.rows.values()
-    for name in bench_tables.names_of(row).values()
+    for name in lookup.names_of(row).values()
 ]
 
 
@@ -146,7 +181,7 @@ NAMES = [
 @needs_extra
 def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     output = run("bench", *SMALLEST, "--quiet", "-o", "first.json", "--append", "all.json")
-    for question in bench_questions.QUESTIONS:
+    for question in questions.QUESTIONS:
         assert f"### {question.title}\n\n{question.note}" in output
     assert f"python -m jumplabel bench {shlex.join(SMALLEST)} --quiet -o first.json" in output
     suite = json.loads((tmp_path / "first.json").read_text())

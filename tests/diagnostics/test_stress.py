@@ -1,4 +1,4 @@
-"""python -m jumplabel stress: what it reports, and that it finds what is wrong."""
+"""``python -m jumplabel stress``: its report, and the faults that it must find."""
 
 import re
 import signal
@@ -51,7 +51,7 @@ def test_stress(tmp_path, monkeypatch, stress_seconds):
         {"JUMPLABEL_SYNCS": "3", "JUMPLABEL_POKE": "int3"},
     ],
 )
-def test_stress_by_other_ways(tmp_path, monkeypatch, settings):
+def test_stress_with_other_settings(tmp_path, monkeypatch, settings):
     found = run(tmp_path, monkeypatch, 1, **settings)
     assert found["toggles"] and found["calls from Python"] and found["forks"]
     words = found["of which without int3"]
@@ -60,7 +60,7 @@ def test_stress_by_other_ways(tmp_path, monkeypatch, settings):
 
 
 def test_stress_finds_a_site_that_does_not_follow(tmp_path):
-    """The check itself: toggles that reach no site, now and then."""
+    """Some toggles reach no site, so the command must fail."""
     (tmp_path / "lame.py").write_text(
         "import runpy, sys\n"
         "from jumplabel import StaticKey\n"

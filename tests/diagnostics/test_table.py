@@ -1,4 +1,4 @@
-"""What there is and what it runs on: jump_table(), info(), the settings, and what an import leaves alone."""
+"""jump_table(), info(), the settings, and the state of the process that an import leaves alone."""
 
 import ctypes
 import functools
@@ -18,7 +18,7 @@ NOP = bytes.fromhex("2e0f1f440000")
 
 
 def run(script, *options, **settings):
-    """Run a script in a process of its own, with no settings but these. Its output."""
+    """Run a script in a new process with these settings only, and return its output."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("JUMPLABEL_")}
     command = [sys.executable, "-P", *options, "-c", textwrap.dedent(script)]
     done = subprocess.run(command, env=environment | settings, capture_output=True, text=True)
@@ -56,7 +56,7 @@ def test_an_entry_tells_all_about_its_site(key):
         entry.state = False
 
 
-def test_an_entry_is_as_it_was_when_it_was_read(key):
+def test_an_entry_keeps_the_state_at_its_reading(key):
     gate = static_gate(key)(function)
     read = key.entries
     key.enable()
@@ -178,7 +178,7 @@ def test_counters_count_batches_sites_and_syncs(key, request):
     assert since() == (1, 7, 2)
     key.enable()
     key.inc()
-    other.enable()  # has no site
+    other.enable()  # without a site
     assert since() == (1, 7, 2)
     with batch():
         key.dec()
@@ -186,7 +186,7 @@ def test_counters_count_batches_sites_and_syncs(key, request):
         other.disable()
     assert since() == (2, 14, 4)
     gates.append(static_gate(key)(function))
-    assert since() == (2, 14, 5)  # its code is new to every core
+    assert since() == (2, 14, 5)  # new code needs synchronization, too
 
 
 def test_info_before_and_after_the_first_site():
@@ -224,7 +224,7 @@ def test_start_readies_the_process_before_the_first_site():
 def test_an_unknown_value_is_left_out_with_a_warning_that_lists_the_known(name, value):
     with pytest.warns(SettingWarning, match=rf"{name}='{value}' is left out: set it to one of .+, or not at all"):
         configure({name: value, "JUMPLABEL_SYNCS": "3"} if name != "JUMPLABEL_SYNCS" else {name: value})
-    assert jumplabel.info().syncs_per_batch == (2 if name == "JUMPLABEL_SYNCS" else 3)  # the others count
+    assert jumplabel.info().syncs_per_batch == (2 if name == "JUMPLABEL_SYNCS" else 3)  # the other settings are applied
     configure({})
 
 
@@ -312,7 +312,7 @@ def test_importing_and_using_keys_changes_nothing_in_the_process():
 
 
 def test_no_mapping_is_ever_writable_and_executable():
-    """Looked at without pause while sites are made, patched, dropped and forked."""
+    """A thread checks without pause while sites are made, patched, dropped and forked."""
     run(
         PROCESS
         + """
@@ -348,7 +348,7 @@ def test_no_mapping_is_ever_writable_and_executable():
 
 
 def test_importing_is_fast():
-    """Below 50 ms beyond its dependencies, where importing one of these, bytecode, takes 15: three times as long."""
+    """Importing takes less than 50 ms beyond the dependencies. (The dependency bytecode alone takes 15 ms.)"""
 
     def share():
         report = run("import cffi, bytecode, jumplabel", "-X", "importtime")

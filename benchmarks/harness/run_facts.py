@@ -1,6 +1,6 @@
-"""The facts of a measurement: what it ran on, what was compared, and how; kept in the metadata of pyperf's JSON.
+"""The facts of a measurement: machine, interpreter, compared packages, commands. pyperf's JSON keeps them as metadata.
 
-pyperf finds out about the machine, the kernel and the interpreter by itself; ``collect()`` adds what it cannot know.
+pyperf itself describes the machine, the kernel and the interpreter. ``collect()`` adds what pyperf cannot know.
 """
 
 import os
@@ -15,31 +15,33 @@ from jumplabel._diagnostics.process_info import info, start
 from jumplabel.errors import JumpLabelError
 
 FREE_THREADED, JIT = VARIANTS = ("free-threaded", "JIT on")
-SCRIPT = "jumplabel_script"  # benchmarks/rows.py writes it: which question a row belongs to
+NOT_COMPARED = ("matplotlib", "tqdm")
+"""Distributions of the extra ``bench`` that only draw charts and show progress."""
+SCRIPT = "jumplabel_script"  # written by benchmarks/rows.py: the script that measured a row
 SETTINGS = ("PYTHON_GIL", "PYTHON_JIT", "PYTHONDEVMODE", "PYTHONMALLOC", "PYTHONOPTIMIZE")  # and JUMPLABEL_*
 SAME = ("hostname", "cpu_model_name", "cpu_count", "platform", "python_version", "python_compiler", "jumplabel_tag")
-"""What two measurements must agree in to be parts of one."""
+"""The metadata in which two measurements must agree to be parts of one."""
 SAME_RUNS = (*SAME, "aslr", "python_executable", "python_implementation")
-"""What pyperf wants the runs of one row to agree in."""
+"""The metadata in which the runs of one row must agree, for pyperf."""
 
 
 class ResultsError(JumpLabelError, ValueError):
-    """A file of results is none, or not of this machine and interpreter."""
+    """A file of results is unreadable, or from another machine or interpreter."""
 
 
 class Run(NamedTuple):
-    """One command, and when it ran."""
+    """One command, and the time of its measurement."""
 
     command: str
     began: str
     ended: str
     loads: tuple[float, float]
-    """The least and the most of the machine's load averages."""
+    """The lowest and the highest load average of the machine."""
 
 
 class Facts(NamedTuple):
     tag: str
-    """What stands for the interpreter in the names of files: ``3.11``, ``3.14-jit``, ``3.14t``."""
+    """The interpreter in the names of files: ``3.11``, ``3.14-jit``, ``3.14t``."""
     version: tuple[int, ...]
     interpreter: str
     machine: str
@@ -51,18 +53,18 @@ class Facts(NamedTuple):
 
     @property
     def title(self) -> str:
-        """``CPython 3.14.0``, and what else may be so of an interpreter."""
+        """The interpreter's version and variants, such as ``CPython 3.14.0, JIT on``."""
         return ", ".join(
             part for part in self.interpreter.split(", ") if part.startswith("CPython") or part in VARIANTS
         )
 
     def short(self) -> str:
-        """For the small print of charts."""
+        """Return interpreter, machine and kernel for the small print of charts."""
         return " · ".join(filter(None, (self.title, self.machine.partition(", ")[0], self.kernel)))
 
 
 def collect(command: Sequence[str]) -> dict[str, str]:
-    """What pyperf cannot know, for the metadata of all rows that were measured.
+    """Return the facts that pyperf cannot know, as metadata for all measured rows.
 
     command  the arguments after ``python -m jumplabel``
     """
@@ -78,7 +80,7 @@ def collect(command: Sequence[str]) -> dict[str, str]:
         "jumplabel_command": shlex.join(("python", "-m", "jumplabel", *command)),
         "jumplabel_settings": shlex.join(settings),
     }
-    return {name: re.sub(r"\s+", " ", value) for name, value in found.items() if value}  # pyperf takes no line breaks
+    return {name: re.sub(r"\s+", " ", value) for name, value in found.items() if value}  # pyperf refuses line breaks
 
 
 def _is_setting(name: str) -> bool:
@@ -101,19 +103,19 @@ def _version(distribution: str) -> str:
 
 
 def _extra() -> Iterator[str]:
-    """What the extra ``bench`` asks for, but for what draws the charts."""
+    """Yield the distributions of the extra ``bench`` that the report names as compared."""
     try:
         requirements = metadata.requires("jumplabel") or []
     except metadata.PackageNotFoundError:
         return
     for requirement in requirements:
         name = re.match(r"[\w.-]+", requirement)
-        if name and re.search(r"""extra\s*==\s*["']bench["']""", requirement) and name[0] != "matplotlib":
+        if name and re.search(r"""extra\s*==\s*["']bench["']""", requirement) and name[0] not in NOT_COMPARED:
             yield name[0]
 
 
 def facts_of(suite: Any) -> Facts:
-    """The facts of a pyperf.BenchmarkSuite, also of one that somebody else made: what is not known is left empty."""
+    """Return the facts of a pyperf.BenchmarkSuite. Unknown facts, in suites of other programs, are empty."""
     common = {name: str(value) for name, value in suite.get_metadata().items()}
     python = common.get("python_version", "")
     number = re.match(r"(\d+)\.(\d+)", python)
@@ -140,7 +142,7 @@ def _interpreter(common: dict[str, str], python: str, tag: str) -> str:
         f"CPython {python.partition(' ')[0] or 'of an unknown version'}",
         FREE_THREADED if tag.partition("-")[0].endswith("t") else "",
         JIT if tag.endswith("-jit") else "",
-        # Debian's build is optimized, but not by this option.
+        # Debian optimizes its build without this option.
         "PGO (--enable-optimizations)"
         if optimized
         else "no --enable-optimizations, PGO only if its distributor did it",
@@ -150,7 +152,7 @@ def _interpreter(common: dict[str, str], python: str, tag: str) -> str:
 
 
 def _kernel(described: str) -> str:
-    """``Linux 6.18.44``, of what platform.platform() says."""
+    """Return the kernel, such as ``Linux 6.18.44 x86_64``, from the text of platform.platform()."""
     match = re.match(r"(\w+)-([\w.+~-]+?)-(x86_64|aarch64|i686)\b", described)
     return f"{match[1]} {match[2]} {match[3]}" if match else described
 
@@ -170,7 +172,7 @@ def _runs(suite: Any) -> list[Run]:
 
 
 def lines(facts: Facts) -> Iterator[str]:
-    """A list in Markdown."""
+    """Yield the facts as a list in Markdown."""
     for what, value in (
         ("interpreter", facts.interpreter),
         ("machine", facts.machine),
@@ -188,7 +190,7 @@ def lines(facts: Facts) -> Iterator[str]:
 
 
 def scripts_of(suite: Any) -> dict[str, set[str]]:
-    """Which scripts measured a row, by its name."""
+    """Return the scripts that measured each row, by the row's name."""
     return {
         benchmark.get_name(): {
             str(about[SCRIPT]) for run in benchmark.get_runs() for about in [run.get_metadata()] if SCRIPT in about
@@ -201,7 +203,7 @@ def scripts_of(suite: Any) -> dict[str, set[str]]:
 
 
 def load(pyperf: Any, file: str) -> Any:
-    """The suite in a file of pyperf's JSON; ResultsError says why there is none."""
+    """Return the suite in a file of pyperf's JSON. Raises ResultsError."""
     try:
         return pyperf.BenchmarkSuite.load(file)
     except OSError as error:
@@ -211,18 +213,18 @@ def load(pyperf: Any, file: str) -> Any:
 
 
 def here(pyperf: Any) -> dict[str, str]:
-    """What the runs of a measurement would say about this machine and interpreter."""
+    """Return the metadata that a run on this machine and interpreter would have."""
     collected = pyperf.Run([1.0], metadata={"name": "here", "jumplabel_tag": _tag()}).get_metadata()
     return {name: str(value) for name, value in collected.items()}
 
 
 def about(suite: Any) -> dict[str, str]:
-    """The same of a suite."""
+    """Return the metadata that all runs of a suite share."""
     return {name: str(value) for name, value in suite.get_metadata().items()}
 
 
 def must_agree(file: str, stored: Any, now: dict[str, str], names: Sequence[str] = SAME) -> None:
-    """ResultsError if a stored suite and a measurement cannot be parts of one."""
+    """Raise ResultsError if a stored suite and a measurement cannot be parts of one."""
     before = about(stored)
     for name in names:
         if name in before and name in now and before[name] != now[name]:

@@ -1,4 +1,4 @@
-"""python -m jumplabel dis: every site of a program, with its bytes and where it leads."""
+"""``python -m jumplabel dis``: trampolines, native branches, targets and branches as they are now."""
 
 import re
 from itertools import pairwise
@@ -159,36 +159,3 @@ def test_dis_says_where_a_site_leads(run, native, tmp_path, name, target, extra)
 
 def test_dis_of_a_plain_branch(run):
     assert "plain branch" in run("dis", "shop:parse", JUMPLABEL_NATIVE="0")
-
-
-@pytest.mark.parametrize(
-    ("arguments", "says"),
-    [
-        (["dis", "shop"], "module:name"),
-        (["dis", "shop:"], "module:name"),
-        (["dis", "no_shop:parse"], "no module 'no_shop'"),
-        (["dis", "shop:missing"], "no 'missing'"),
-        (["dis", "shop:Cart.missing"], "no 'missing'"),
-        (["dis", "shop:plain"], "no site of static_gate"),
-        (["dis", "shop:Cart.owner"], "no site of static_gate"),
-        (["info", "no_shop"], "no module 'no_shop'"),
-        (["info", "shop.part"], "no module 'shop.part'"),
-        (["info", ".shop"], "no absolute name"),
-        (["demo", "--seconds", "0"], "--seconds"),
-        (["demo", "--threads", "0"], "--threads"),
-        (["stress", "--seconds", "-1"], "--seconds"),
-    ],
-)
-def test_a_mistake_is_answered_in_one_line(run, arguments, says):
-    error = run(*arguments, status=2)
-    assert says in error
-    assert error.startswith("jumplabel: ") and error.count("\n") == 1
-
-
-def test_a_module_that_cannot_import_another_shows_where(run):
-    run("info", "broken", status=1)
-
-
-@pytest.mark.parametrize("arguments", [[], ["nonsense"], ["info", "--nonsense"], ["demo", "--nonsense"]])
-def test_unknown_arguments_are_refused(run, arguments):
-    assert "usage:" in run(*arguments, status=2)

@@ -1,8 +1,8 @@
-"""How costs grow: curves made of the medians of ``benchmarks/curve_*.py``, what fits them, and whether they may be so.
+"""How costs grow: the curves of ``benchmarks/curve_*.py``, the exponents that fit them, and checks for flat costs.
 
-How a cost grows is told by its exponent: the slope of the straight line through the logarithms of a series, by least
-squares. 0: it does not grow, 1: as its cause does, 2: with the square of it. Small costs are left out where they are
-mostly what is paid once.
+The exponent of a cost is the slope of the straight line through the logarithms of a series, by least squares. 0: the
+cost does not grow. 1: it grows in proportion. 2: it grows with the square. Places at which a fixed cost dominates are
+left out of the fit.
 """
 
 import math
@@ -13,18 +13,18 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 Points = list[tuple[float, float]]
-"""Each a place along the axis, and what was measured there; in the order of the places."""
+"""Pairs of a place along the axis and the value measured there, in the order of the places."""
 
 FLAT = 2.0
-"""By what factor the cost for each may differ, between the places that are looked at, and still be called flat."""
+"""The highest ratio between the costs for each at two places for which these costs count as flat."""
 
 
 class Fit(NamedTuple):
-    """cost = something * place ** exponent, for the places from one to another."""
+    """cost = constant * place ** exponent, over a range of places."""
 
     exponent: float
     error: float | None
-    """The exponent's standard error; None: of two points only."""
+    """The exponent's standard error. None: there are only two points."""
     places: tuple[float, float]
 
     def __str__(self) -> str:
@@ -32,12 +32,12 @@ class Fit(NamedTuple):
 
 
 class Check(NamedTuple):
-    """Whether the cost for each is flat."""
+    """A check whether the cost for each is flat."""
 
     spread: float
-    """The most that one costs, over the least, from place to place."""
+    """The highest cost of one, divided by the lowest, over all places."""
     each: tuple[float, float]
-    """The least and the most, of one; or the ratios to something else."""
+    """The lowest and the highest cost of one, or ratio to a reference."""
     places: tuple[float, float]
 
     @property
@@ -46,22 +46,22 @@ class Check(NamedTuple):
 
 
 class Kind(NamedTuple):
-    """A curve that there may be."""
+    """A kind of curve: its words, its rows, and how they are fitted and checked."""
 
     title: str
     x_label: str
     y_label: str
     unit: str
     rows: dict[str, str]
-    """What the series are called, by what their rows are."""
+    """The names of the series, by the names of their rows."""
     fitted_from: float
-    """The first place where the cost grows as it goes on to do."""
+    """The first place of the fit. Before it fixed costs dominate."""
     checked: bool = False
-    """Whether the cost for each must be flat from there on."""
-    of_nothing: bool = False
-    """Whether what is told is a speed, as a share of that at 0, and what grows is the time that is lost."""
+    """The cost for each must be flat from ``fitted_from`` on."""
+    relative_to_zero: bool = False
+    """Plot the speed relative to place 0, and fit the time lost."""
     at_least: Mapping[str, str] = {}
-    """By row, the row of what it cannot do without: that grows by itself, and beside it the cost should be flat."""
+    """By row, the row of the work that it cannot avoid. The cost relative to that work should be flat."""
 
 
 KINDS = (
@@ -114,7 +114,7 @@ KINDS = (
             "a pass over a native branch in C, toggles a second": "a native branch, in C",
         },
         1000,
-        of_nothing=True,
+        relative_to_zero=True,
     ),
     Kind(
         "Time of static_branches, by the size of the function",
@@ -129,9 +129,9 @@ KINDS = (
 
 @dataclass(frozen=True)
 class Curve:
-    """One question's series, by name; of each, what fits it and whether it may be so (None: that cannot be told).
+    """The series of one kind, by name, with the fit and the check of each. None: too few points, or no check wanted.
 
-    beside  the same of a series over what it takes at least, place by place; of those for which that is known
+    beside  checks of the series' costs relative to the work that they cannot avoid, where this was measured
     """
 
     title: str
@@ -144,16 +144,16 @@ class Curve:
     kind: Kind
 
 
-def curves(medians: Mapping[str, float], facts: object = None) -> list[Curve]:
-    """Of the rows that there are, by name; other rows' medians may be among them. Those without a row are left out.
+def curves(medians: Mapping[str, float]) -> list[Curve]:
+    """Return the curves that were measured.
 
-    facts  of the measurement; they change nothing here
+    medians  by row. Rows that belong to no curve may be among them.
     """
     return [curve for kind in KINDS if (curve := _curve(kind, medians)).series]
 
 
 def fit(points: Points) -> Fit | None:
-    """None for less than two points, at different places. Raises ValueError where there is no logarithm."""
+    """Fit a power. Returns None for less than two places. Raises ValueError for values without a logarithm."""
     if len({place for place, _ in points}) < 2:
         return None
     if min(min(point) for point in points) <= 0:
@@ -169,36 +169,36 @@ def fit(points: Points) -> Fit | None:
 
 
 def check(points: Points) -> Check | None:
-    """None for less than two points."""
+    """Check whether the cost for each is flat. Returns None for less than two points."""
     return _spread([(place, cost / place) for place, cost in points])
 
 
 def beside(points: Points, least: Points) -> Check | None:
-    """Of how many times the least it is, where both are known."""
+    """Check whether the ratio to the least is flat, at the places that have both."""
     known = dict(least)
     return _spread([(place, cost / known[place]) for place, cost in points if place in known])
 
 
-def markdown(curves: list[Curve]) -> Iterator[str]:
-    """The lines of a table of all series, and the check in words."""
+def table_lines(curves: list[Curve]) -> Iterator[str]:
+    """Yield the lines of a table of all series, and an explanation of its columns."""
     yield "| | series | first | last | exponent | from, to | for each |"
     yield "|---|---|---|---|---|---|---|"
     for curve in curves:
         for name, points in curve.series.items():
-            made, checked, ratio = curve.fits[name], curve.checks[name], curve.beside.get(name)
+            fitted, checked, ratio = curve.fits[name], curve.checks[name], curve.beside.get(name)
             cells = [
                 *(curve.title, name, _at(points[0], curve.kind), _at(points[-1], curve.kind)),
-                str(made) if made else "",
-                " to ".join(f"{place:,.0f}" for place in made.places) if made else "",
-                _told(checked, curve.kind) if checked else "not measured" if curve.kind.checked else "",
+                str(fitted) if fitted else "",
+                " to ".join(f"{place:,.0f}" for place in fitted.places) if fitted else "",
+                _outcome(checked, curve.kind) if checked else "not measured" if curve.kind.checked else "",
             ]
             if ratio:
                 cells[-1] += f"; {ratio.each[0]:.2f} to {ratio.each[1]:.2f} of its syncs and stores, {_flat(ratio)}"
             yield f"| {' | '.join(cells)} |"
     yield ""
     yield (
-        "An exponent fits how the cost grows with what the axis says, from place to place: 0 not at all, 1 as much, 2 "
-        f"with the square; with its standard error. Flat: the cost for each differs by a factor of {FLAT:g} at most."
+        "The exponent, with its standard error, says how the cost grows along the axis: 0 not at all, 1 in proportion, "
+        f"2 with the square. Flat: the cost for each differs by a factor of {FLAT:g} at most."
     )
 
 
@@ -206,33 +206,52 @@ _ROW = re.compile(r"(?P<row>.+): (?P<place>\d+), (?P<syncs>\d+) syncs")
 
 
 def _curve(kind: Kind, medians: Mapping[str, float]) -> Curve:
+    series: dict[str, Points] = {}
+    costs: dict[str, Points] = {}
+    for name, points in _measured(kind, medians):
+        if not kind.relative_to_zero:
+            series[name] = costs[name] = points
+        elif points[0][0] == 0:
+            at_zero = points[0][1]
+            series[name] = [(place, at_zero / time) for place, time in points]
+            costs[name] = [(place, time / at_zero - 1) for place, time in points[1:] if time > at_zero]
+    costs = {name: [point for point in points if point[0] >= kind.fitted_from] for name, points in costs.items()}
+    return Curve(
+        kind.title,
+        kind.x_label,
+        kind.y_label,
+        series,
+        fits={name: fit(points) for name, points in costs.items()},
+        checks={name: check(points) if kind.checked else None for name, points in costs.items()},
+        beside=_all_beside(kind, costs),
+        kind=kind,
+    )
+
+
+def _measured(kind: Kind, medians: Mapping[str, float]) -> Iterator[tuple[str, Points]]:
+    """Yield the names of the series that were measured, in the order of the kind's rows, and their points."""
     found: dict[tuple[str, str], Points] = {}
     for name, median in medians.items():
         match = _ROW.fullmatch(name)
         if match and match["row"] in kind.rows:
             found.setdefault((match["row"], match["syncs"]), []).append((int(match["place"]), median))
-    series, costs = {}, {}
-    for row, syncs in sorted(found, key=lambda one: (list(kind.rows).index(one[0]), one[1])):
-        name, points = f"{kind.rows[row]}, {syncs} syncs", sorted(found[row, syncs])
-        if kind.of_nothing:
-            if points[0][0]:
-                continue  # nothing to compare them with
-            nothing = points[0][1]
-            costs[name] = [(place, time / nothing - 1) for place, time in points[1:] if time > nothing]
-            points = [(place, nothing / time) for place, time in points]
-        else:
-            costs[name] = points
-        series[name] = points
-    costs = {name: [point for point in points if point[0] >= kind.fitted_from] for name, points in costs.items()}
-    checks = {name: check(points) if kind.checked else None for name, points in costs.items()}
-    fits = {name: fit(points) for name, points in costs.items()}
-    besides = {}
+    for row in kind.rows:
+        for syncs in sorted(syncs for other, syncs in found if other == row):
+            yield _series_name(kind, row, syncs), sorted(found[row, syncs])
+
+
+def _all_beside(kind: Kind, costs: Mapping[str, Points]) -> dict[str, Check]:
+    found = {}
     for row, least in kind.at_least.items():
         for syncs in ("2", "3"):
-            name, reference = (f"{kind.rows[one]}, {syncs} syncs" for one in (row, least))
+            name, reference = _series_name(kind, row, syncs), _series_name(kind, least, syncs)
             if name in costs and reference in costs and (made := beside(costs[name], costs[reference])):
-                besides[name] = made
-    return Curve(kind.title, kind.x_label, kind.y_label, series, fits, checks, besides, kind)
+                found[name] = made
+    return found
+
+
+def _series_name(kind: Kind, row: str, syncs: str) -> str:
+    return f"{kind.rows[row]}, {syncs} syncs"
 
 
 def _spread(points: Points) -> Check | None:
@@ -252,7 +271,7 @@ def _at(point: tuple[float, float], kind: Kind) -> str:
     return f"{place:,.0f}: {_value(value, kind.unit)}"
 
 
-def _told(checked: Check, kind: Kind) -> str:
+def _outcome(checked: Check, kind: Kind) -> str:
     least, most = (_value(each, kind.unit) for each in checked.each)
     return f"{least} to {most}, {_flat(checked)}"
 

@@ -1,7 +1,7 @@
-"""Charts of what was measured, as SVG and PNG; the one file that imports matplotlib, and only when one is drawn.
+"""Draw bar charts and curves as SVG and PNG. Only this file imports matplotlib, and only to draw.
 
-Each can be told without its colours: ours, others and the least that there is differ in their marks, off and on in
-these being full or hollow. The same figures give the same files, byte for byte, of one version of matplotlib.
+Charts can be read without colours. jumplabel's rows, others' rows and lower bounds have different marks; off is a full
+mark, on a hollow one. With one version of matplotlib the same figures give the same files, byte for byte.
 """
 
 import math
@@ -11,22 +11,22 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
-OURS, OTHERS, FLOOR = "#0072b2", "#4d4d4d", "#009e73"  # Okabe and Ito's, which the colour-blind can tell apart
+OURS, OTHERS, FLOOR = "#0072b2", "#4d4d4d", "#009e73"  # Okabe and Ito's colours, for colour-blind readers
 LINES = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000")
 MARKS = ("o", "s", "^", "D", "v", "P", "X")
 GRID, TEXT, FAINT = "#dddddd", "#1a1a1a", "#666666"
-LEAST = 0.01  # what is below, or nothing at all, stands at the edge of a logarithmic axis
+LEAST = 0.01  # lower values, and 0, are drawn at the edge of a logarithmic axis
 WIDTH = 9.0  # inches
-EDGE = 1.35  # what an axis has beyond its values
+EDGE = 1.35  # an axis ends at its highest value times this
 ROW, HEADING, TOP, BOTTOM = 0.27, 0.5, 0.62, 0.85
-LETTER, MARGIN = 0.076, 0.22  # of the labels, bold
+LETTER, MARGIN = 0.076, 0.22  # inches: a bold letter of a label, and the space beside labels
 RIGHT_SHARE = 0.86
 FEW_TIMES, MOST_TICKS = 10, 8
-NAME = 0.048  # a line of a curve's name, of the height of the axes
+NAME = 0.048  # the height of a line of a curve's name, as a share of the axes' height
 
 STATES = ("off", "", "on")
 Rows = Mapping[str, Mapping[str, float]]
-"""By label, a row's values by state: ``off``, ``on``, or an empty string for both."""
+"""By label, a row's values by state: ``off``, ``on``, or an empty string for a row without states."""
 
 
 class Panel(NamedTuple):
@@ -35,7 +35,7 @@ class Panel(NamedTuple):
     ours: Sequence[str]
     floor: Sequence[str]
     usual: str
-    """The row that is 1."""
+    """The row that counts as 1."""
 
 
 def bars(
@@ -48,11 +48,11 @@ def bars(
     small_print: str = "",
     shown: Callable[[float], str] = lambda value: f"{value:.2f}",
 ) -> None:
-    """One line a row, on a logarithmic axis, the least first; writes ``path_stem``.svg and .png.
+    """Draw one line for each row on a logarithmic axis, the lowest first. Writes ``path_stem``.svg and .png.
 
-    panels  groups of rows, ratios, below each other on one axis; each has some
-    axis    what the axis is about
-    shown   a value in words, beside its row
+    panels  groups of rows with ratios, below each other on one axis, none empty
+    axis    the text under the axis
+    shown   returns the text of a value beside its row
     """
     values = [value for panel in panels for row in panel.rows.values() for value in row.values()]
     low, high = min(1.0, *(max(value, LEAST) for value in values)), max(1.0, *values)
@@ -81,7 +81,7 @@ def bars(
 
 
 def _ticks(low: float, high: float) -> list[float]:
-    """Decades; and between them, where there are few."""
+    """Return the decades, and steps between them if there are few."""
     decades = [10.0**n for n in range(math.floor(math.log10(low)), math.ceil(math.log10(high)) + 1)]
     steps = (1,) if high > 30 * low else (1, 2, 5)
     return [decade * step for decade in decades for step in steps if low / EDGE <= decade * step <= high * EDGE]
@@ -106,7 +106,7 @@ def _panel(axes: Any, panel: Panel, low: float, shown: Callable[[float], str]) -
         tick.set_fontweight("bold" if label in panel.ours or label == panel.usual else "normal")
         if len(at) > 1:
             axes.plot(list(at.values()), [y] * len(at), color=colour, linewidth=1.6, alpha=0.45, zorder=2)
-        for state, x in sorted(at.items()):  # on last: it is the smaller mark
+        for state, x in sorted(at.items()):  # on is drawn last, as it is the smaller mark
             fill, size = ("white", 5.0) if state == "on" else (colour, 7.0)
             axes.plot([x], [y], mark, color=colour, markerfacecolor=fill, markersize=size, zorder=3)
         words = _slashed(shown(values[state]) for state in STATES if state in values)
@@ -125,7 +125,7 @@ def _slashed(words: Iterable[str]) -> str:
 
 
 def _first(values: Mapping[str, float]) -> float:
-    """Off, or where that is not known: what there is."""
+    """Return the value when off, or else the first known value."""
     return next(values[state] for state in STATES if state in values)
 
 
@@ -173,11 +173,11 @@ def curve(
     small_print: str = "",
     y_shown: Callable[[float], str] | None = None,
 ) -> None:
-    """Lines through points, each with its name at its end; writes ``path_stem``.svg and .png.
+    """Draw a line through the points of each series, with its name at its end. Writes ``path_stem``.svg and .png.
 
-    log      whether the axes are logarithmic, the upright one where its values differ by more than a few times; zeros
-             are left out then
-    y_shown  a value in words, at the axis; None: as a number
+    log      use a logarithmic x axis, and a logarithmic y axis if its values differ by more than a factor of
+             FEW_TIMES. Points with a zero are left out then.
+    y_shown  returns the text of a value at the y axis. None: show the number
     """
     height = 5.2
     with _figure(path_stem, title, "", small_print, height) as figure:
@@ -219,12 +219,12 @@ def curve(
 
 
 def _group(name: str) -> str:
-    """Series whose names differ behind the last comma only are drawn in one colour, the second one dashed."""
+    """Return the part of a name before its last comma. Series of one group share a colour, the first is solid."""
     return name.rpartition(", ")[0] or name
 
 
 def _names(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
-    """Beside the axes, each at the height of its line's end, or as near to it as the others leave room."""
+    """Write the names beside the axes, each at the height of its line's end, or as near as there is room."""
     axes.autoscale_view()
     to_share = axes.transData + axes.transAxes.inverted()
     texts = sorted((to_share.transform((x, y))[1], textwrap.fill(name, 36), colour) for x, y, name, colour in ends)
@@ -241,9 +241,9 @@ def _names(axes: Any, ends: list[tuple[float, float, str, str]]) -> None:
 
 @contextmanager
 def _figure(path_stem: Path, title: str, subtitle: str, small_print: str, height: float) -> Iterator[Any]:
-    """A figure with its words, written when the block is left."""
+    """Make a figure with its texts, and write its files at the end of the ``with`` block."""
     import matplotlib
-    from matplotlib.figure import Figure  # without pyplot: no window, no state that is left behind
+    from matplotlib.figure import Figure  # not pyplot, which opens windows and keeps state
 
     settings: Any = {**matplotlib.rcParamsDefault, "backend": "agg", "font.family": "DejaVu Sans"}
     settings.update({"svg.fonttype": "none", "svg.hashsalt": "jumplabel", "axes.unicode_minus": False})

@@ -1,51 +1,39 @@
-"""What the benchmarks ask: which rows answer which question, and what they are divided by.
+"""The questions of the benchmarks: which rows answer each, and by which rows they are divided.
 
-Data only. bench_tables.py looks the rows up in what was measured; a row that a script has and nobody named here is
-found by the question's pattern, under its own name.
+Data only. lookup.py finds the rows in a measurement. The pattern of a question also finds rows that are not named here,
+under their own names.
 """
 
-from .bench_columns import Column, Question
-
-CHECKS = (
-    *("static branch", "local flag", "global flag", "attribute flag", "closure flag"),
-    *("logger.isEnabledFor", "sys.flags constant", "sys.monitoring"),
+from .columns import Column, Question
+from .row_names import (
+    ADDED_BY_DEFINITION,
+    BARE_SYNCS,
+    BY_STATE,
+    BYTECODE_SITES,
+    CALLERS,
+    CHECKS,
+    IMPORTED,
+    IN_ALL,
+    LOG_WAYS,
+    LOGGED,
+    LOOPS,
+    OTHER_DECORATORS,
+    OTHER_LOGGERS,
+    OTHER_TOGGLES,
+    REGISTERED,
+    SERVICES,
+    SITES,
+    SNAPSHOT_KINDS,
+    UNDER_THE_HOOK,
 )
-SERVICES = ("OpenFeature no-op", "OpenFeature in memory")
-LOOPS = {"loop": "done = None", "sum": "total += i"}
-ADDED_BY_DEFINITION = {"check deleted": 0.0, "global flag": 1.0}  # the other rows are measured beside these two
-LOGGED = {"empty loop": "an empty loop", "summing": "total += x", "parsing": "parsing", "decoder": "a decoder"}
-OTHER_LOGGERS = ("structlog", "structlog uncached", "loguru", "loguru.disable")
-UNDER_THE_HOOK = {"import hook": "hook", "structlog, hook": "structlog, hook", "loguru, hook": "loguru, hook"}
-IN_ALL = {"import hook": "hook", "isEnabledFor guard": "isEnabledFor guard", "plain logging": "plain logging"}
-LOG_WAYS = {
-    "empty loop": {"import hook": "hook"},
-    "summing": {**IN_ALL, **{name: name for name in OTHER_LOGGERS}, **UNDER_THE_HOOK},
-    "parsing": {"import hook": "hook", "plain logging": "plain logging"},
-    "decoder": IN_ALL,
-}
-OTHER_TOGGLES = (
-    "attribute flag",
-    "logger.setLevel",
-    "loguru.enable",
-    "blinker.connect",
-    "sys.monitoring of a function",
-)
-OTHER_DECORATORS = ("static_gate", "functools.wraps", "wrapt", "partial")
-IMPORTED = ("jumplabel", "logging", "blinker", "wrapt", "structlog", "loguru", "OpenFeature", "OpenTelemetry")
-SNAPSHOT_KINDS = ("snapshot", "in place", "flag at entry", "tests deleted")
-CALLERS = ("Python", "map", "sorted")
-REGISTERED: dict[str, tuple[str, ...]] = {"none": ("C built-in",), "one": ("direct call",), "three": ()}
-SITES, BYTECODE_SITES = (1, 100, 10_000), (1, 10_000)
-BARE_SYNCS = "two bare syncs"
-BY_STATE = r"(?P<what>.+?)(?: (?P<state>off|on))?"
 
 QUESTIONS = (
     Question(
         "branch.py",
         "branch",
         "What does a test of a flag add?",
-        "To a loop with ten tests a pass: what the test adds to it, over what a test of a global flag adds. "
-        "A function with three tests: its time, over that of the same function without them.",
+        "The loop has ten tests in each pass: the time that the test adds, divided by the time that a test of a global "
+        "flag adds. The function has three tests: its time, divided by that of the same function without tests.",
         (
             *(
                 Column(
@@ -66,13 +54,13 @@ QUESTIONS = (
         ),
         ours=("static branch",),
         floor=("check deleted",),
-        axis="cost over that of a global flag's test; of the function without tests",
+        axis="cost as a multiple of a global flag's test, or of the function without tests",
     ),
     Question(
         "gate.py",
         "gate",
-        "What does a call cost that is to do nothing while it is off?",
-        "The time of one call, and the same over others'.",
+        "What does a call cost that does nothing while its key is off?",
+        "The time of one call, and its ratio to other rows'.",
         (
             Column(
                 "a call",
@@ -94,8 +82,8 @@ QUESTIONS = (
     Question(
         "gate.py",
         "gate-of-coroutines",
-        "And a coroutine or generator function, run to its end?",
-        "The time, over that of such a function that returns early.",
+        "What does a gated coroutine or generator function cost, run to its end?",
+        "The time, divided by that of such a function that tests a flag and returns early.",
         tuple(
             Column(
                 heading,
@@ -113,8 +101,8 @@ QUESTIONS = (
     Question(
         "switch.py",
         "switch",
-        "What does a call cost that may go elsewhere?",
-        "The time of one call, and the same over others'. On, every row calls the other function.",
+        "What does a call cost that a key may redirect?",
+        "The time of one call, and its ratio to other rows'. When on, every row calls the other function.",
         (
             Column(
                 "a call",
@@ -135,8 +123,8 @@ QUESTIONS = (
     Question(
         "snapshot.py",
         "snapshot",
-        "What does a function cost whose tests all go by one value?",
-        "A function with three tests: its time, over that of one that reads a global flag into a local variable first.",
+        "What does a function cost whose tests all use one snapshot?",
+        "The time of a function with three tests, divided by that of one that copies a global flag into a local first.",
         tuple(
             Column(
                 f"called by {caller}",
@@ -153,7 +141,7 @@ QUESTIONS = (
         "static_call.py",
         "static-call",
         "What does a call cost whose target can be swapped?",
-        "The time of one call, and the same over that of a call through a global that is rebound.",
+        "The time of one call, and its ratio to a call through a global that is rebound.",
         (
             Column(
                 "a call",
@@ -176,8 +164,8 @@ QUESTIONS = (
     Question(
         "tracepoint.py",
         "tracepoint",
-        "What does a place cost that others can watch?",
-        "The time of one event, over that of a loop over a list of callbacks.",
+        "What does an event cost that probes may watch?",
+        "The time of one event, divided by that of a loop over a list of callbacks.",
         tuple(
             Column(
                 f"{number} registered",
@@ -194,7 +182,7 @@ QUESTIONS = (
         "native_branch.py",
         "native-branch",
         "What does a choice between two C functions cost a C program?",
-        "The time of one call, and the same over that of a call through a pointer in a struct.",
+        "The time of one call, and its ratio to a call through a pointer in a struct.",
         (
             Column(
                 "a call",
@@ -215,8 +203,8 @@ QUESTIONS = (
     Question(
         "native_branch.py",
         "native-branch-from-python",
-        "And Python, through cffi?",
-        "The time of one call, and the same over that of a call through a pointer in a struct.",
+        "What does such a choice cost Python, through cffi?",
+        "The time of one call, and its ratio to a call through a pointer in a struct.",
         (
             Column(
                 "a call",
@@ -236,7 +224,7 @@ QUESTIONS = (
         "span.py",
         "span",
         "What does a span cost that may be recorded?",
-        "The time of a function with one around its work, and the same over that of the function without it.",
+        "The time of a function with a span around its work, and its ratio to the function without a span.",
         (
             Column(
                 "a span",
@@ -258,7 +246,7 @@ QUESTIONS = (
         "log.py",
         "log",
         'What does a disabled `logger.debug("%s", x)` leave of a function\'s speed?',
-        "The function's time, over that of the same without the statement.",
+        "The function's time, divided by that of the same function without the statement.",
         tuple(
             Column(
                 heading,
@@ -271,13 +259,13 @@ QUESTIONS = (
         ),
         ours=tuple(UNDER_THE_HOOK),
         floor=("deleted",),
-        axis="time over that without the statement",
+        axis="time as a multiple of the function's without the statement",
     ),
     Question(
         "log.py",
         "log-record",
-        "And a record that is logged, to /dev/null?",
-        "The time of one, and the same over that of one of `logging`.",
+        "What does a record cost that is logged to /dev/null?",
+        "The time of one record, and its ratio to a record of `logging`.",
         (
             Column(
                 "a record",
@@ -295,7 +283,7 @@ QUESTIONS = (
         "toggle.py",
         "toggle",
         "What does a toggle cost?",
-        "The time of one, and the same over that of the two synchronizations that native sites cannot do without.",
+        "The time of one toggle, and its ratio to the two synchronizations that native sites need.",
         (
             Column(
                 "a toggle",
@@ -321,8 +309,8 @@ QUESTIONS = (
     Question(
         "toggle.py",
         "toggle-stores",
-        "And beside the synchronizations and the stores of those very sites?",
-        "The time of a toggle from Python, over that of a loop in the engine which does only these.",
+        "What does a toggle cost beside the synchronizations and stores of its own sites?",
+        "The time of a toggle from Python, divided by that of a loop in the engine that only synchronizes and stores.",
         tuple(
             Column(
                 f"{n:,} {kind} site{'s' * (n > 1)}",
@@ -338,8 +326,8 @@ QUESTIONS = (
     Question(
         "toggle.py",
         "deferred",
-        "What does it cost to take and drop a key?",
-        "The time of both, and the same over that of an ordinary key with one native site.",
+        "What does it cost to add and remove a user of a key?",
+        "The time of both, and its ratio to an ordinary key with one native site.",
         (
             Column(
                 "inc and dec",
@@ -354,7 +342,7 @@ QUESTIONS = (
         "decorating.py",
         "decorating",
         "What does a decorator cost, once?",
-        "The time of one decoration, and the same over that by a decorator with `functools.wraps`.",
+        "The time of one decoration, and its ratio to a decorator with `functools.wraps`.",
         (
             Column(
                 "a decoration",
@@ -375,7 +363,7 @@ QUESTIONS = (
         "importing.py",
         "hook",
         "What does the import hook add to a start?",
-        "The time of importing 50 modules with 500 log statements, over that without the hook.",
+        "The time of importing 50 modules with 500 log statements, divided by the time without the hook.",
         tuple(
             Column(heading, {"hook": f"{what}, hook", "no hook": f"{what}, plain"}, references=("no hook",))
             for heading, what in (("of .pyc files", "import of .pyc files"), ("first, to compile", "first import"))
@@ -387,7 +375,7 @@ QUESTIONS = (
         "importing.py",
         "importing",
         "What does it take to import the package?",
-        "The time in a new process, and the same over that of `logging`.",
+        "The time in a new process, and its ratio to `logging`.",
         (
             Column(
                 "import",

@@ -1,7 +1,7 @@
-"""Runs the pyperf scripts in ``benchmarks/``, row by row, in turns.
+"""Run the pyperf scripts in ``benchmarks/``, row by row, in turns.
 
-Every row of every script takes its turn, round after round, one process each: what slows the machine down for a while
-slows all rows down alike, and their ratios stay.
+Every row of every script takes its turn, round after round, in a process of its own. A slow spell of the machine slows
+all rows alike, so their ratios stay.
 """
 
 import subprocess
@@ -9,15 +9,20 @@ import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
+from time import monotonic
 from typing import Any, NamedTuple, TextIO
 
 from jumplabel.errors import JumpLabelError
 
-from .bench_progress import Progress
+from .progress import Progress
 
 
 class ScriptError(JumpLabelError):
-    """A script failed: ``status`` is what it ended with; what it wrote to stderr is there already."""
+    """A script failed.
+
+    status  its exit status
+    output  its standard output. Its standard error has been shown already.
+    """
 
     def __init__(self, script: str, status: int, output: str) -> None:
         super().__init__(f"{script} failed with status {status}")
@@ -29,18 +34,18 @@ class Plan(NamedTuple):
     scripts: Sequence[str]
     rounds: int
     options: Sequence[str]
-    """For pyperf."""
+    """pyperf's options for all scripts."""
     curves: Sequence[str]
-    """Scripts that take long, and whose rows are looked at together: measured in the first round only."""
+    """Slow scripts whose rows are compared with one another only. The first round measures them, no other."""
     curve_options: Sequence[str]
-    """For these, besides."""
+    """More options for the curves."""
 
 
 def measure(pyperf: Any, folder: Path, plan: Plan, stream: TextIO | None) -> Any:
-    """The pyperf.BenchmarkSuite of all rows that the scripts have.
+    """Measure all rows of the scripts, and return them as a pyperf.BenchmarkSuite.
 
-    folder  the scripts'
-    stream  where progress is shown; None: nowhere
+    folder  the folder of the scripts
+    stream  receives the progress. None: show nothing
     """
     progress = Progress(stream, plan.rounds if plan.scripts else 1)
     try:
@@ -59,11 +64,11 @@ class _Rounds:
         self.progress = progress
 
     def run(self) -> Any:
-        # The first round finds out which rows there are, and how many loops each needs; the others keep to that.
+        # The first round finds the rows, and the loops that each needs. The later rounds keep to these.
         loops: dict[tuple[str, str], int] = {}
         expected: dict[str, float] = {}
         scripts = [*self.plan.scripts, *self.plan.curves]
-        self.progress.round(scripts)
+        self.progress.round(dict.fromkeys(scripts, 1.0))
         for script in self.plan.scripts:
             seconds = self._step(script, script)
             rows = {(script, row.get_name()): row.get_runs()[-1].get_loops() for row in self._load(script)}
@@ -72,7 +77,7 @@ class _Rounds:
         for script in self.plan.curves:
             self._step(script, script, *self.plan.curve_options)
         for _ in range(1, self.plan.rounds if loops else 1):
-            self.progress.round([_step_name(*row) for row in loops], expected)
+            self.progress.round(expected)
             for (script, name), n in loops.items():
                 self._step(_step_name(script, name), script, "--only", name, "--loops", str(n))
         suite = self._load(scripts[0])
@@ -81,20 +86,16 @@ class _Rounds:
         return suite
 
     def _step(self, step: str, script: str, *more: str) -> float:
-        """Time a script, or a row of it; the seconds that it took."""
+        """Measure a script or a row of it, and return the seconds that this took."""
         self.progress.begin(step)
-        command = [
-            sys.executable,
-            str(self.folder / script),
-            "--processes",
-            "1",
-            "--append",
-            str(self.results / script),
-        ]
-        done = subprocess.run([*command, *self.plan.options, *more], stdout=subprocess.PIPE, text=True)
+        began = monotonic()
+        command = [sys.executable, str(self.folder / script), "--processes", "1"]
+        command += ["--append", str(self.results / script), *self.plan.options, *more]
+        done = subprocess.run(command, stdout=subprocess.PIPE, text=True)
         if done.returncode:
             raise ScriptError(script, done.returncode, done.stdout)
-        return self.progress.end(step)
+        self.progress.end(step)
+        return monotonic() - began
 
     def _load(self, script: str) -> Any:
         return self.pyperf.BenchmarkSuite.load(str(self.results / script))
