@@ -106,5 +106,5 @@ def test_its_trampoline_can_be_shown(key, gate, monkeypatch):
 
     monkeypatch.setattr(disassemble, "import_module", missing)
     for made, words in ((gate, 4), (static_gate(StaticKey(f"{key.name} plain"))(lambda: None), 3)):
-        lines = list(disassemble.report(made))
+        lines = list(disassemble.lines_of(made))
         assert sum(word in line for line in lines for word in disassemble.WORDS.values()) == words
