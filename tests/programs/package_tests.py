@@ -82,6 +82,7 @@ PACKAGES = {
         ".",
         ["tests"],
         ("PyJWT==2.15.1", "blinker==1.9.0", "cryptography==50.0.2"),
+        arguments_vary=True,  # tokens and nonces are random
     ),
     "kombu": Package(
         "5.7.0",
@@ -118,6 +119,8 @@ PACKAGES = {
             *("click-repl==0.4.1", "click-plugins==1.1.1.2", "prompt_toolkit==3.0.53", "wcwidth==0.9.4"),
             *("tzlocal==5.4.5", "cryptography==50.0.2", "pytest-subtests==0.15.0", "pytest-click==1.1.0"),
             *("pytest-order==1.5.0", "pytest-timeout==2.4.0", "pytest-rerunfailures==16.7"),
+            *("pydantic==2.14.4", "pydantic-core==2.50.5", "annotated-types==0.8.0", "typing-inspection==0.4.5"),
+            "typing-extensions==4.16.0",
         ),
         arguments_vary=True,
     ),
@@ -149,7 +152,13 @@ PACKAGES = {
         arguments_vary=True,
     ),
 }
-EXPLAINED: dict[str, dict[str, str]] = {}
+_OFF = "It expects an assertion of the package to fail, and assertions start off here."
+EXPLAINED: dict[str, dict[str, str]] = {
+    "sqlalchemy": {
+        "test/base/test_result.py::ResultTupleTest::test_processors": _OFF,
+        "test/base/test_utils.py::ParenthesisBalancingTest::test_start_not_open_paren": _OFF,
+    }
+}
 """Of a package: the tests that differ, and why they must."""
 
 STATES = ["own", "off", "on", "random"]
@@ -305,7 +314,9 @@ def _summary(state: str, plain: Outcome, under_hook: Outcome, wrong: dict[str, s
     text += f", {under_hook.flips} flips" if state == "random" else f", {plain.asked} questions without the hook"
     good = not any(wrong.values()) and n_passed > 0 and under_hook.sites[0] > 0
     good = good and (state != "random" or under_hook.flips > 0)
-    good = good and (state != "on" or under_hook.records > 0) and (state != "off" or not under_hook.records)
+    good = (
+        good and (state != "on" or under_hook.records > 0) and (state != "off" or under_hook.records <= plain.records)
+    )
     return good, suites.with_problems(text, wrong)
 
 
