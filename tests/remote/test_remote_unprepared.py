@@ -75,14 +75,14 @@ def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
     """A question may be lost where a process has just been forked. A late process serves once, and says nothing."""
     asked, wait = [], remote_exec._Folder.wait
 
-    def ask(pid, script):
+    def ask_perhaps_in_vain(pid, script):
         asked.append(script)
         if len(asked) > lost:
             sys.remote_exec(pid, script)
         time.sleep(0.1)  # it comes by
 
     monkeypatch.setattr(remote_exec, "_ASK_AGAIN", 0.1)
-    monkeypatch.setattr(remote_exec, "_remote_exec", ask)
+    monkeypatch.setattr(remote_exec, "_remote_exec", ask_perhaps_in_vain)
     monkeypatch.setattr(remote_exec._Folder, "wait", lambda *each: wait(*each) if len(asked) > 1 else None)
     process = start("ready(); run(lambda: tracing); time.sleep(0.2); print(tracing.enabled)")
     request = {"command": "enable", "patterns": ["*.tracing"]}
