@@ -253,7 +253,7 @@ _unbound: dict[int, list[LogKey]] = {}
 
 
 def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
-    """Bind the keys once the lock is free, in a system thread. It polls: waiting for a gevent lock would start a hub."""
+    """Bind the keys once the lock is free, in a system thread. It polls: to wait for gevent's lock starts a hub."""
     lib.own_thread_enters()
     begun.release()
     lock = logging._lock  # type: ignore[attr-defined]
