@@ -52,7 +52,7 @@ def test_enable_and_disable(start, run, way):
 
 
 @both_ways
-def test_what_refuses_says_why_and_makes_the_status_nonzero(start, run, way):
+def test_a_key_that_refuses_says_why_and_makes_the_status_nonzero(start, run, way):
     process = start(f"strict.inc(); tracing.enable(); {FOREVER}", **way)
     output = run("disable", process.pid, "shop.*", status=1)
     assert re.fullmatch(r"refused  shop.strict: .*let each of them call dec\(\)\nchanged  shop.tracing\n", output)
@@ -83,7 +83,7 @@ def test_watch_ends_by_an_interrupt(start, environment):
         assert (watch.wait(60), watch.stderr.read()) == (0, "")
 
 
-def test_names_do_not_reach_the_terminal_as_they_are(start, run):
+def test_names_reach_the_terminal_escaped(start, run):
     process = start("""hostile = jumplabel.StaticKey("a\\x1b[31m\\nb"); ready(); run()""", **SERVED)
     assert r"'a\x1b[31m\nb'" in run("keys", process.pid, "a*")
 
@@ -100,17 +100,17 @@ def test_names_do_not_reach_the_terminal_as_they_are(start, run):
         (("keys", "--timeout", "nan", 1), "no number of seconds"),
     ],
 )
-def test_what_cannot_be_asked(run, arguments, why):
+def test_bad_arguments(run, arguments, why):
     if arguments[1] == -1:
         arguments = ("keys", "--", -1)
     assert why in run(*arguments, status=2)
 
 
-def test_a_process_that_is_not_there(run):
+def test_a_missing_process(run):
     assert "process 99999999: there is no such process" in run("keys", 99999999, status=1)
 
 
-def test_a_process_that_is_no_python(run):
+def test_a_process_without_python(run):
     with subprocess.Popen(["sleep", "60"]) as process:
         output = run("keys", process.pid, status=1)
         assert "it serves no socket" in output and "JUMPLABEL_SERVE=1" in output
@@ -133,7 +133,7 @@ def test_the_socket_is_found_wherever_it_is(start, run, tmp_path):
 
 @pytest.fixture
 def found(tmp_path, monkeypatch):
-    """A folder in which this process's socket is looked for."""
+    """A folder in which the operator looks for this process's socket."""
     folder = tmp_path / "sockets"
     monkeypatch.setattr(ask, "_folders", lambda pid, uid: [str(folder)])
     monkeypatch.setattr(remote_exec, "connect", lambda pid, timeout: pytest.fail("not this way", pytrace=False))
@@ -195,7 +195,7 @@ STATE = b'{"key": "a", "on": true, "users": 0, "sites": 0}\n'
         (None, "does not answer in time"),
     ],
 )
-def test_an_answer_that_is_none(theirs, answer, why):
+def test_a_bad_answer(theirs, answer, why):
     if answer is not None:
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
@@ -204,7 +204,7 @@ def test_an_answer_that_is_none(theirs, answer, why):
 
 @pytest.fixture
 def theirs(monkeypatch):
-    """The process's end of our connection, in the hands of a test."""
+    """The process's end of the operator's connection. The test plays the process."""
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(ask, "_connect", lambda pid, timeout: ours)
     with theirs:
@@ -237,7 +237,7 @@ def test_an_answer_without_an_end_is_given_up(theirs, monkeypatch, piece, pause,
 
 
 @pytest.mark.parametrize(("command", "may"), [("enable", True), ("keys", False)])
-def test_what_was_asked_may_have_taken_effect(theirs, command, may):
+def test_a_lost_answer_says_whether_the_command_may_have_taken_effect(theirs, command, may):
     assert ("may have taken effect all the same: look with 'keys'" in refusal(timeout=0.2, command=command)) == may
 
 
@@ -250,7 +250,7 @@ def test_what_was_asked_may_have_taken_effect(theirs, command, may):
         ("watch", {"time": 1e300, "key": "\x1b[2J", "old": False, "new": True, "sites": 1}),
     ],
 )
-def test_nothing_that_is_answered_reaches_the_terminal_as_it_is(theirs, monkeypatch, capsys, command, answer):
+def test_answers_reach_the_terminal_escaped(theirs, monkeypatch, capsys, command, answer):
     if command == "watch":
         theirs.sendall(b'{"watching": []}\n')
     theirs.sendall(json.dumps(answer).encode() + b'\n{"end": true}\n')
@@ -260,7 +260,7 @@ def test_nothing_that_is_answered_reaches_the_terminal_as_it_is(theirs, monkeypa
     assert r"\x1b[2J" in out + errors and "\x1b" not in out + errors
 
 
-def test_who_is_busy_is_asked_again(tmp_path, monkeypatch):
+def test_a_busy_server_is_asked_again(tmp_path, monkeypatch):
     monkeypatch.setattr(connections, "CLIENTS", 1)
     with serve(tmp_path / "sockets") as server:
         held = connect(server.path)
@@ -309,7 +309,7 @@ def test_all_workers_with_one_command(start, run, way):
     assert ends(process) == ("", "")
 
 
-def test_one_that_cannot_be_reached_is_named_and_the_others_are_served(start, run):
+def test_an_unreachable_process_is_named_and_the_others_are_served(start, run):
     process = start(WORKERS.format(work="n == 1 and jumplabel.serve().close()"), **SERVED)
     workers = process.stdout.readline().split()
     folder = process_folder(process)
@@ -393,8 +393,8 @@ assert state() == before and len(os.listdir("/proc/self/task")) == 1
 
 
 @reaches_in
-def test_a_main_thread_that_does_not_come_by(start, run):
-    """And when it does at last, what was asked is not done any more, and nobody hears of it."""
+def test_a_main_thread_that_does_not_run_the_script(start, run):
+    """The main thread runs the script too late. Then the script does nothing, and reports nothing."""
     process = start("ready(); sys.stdin.readline(); run(lambda: True); time.sleep(0.01); print(tracing.enabled)")
     assert "main thread has not come by for 0.2 s" in run("enable", "--timeout", "0.2", process.pid, "*", status=1)
     assert ends(process) == ("False\n", "")
@@ -403,14 +403,14 @@ def test_a_main_thread_that_does_not_come_by(start, run):
 @reaches_in
 @pytest.mark.parametrize("lost", [1, 0])
 def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
-    """As it is where a process has just been forked. One that came by late serves us once, and says nothing."""
+    """A process that was just forked may lose it. A process that runs the script late serves once."""
     asked, wait = [], remote_exec._Folder.wait
 
     def ask(pid, script):
         asked.append(script)
         if len(asked) > lost:
             sys.remote_exec(pid, script)
-        time.sleep(0.1)  # it comes by
+        time.sleep(0.1)  # it runs the script
 
     monkeypatch.setattr(remote_exec, "_ASK_AGAIN", 0.1)
     monkeypatch.setattr(remote_exec, "_remote_exec", ask)
@@ -423,7 +423,7 @@ def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
 
 
 @reaches_in
-def test_a_process_that_lets_nobody_in(start, run):
+def test_a_process_with_remote_debugging_disabled(start, run):
     process = start(FOREVER, PYTHON_DISABLE_REMOTE_DEBUG="1")
     assert "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set in it" in run("keys", process.pid, status=1)
     process = start(FOREVER)
@@ -431,7 +431,7 @@ def test_a_process_that_lets_nobody_in(start, run):
     assert "PYTHON_DISABLE_REMOTE_DEBUG or -X disable-remote-debug is set here" in output
 
 
-def test_another_python_is_told_whose_to_take():
+def test_another_python_names_the_interpreter_to_use():
     error = "Can't send commands from a Python 3.15 process to a Python 3.14 process"
     why = remote_exec._explained(os.getpid(), error)
     assert error in why and f"it runs {os.path.realpath(sys.executable)}" in why and "use its own" in why
@@ -439,7 +439,7 @@ def test_another_python_is_told_whose_to_take():
 
 @reaches_in
 @root_only
-def test_who_may_not_look_into_it_is_told(start, environment):
+def test_a_user_without_the_right_is_refused(start, environment):
     process = start(FOREVER)
     script = f"""
 import os, sys
@@ -519,7 +519,7 @@ while not tracing:
     assert ends(process) == ("", "")
 
 
-# The script itself, which any version runs.
+# The script itself. Every version can run it.
 
 
 @pytest.fixture
@@ -527,7 +527,7 @@ def script(tmp_path):
     return remote_exec._SCRIPT.replace("{folder}", ascii(str(tmp_path))), tmp_path
 
 
-def test_the_script_serves_us(script, reported):
+def test_the_script_serves_the_operator(script, reported):
     code, folder = script
     key = StaticKey("shop.tracing")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -545,7 +545,7 @@ def test_the_script_serves_us(script, reported):
 
 def test_the_script_says_why_it_cannot(script, reported, monkeypatch):
     code, folder = script
-    exec(code, {})  # nobody listens
+    exec(code, {})  # no operator listens
     wait_for(lambda: (folder / "refused").exists())
     assert "its jumplabel cannot serve: FileNotFoundError" in (folder / "refused").read_text()
 
@@ -558,7 +558,7 @@ def test_the_script_says_why_it_cannot(script, reported, monkeypatch):
         exec(code, {})
     assert "no thread can be started in it: RuntimeError" in (folder / "refused").read_text()
     (folder / "refused").unlink()
-    folder.rename(folder.with_name("gone"))  # as that of a client that has gone is
+    folder.rename(folder.with_name("gone"))  # as after the operator has gone
     exec(code, {})
     with monkeypatch.context() as patch:
         patch.delitem(sys.modules, "jumplabel")

@@ -1,4 +1,4 @@
-"""Where processes serve by default, that no other user can take it, what is left of it, and how it is found."""
+"""The default folder of sockets: its place, its protection from other users, its end, and how operators find it."""
 
 import fcntl
 import os
@@ -43,7 +43,7 @@ def temporary(tmp_path, monkeypatch):
 
 @pytest.fixture
 def process(temporary):
-    """process(script): a process that serves by default, its own pid, and the path of its socket."""
+    """process(script) returns a process that serves by default, its own pid, and the path of its socket."""
     running = []
 
     def process(script="input()", *before, preamble=SERVE):
@@ -83,14 +83,14 @@ def keys(pid, pattern="shop.*"):
 
 
 def own_keys():
-    """Of this process, in which other tests have left keys of other names."""
+    """Return the names of this test's keys in this process. Other tests may have left keys here."""
     return keys(os.getpid(), "test_socket_folder.*")
 
 
-# ---- which one it is ----
+# ---- the place of the folder ----
 
 
-def test_it_is_in_the_folder_of_the_user_who_is_logged_in(temporary, monkeypatch, tmp_path):
+def test_the_socket_is_in_the_folder_of_the_logged_in_user(temporary, monkeypatch, tmp_path):
     uid = os.getuid()
     assert list(socket_folder.default_folders(uid)) == []
     (tmp_path / "run" / str(uid)).mkdir(0o700)
@@ -151,7 +151,7 @@ def of_another_user(path):
     [as_file, as_link, open_to_others, pytest.param(of_another_user, marks=root_only)],
     ids=lambda make: make.__name__,
 )
-def test_where_it_cannot_be_had_a_private_folder_is_made(temporary, monkeypatch, tmp_path, make):
+def test_without_that_folder_a_private_one_is_made(temporary, monkeypatch, tmp_path, make):
     (tmp_path / "xdg").mkdir(0o700)
     make(tmp_path / "xdg" / "jumplabel")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
@@ -180,7 +180,7 @@ def test_without_room_for_temporary_files_there_is_an_error(temporary, monkeypat
         serve()
 
 
-def test_folders_for_temporary_files_are_those_that_there_are(monkeypatch, tmp_path):
+def test_folders_for_temporary_files_are_the_existing_ones(monkeypatch, tmp_path):
     for value in ("", "relative", str(tmp_path / "none")):
         monkeypatch.setenv("TMPDIR", value)
         assert socket_folder.temporary_folders()[0] == "/tmp"
@@ -188,8 +188,8 @@ def test_folders_for_temporary_files_are_those_that_there_are(monkeypatch, tmp_p
     assert socket_folder.temporary_folders()[:2] == [str(tmp_path), "/tmp"]
 
 
-def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, monkeypatch):
-    """Another process may take it for one that is left, until it is locked."""
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(temporary, monkeypatch):
+    """Until the folder is locked, another process may take it for a leftover."""
     lock, removed = serving.lock_folder, []
 
     def remove_before(folder, seconds):
@@ -208,7 +208,7 @@ def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, 
 
 
 @pytest.mark.parametrize("what, error", [("start_own_thread", RuntimeError), ("unix_socket", OSError)])
-def test_where_nothing_can_be_served_nothing_is_left(temporary, monkeypatch, what, error):
+def test_a_server_that_cannot_start_leaves_nothing(temporary, monkeypatch, what, error):
     def refuse(*_):
         raise error("just now")
 
@@ -244,13 +244,13 @@ def test_children_share_the_folder_and_the_last_one_removes_it(temporary, proces
     wait_for(lambda: not path.exists())
     assert [entry.name for entry in path.parent.iterdir()] == [f"{child_number}.sock"]
     assert keys(int(child_number)) == ["shop.tracing"]
-    ends(parent)  # which closes the pipe: the child ends
+    ends(parent)  # this closes the pipe, so the child ends
     wait_for(lambda: list(temporary.iterdir()) == [])
 
 
 @pytest.mark.parametrize("options", ["os.WEXITED", "os.WEXITED | os.WNOWAIT"])
 def test_children_that_end_past_the_interpreter_leave_nothing(temporary, process, options):
-    """Also while they are zombies: their parent has not asked for them."""
+    """Also while they are zombies: their parent has not waited for them."""
     parent = f"os.waitid(os.P_PID, child, {options}); print(flush=True); input()"
     script = FORK.format(child="os._exit(0)", parent=parent)
     parent, _, path = process(script)
@@ -270,7 +270,7 @@ def test_a_child_without_the_folder_makes_its_own(temporary, process):
     ends(parent)
 
 
-def test_what_a_crash_leaves_is_removed_by_the_next_that_makes_a_folder(temporary, process):
+def test_a_folder_that_a_crash_leaves_is_removed_when_the_next_one_is_made(temporary, process):
     crashed, _, path = process()
     living, number, living_path = process()
     crashed.send_signal(signal.SIGKILL)
@@ -298,8 +298,8 @@ def private(temporary, n):
     return path
 
 
-def test_what_may_not_be_left_stays(temporary):
-    """One with another's file in it, one that is locked, one of another mode, one with a living socket, and others."""
+def test_folders_that_may_be_in_use_stay(temporary):
+    """A folder with a foreign file, a locked one, one with another mode, one with a living socket, and others."""
     stays = [private(temporary, n) for n in range(4)]
     (stays[0] / "file").write_text("another's")
     locked = os.open(stays[1], os.O_RDONLY)
@@ -309,7 +309,7 @@ def test_what_may_not_be_left_stays(temporary):
     for path in stays[4:]:
         path.mkdir(0o700)
     (temporary / f"jumplabel-sockets-{9:032x}").symlink_to(temporary / "another")
-    with listening(stays[3] / "99999999.sock"):  # of a process that we do not see: in another container
+    with listening(stays[3] / "99999999.sock"):  # of a process in another container, which is not visible here
         goes = private(temporary, 10)
         before = {path.name for path in temporary.iterdir()} - {goes.name}
         serve().close()
@@ -320,7 +320,7 @@ def test_what_may_not_be_left_stays(temporary):
 
 
 @root_only
-def test_folders_of_other_users_are_none(temporary):
+def test_folders_of_other_users_are_ignored(temporary):
     own, another = private(temporary, 1), private(temporary, 2)
     os.chown(another, NOBODY, -1)
     assert socket_folder.folders_in(str(temporary), {os.getuid()}) == [str(own)]
@@ -328,10 +328,10 @@ def test_folders_of_other_users_are_none(temporary):
     assert socket_folder.folders_in(str(temporary / "none"), {NOBODY}) == []
 
 
-# ---- how it is found ----
+# ---- finding the socket ----
 
 
-def test_it_is_found_whatever_the_folders_are_called(temporary, process, monkeypatch, tmp_path):
+def test_the_socket_is_found_whatever_the_folders_are_called(temporary, process, monkeypatch, tmp_path):
     child, number, path = process("os.chdir('/'); os.environ['TMPDIR'] = '/'; input()")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert keys(number) == ["shop.tracing"]
@@ -346,7 +346,7 @@ def test_it_is_found_whatever_the_folders_are_called(temporary, process, monkeyp
 
 
 def test_another_socket_by_that_name_is_not_asked(temporary, process):
-    """A process may have folders open in which others serve."""
+    """A process may have folders open in which other processes serve."""
     script = f"""
 other = {str(temporary)!r} + "/other"
 os.mkdir(other, 0o700)
@@ -364,8 +364,8 @@ input()
     ends(child)
 
 
-def test_a_user_who_had_the_number_before_is_not_asked(temporary, monkeypatch):
-    """The kernel tells the number that a process had when it began to listen; the next of that number is another."""
+def test_an_earlier_process_with_the_same_pid_is_not_asked(temporary, monkeypatch):
+    """The kernel reports the pid and user from when the process began to listen. The pid may have been reused since."""
     with serve():
         mine = StaticKey("test_socket_folder.mine")
         assert own_keys() == [mine.name]
@@ -374,7 +374,7 @@ def test_a_user_who_had_the_number_before_is_not_asked(temporary, monkeypatch):
             own_keys()
 
 
-def test_where_we_may_not_look_into_it_known_places_are_tried(temporary, process, monkeypatch, tmp_path):
+def test_known_places_are_tried_if_the_process_may_not_be_looked_into(temporary, process, monkeypatch, tmp_path):
     child, number, _ = process()
     look = os.listdir
 
@@ -404,8 +404,8 @@ HIDDEN = "assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE\
 
 
 @root_only
-def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_does(temporary, process):
-    """As one is that Python was given capabilities for."""
+def test_only_its_own_user_finds_a_process_that_hides_its_files(temporary, process):
+    """A process hides its files if its Python has file capabilities."""
     for folder in (temporary, *temporary.parents[:3]):
         folder.chmod(0o755)
     temporary.chmod(0o1777)
@@ -414,7 +414,7 @@ def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_doe
     child, number, path = process(preamble=AS_NOBODY + HIDDEN + SERVE)
     assert path.stat().st_uid == NOBODY
     with listening(hostile / path.name):
-        assert keys(number) == ["shop.tracing"]  # root
+        assert keys(number) == ["shop.tracing"]  # as root
         asks = f"print(list(ask.ask({number}, {{'command': 'keys', 'patterns': ['shop.*']}}, 20)))"
         for user, found in ((NOBODY, True), (NOBODY - 2, False)):
             script = AS_NOBODY.replace(str(NOBODY), str(user)) + asks
@@ -426,7 +426,7 @@ def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_doe
 @root_only
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare(1), of util-linux")
 def test_a_process_in_a_container_is_found(temporary, process, tmp_path):
-    """It sees other numbers, and other files: its own /tmp."""
+    """It has other pids, and other files: its own /tmp."""
     if subprocess.run(["unshare", "-pmf", "true"], capture_output=True).returncode:
         pytest.skip("this system makes no namespaces")
     mount = f"import subprocess; subprocess.run(['mount', '-t', 'tmpfs', 'none', {str(temporary)!r}], check=True)\n"
