@@ -12,7 +12,7 @@
 #include <Python.h>
 #include <stdbool.h>
 
-/* Whether the rest can be called, if the JIT is on; or need not be. */
+/* Returns true if the other functions can be called, or if the JIT is off and they need not be. */
 bool jit_traces_start(bool on);
 
 /* This code has changed. Needs the GIL, as does jit_traces_changed_all(), to be called after the last of them. */

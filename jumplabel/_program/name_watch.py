@@ -41,7 +41,7 @@ everything: _Keys = {}
 
 
 class _Listeners:
-    """What is done about changes. log_keys.py and branch_names.py put their own functions here."""
+    """The functions to call after changes. logger_changes.py and branch_names.py set their own functions here."""
 
     def __init__(self) -> None:
         self.settle: Callable[[], None] = int  # type: ignore[assignment]
