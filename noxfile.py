@@ -58,18 +58,19 @@ NOT_AGAIN = [
 NOT_BETWEEN = [
     str(path.relative_to(ROOT))
     for name in (
-        *("displaced", "endurance", "forks", "native_branch_calls", "package_tests", "pytest_plugin", "refusals"),
-        *("remote", "serving", "serving_processes", "state_machine", "storms", "toggles", "under_fire"),
+        *("displaced", "endurance", "forks*", "native_branch_calls", "package_tests", "pytest_plugin", "refusals"),
+        *("remote", "remote_unprepared", "serving", "serving_processes", "state_machine", "storms*", "toggle*"),
+        "under_fire",
     )
     for path in ROOT.glob(f"tests/*/test_{name}.py")
 ]
 # What the JIT has a part in.
 OF_THE_JIT = [
     *("branch*", "kept_values", "snapshot*", "seen_at_once", "rewriting", "same_meaning", "tracers", "instrument*"),
-    "import_hook",
+    *("import_hook", "cached_imports", "sites_at_import"),
 ]
 # What says of an installed package that it is whole.
-OF_THE_PACKAGE = ["keys", "branches", "functions", "startup", "table"]
+OF_THE_PACKAGE = ["keys", "key_batches", "overrides", "branches*", "functions", "startup", "table"]
 
 
 def pinned(*names):
@@ -167,8 +168,8 @@ def suites(session):
     """
     a_copy(session)
     session.install("-e", ".[test]")
-    session.run("python", "tests/tracing_tests.py")
-    session.run("python", "tests/package_tests.py", *session.posargs)
+    session.run("python", "tests/programs/tracing_tests.py")
+    session.run("python", "tests/programs/package_tests.py", *session.posargs)
 
 
 @nox.session(python=WITH_JIT)

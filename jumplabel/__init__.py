@@ -35,6 +35,7 @@ from jumplabel._instrument.instrumented_modules import Instrumented, instrumente
 from jumplabel._instrument.loaded_modules import Instrumentation, instrument
 from jumplabel._instrument.startup import start as _start
 from jumplabel._keys.batches import batch
+from jumplabel._keys.jump_entries import JumpEntry, jump_table
 from jumplabel._keys.key_arrays import StaticKeyArray
 from jumplabel._keys.static_key import StaticKey, key, keys
 from jumplabel._keys.toggles import Toggle, off_toggle, on_toggle
@@ -62,14 +63,12 @@ from jumplabel.errors import (
 
 if _TYPE_CHECKING:
     from jumplabel._diagnostics.process_info import Info, info
-    from jumplabel._keys.jump_entries import JumpEntry, jump_table
     from jumplabel._remote.serving import Server, serve
     from jumplabel._sites.branches import static_branches
 else:
     _LATER = {
         **dict.fromkeys(("Server", "serve"), "_remote.serving"),
         "static_branches": "_sites.branches",
-        **dict.fromkeys(("JumpEntry", "jump_table"), "_keys.jump_entries"),
         **dict.fromkeys(("Info", "info"), "_diagnostics.process_info"),
     }
     """Names that are imported at their first use, and their modules: they need sockets, JSON, dataclasses, bytecode."""

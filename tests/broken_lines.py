@@ -1,4 +1,4 @@
-"""Sources of statements over several lines, made at random: for who compares what tracers see of them."""
+"""Sources of statements over several lines, made at random, to compare what tracers see of them."""
 
 import io
 import random
@@ -45,7 +45,7 @@ CLOSURES = [
 
 
 class Sources:
-    """One function after another, each of statements and blocks of them."""
+    """Yields one function after another, each made of statements and blocks of them."""
 
     def __init__(self, seed: int) -> None:
         self.chance = random.Random(seed)
@@ -66,7 +66,7 @@ class Sources:
         return f"def {name}(x):\n{indented(lines)}"
 
     def body(self, depth: int) -> list[str]:
-        """Lines, of several statements each."""
+        """Return lines, of several statements each."""
         return [line for _ in range(self.chance.randint(1, 4)) for line in self.one(depth).split("\n")]
 
     def one(self, depth: int) -> str:
@@ -83,7 +83,7 @@ class Sources:
         return made
 
     def closure(self, depth: int) -> str:
-        """It uses the variable `log` of the function around it, in each case."""
+        """Return a closure that uses the variable `log` of the function around it in each case."""
         *decorators, define = self.chance.choice(CLOSURES).split("\n")
         body = ["x = (y)", "seen = []", self.broken("log.debug('inner %s', (z))"), *self.body(depth - 1), "return x"]
         body = [line for one in body for line in one.split("\n")]
@@ -91,7 +91,7 @@ class Sources:
         return "\n".join([*map(self.broken, decorators), define, indented(body), "seen.append(inner())"])
 
     def broken(self, statement: str) -> str:
-        """With line breaks at random places within its brackets."""
+        """Return the statement with line breaks at random places within its brackets."""
         often = self.chance.choice([0, 0.2, 0.7])
         depth, text, end = 0, "", (1, 0)
         for token in tokenize.generate_tokens(io.StringIO(statement).readline):

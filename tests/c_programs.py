@@ -15,7 +15,7 @@ def _text(program):
 
 
 def _with_headers(text):
-    """And those of tests/c that it includes."""
+    """Return the text and that of all headers of tests/c that it includes."""
     headers = [C / name for name in re.findall(r'^#include "(.+)"', text, re.MULTILINE) if (C / name).exists()]
     return "".join([text, *(_with_headers(header.read_text()) for header in headers)])
 
@@ -25,7 +25,7 @@ def cases(program):
 
 
 def options(program):
-    """Those of the linker for what the program wraps, and of the compiler for what it hooks."""
+    """Return the linker's options for what the program wraps, and the compiler's for what it hooks."""
     text = _with_headers(_text(program))
     hooks = ["-include", C / "hooks.h"] if '"scene.h"' in text else []
     wrapped = re.findall(r"\b__wrap_(\w+)\(|^WRAP\([^,]+, (\w+),", text, re.MULTILINE)

@@ -1,4 +1,4 @@
-"""The Python side of tests/c/callers.c: switches that may be called without the GIL, and who calls them meanwhile."""
+"""The Python side of tests/c/callers.c: switches that may be called without the GIL, and threads that call them."""
 
 import contextlib
 import ctypes
@@ -27,16 +27,17 @@ class Callers(ctypes.Structure):
         ("signals_handled", ctypes.c_uint64),
         ("children", ctypes.c_uint64),
         ("threads", ctypes.c_ulong * 2),
+        ("threads_running", ctypes.c_int),
     )
 
 
 def constant(value):
-    """A callable that returns a value without the interpreter: a gate that stays off."""
+    """Return a callable that returns the value without the interpreter: a gate that stays off."""
     return static_gate(StaticKey(f"callers.never.{value}"), default=value)(lambda: None)
 
 
 def switches(key, sites):
-    """Objects, where in them the pointer to be called is, and what a call returns, off and on; and who keeps them."""
+    """Return addresses of switches, the offset of the pointer to call, the results off and on, and what keeps them."""
     off, on = constant(False), constant(True)
     made = [static_switch(key, to=on)(off) for _ in range(sites)]
     return [*map(id, made)], object.__basicsize__, id(False), id(True), made
@@ -44,9 +45,9 @@ def switches(key, sites):
 
 @contextlib.contextmanager
 def calling(library, key, sites, start="callers_start", blocked=(), make=switches):
-    """Two C threads call switches of the key for a block, or do what another start function has them do.
+    """Have two C threads call switches of the key for a block, or do what another start function says.
 
-    They, not who starts them, block these signals.
+    These threads block the signals; the starting thread does not.
     """
     objects, offset, off, on, _kept = make(key, sites)
     addresses = (ctypes.c_void_p * sites)(*objects)

@@ -1,4 +1,4 @@
-"""What several test files need: C programs of ours, how long a stress test runs, seccomp, keys and decorators."""
+"""Fixtures of all tests: C programs, the time of a stress test, seccomp, keys, decorators, tracepoints and loggers."""
 
 import errno
 import gc
@@ -16,7 +16,9 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.strategies import just
 
 # Or what they assert fails without a word of why.
-pytest.register_assert_rewrite(*(file.stem for file in Path(__file__).parent.glob("*.py")))
+pytest.register_assert_rewrite(
+    *(file.stem for folder in (".", "programs") for file in Path(__file__).parent.glob(f"{folder}/*.py"))
+)
 
 from logger_checks import module, nothing_of_ours_is_left  # noqa: E402
 from packages import Packages  # noqa: E402
@@ -36,13 +38,13 @@ settings.load_profile("usual")
 os.environ.pop("PYTHONDONTWRITEBYTECODE", None)  # of a thousand processes none is to compile the package anew
 if signal.getsignal(signal.SIGINT) == signal.SIG_IGN:  # in a shell's background, where all that is started ignores it
     signal.signal(signal.SIGINT, signal.default_int_handler)
-sys.setswitchinterval(1e-4)  # threads come by more often, and who waits for the GIL waits less
+sys.setswitchinterval(1e-4)  # threads come by more often, and wait less for the GIL
 
 
 def pytest_collection_finish():
-    """From now on a collection looks at what tests make, not at the 100,000 objects that pytest has made.
+    """Have the collector look only at what tests make, and not at the 100,000 objects that pytest has made.
 
-    Before that Hypothesis asks the collector who holds its random numbers, which it does once.
+    Before that Hypothesis asks the collector what holds its random numbers, which it does once.
     """
     given(just(0))(lambda _: None)()
     gc.collect()
@@ -57,8 +59,16 @@ import rooms  # noqa: E402
 ENGINE = [*rooms.engine(), rooms.CSRC / "testing"]
 
 
+def pytest_collection_modifyitems(items):
+    """Refuse stress tests without the fixture that bounds their time."""
+    for item in items:
+        if item.get_closest_marker("stress") and "stress_seconds" not in item.fixturenames:
+            raise pytest.UsageError(f"{item.nodeid} is marked as a stress test, and does not use stress_seconds")
+
+
 @pytest.fixture(scope="session")
 def stress_seconds():
+    """The seconds for which a stress test tries to meet a race."""
     return float(os.environ.get("JUMPLABEL_STRESS_SECONDS", "2"))
 
 
@@ -66,8 +76,8 @@ def stress_seconds():
 def build_c(tmp_path_factory):
     """Build a C program: build_c(name, *options, engine=ENGINE, compiler=cc) returns the file.
 
-    It is tests/c/<name>.c, linked with what is in these folders of csrc. build_c.objects(folders, options) returns the
-    objects of folders alone.
+    The program is tests/c/<name>.c, linked with the files of these folders of csrc. build_c.objects(folders, options)
+    returns the objects of folders alone.
     """
     cc = shutil.which(os.environ.get("CC", "cc"))
     if cc is None:
@@ -81,7 +91,7 @@ def build_c(tmp_path_factory):
         subprocess.run([*command, *include, *options], check=True)
 
     def objects_of(compiler, folders, options):
-        """Those of the engine, made once for all programs that have these options, those of the linker aside."""
+        """Return the engine's objects. Programs share them that have the same options but for the linker's."""
         options = tuple(each for each in map(str, options) if not each.startswith("-Wl,") and not each.endswith(".c"))
         made_of = compiler, *folders, *options
         if made_of not in engines:
@@ -105,7 +115,7 @@ def build_c(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def seccomp_filters():
-    """They are there."""
+    """Skip the test where the kernel has no seccomp filters."""
     check = """
 from jumplabel._diagnostics import seccomp
 try:
@@ -167,7 +177,7 @@ def seen():
 
 @pytest.fixture
 def probes(seen):
-    """Four that say so when they are called."""
+    """Four probes that add their number and arguments to ``seen``."""
 
     def probe(n):
         return lambda *args, **kwargs: seen.append((n, args, kwargs))
@@ -177,7 +187,7 @@ def probes(seen):
 
 @pytest.fixture
 def reported(monkeypatch):
-    """What sys.unraisablehook was given: the object and the exception."""
+    """The objects and exceptions that sys.unraisablehook was given."""
     reported = []
 
     def hook(unraisable):
@@ -192,7 +202,7 @@ def reported(monkeypatch):
 
 @pytest.fixture
 def logger(request):
-    """One of its own. Afterwards nothing is left of a key that followed it, or another."""
+    """A logger of the test's own. After the test no key follows any logger."""
     yield logging.getLogger(f"tests.{request.node.nodeid.replace('.', ' ')}")
     try:
         nothing_of_ours_is_left()

@@ -36,7 +36,7 @@ MISTAKES = throwing(NOT_EXCEPTIONS)
 
 
 def outcome(function, *args):
-    """What it returned or raised, in words."""
+    """Return what the operation returned or raised, in words."""
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)  # throw() with more than one argument
@@ -46,17 +46,17 @@ def outcome(function, *args):
 
 
 def compare(real, gate, *more, operations=OPERATIONS, length=3):
-    """Whatever is done to them, and in whatever order: they do the same."""
+    """Check that both do the same under each sequence of operations."""
     for sequence in itertools.product([*operations, *more], repeat=length):
         expected, actual = real(), gate()
         wanted = [outcome(operation, expected) for operation in sequence]
         got = [outcome(operation, actual) for operation in sequence]
         assert got == wanted
-        getattr(expected, "close", bool)()  # or it warns that nobody awaited it
+        getattr(expected, "close", bool)()  # or it warns that it was never awaited
 
 
 def after(awaitable):
-    """What it returns at once; None: it waits for something."""
+    """Return what it returns at once, or None if it waits for something."""
     try:
         awaitable.send(None)
     except StopIteration as stopped:

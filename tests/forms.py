@@ -1,7 +1,4 @@
-"""Functions that test keys in every form, for the tests of tools that look at functions while they run.
-
-Each calls its argument wherever there is something to see; tools.py makes them, and runs them.
-"""
+"""Functions that test keys in every form, and call their argument at each step; tools.py makes and runs them."""
 
 import contextlib
 

@@ -18,12 +18,12 @@ _FILES = str(Path(jumplabel.__file__).parent), contextlib.__file__
 
 
 class Interrupt(BaseException):
-    """As KeyboardInterrupt, which pytest takes for its own."""
+    """Stands for KeyboardInterrupt, which pytest takes for its own."""
 
 
 @cache
 def _points(code):
-    """The offsets of instructions before which a handler may run."""
+    """Return the offsets of instructions before which a handler may run."""
     points = set()
     before = ""
     for instruction in dis.get_instructions(code):
@@ -64,7 +64,7 @@ def interrupted(n, function, handler=_raise):
         return trace
 
     before = sys.gettrace()
-    sys._getframe().f_trace_opcodes = True  # 3.12 reports no function's instructions before somebody has asked for some
+    sys._getframe().f_trace_opcodes = True  # 3.12 reports no function's instructions before a frame has asked for some
     sys.settrace(trace)
     lib.unseen_is_shown = 1
     try:

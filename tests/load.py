@@ -64,7 +64,7 @@ class Load:
                 self.calls += 1
 
     def toggle(self, times):
-        """Each time on, and off again."""
+        """Turn the key on and off again, each time."""
         for _ in range(times):
             for toggle in (self.key.enable, self.key.disable):
                 self.callers.begun += 1
@@ -76,7 +76,7 @@ class Load:
             self.toggle(10)
 
     def toggle_under_fire(self):
-        """Until callers of both sorts have met it."""
+        """Toggle until callers of both sorts have met a toggle."""
         before = self.calls, info().int3_current
         self.toggle_while(lambda: self.calls < before[0] + 10 or info().int3_current < before[1] + 10)
 

@@ -1,4 +1,4 @@
-"""What tests of keys that follow loggers have in common."""
+"""Keys that follow loggers, and what they should be, for tests of these."""
 
 import contextlib
 import logging
@@ -16,7 +16,7 @@ WATCHED = name_watch.HEARS_ALL
 
 @contextlib.contextmanager
 def shown():
-    """Tracers see the library's own functions, too, where they are called by the program's statements."""
+    """Show tracers the library's own functions, too, where statements of the program call them."""
     lib.unseen_is_shown = 1
     try:
         yield
@@ -31,7 +31,7 @@ def module(name, **variables):
 
 
 def keys_of(module, *path, methods=LEVELS, name=None):
-    """One for each method of the logger that is found by the path."""
+    """Return a key for each method of the logger that the path leads to."""
     name = name or f"{module.__name__}.{'.'.join(path)}"
     return [LogKey(f"logging.{name}.{method}", module, path, method) for method in methods]
 
@@ -41,7 +41,7 @@ def states(keys):
 
 
 def answers(logger, methods=LEVELS):
-    """What a logger says itself, without what it keeps for the next time."""
+    """Return what the logger itself says for each method. Its cache stays as it was."""
     before = dict(logger._cache)
     logger._cache.clear() if logger is not logger.root else dict.clear(logger._cache)
     found = [logger.isEnabledFor(LEVELS[method]) for method in methods]

@@ -24,7 +24,7 @@ def connect(path):
 
 
 def rest(connection):
-    """All that comes, to the end; where it is cut off, that much."""
+    """Return all that comes, to the end or until it is cut off."""
     received = b""
     with suppress(ConnectionError):
         while data := connection.recv(1 << 16):
@@ -41,7 +41,7 @@ def request(command, *patterns):
 
 
 def talk(path, sent, when_busy=lambda: None):
-    """What is answered to these bytes; again where it is busy."""
+    """Return the answer to these bytes. Ask again while the server is busy."""
     end = time.monotonic() + MANY
     while True:
         with connect(path) as connection:

@@ -33,7 +33,7 @@ CART = """
 
 
 class Packages:
-    """A folder of modules on sys.path. Behind it, they are as if they had never been there."""
+    """A folder of modules on sys.path. Afterwards none of them is loaded or found."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
@@ -53,7 +53,7 @@ class Packages:
         return importlib.import_module(name)
 
     def forget(self) -> None:
-        """As in a new process, but for what still uses them."""
+        """Unload the modules. What still uses one keeps it."""
         for name in list(sys.modules):
             if name.partition(".")[0] in self.names:
                 del sys.modules[name]
@@ -64,7 +64,7 @@ class Packages:
 
 
 class Records(logging.Handler):
-    """What a logger was given."""
+    """Keeps what a logger was given."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -95,6 +95,6 @@ def records(name: str, level: int = logging.NOTSET) -> Any:
 
 
 def sites(module: str) -> list[str]:
-    """The keys of a module's sites, in the order of the lines."""
+    """Return the keys of a module's sites, in the order of the lines."""
     entries = [entry for entry in jumplabel.jump_table() if (entry.owner or "").startswith(f"{module}.")]
     return [entry.key for entry in sorted(entries, key=lambda entry: int(entry.owner.rpartition(":")[2]))]

@@ -4,7 +4,7 @@ import jumplabel
 
 
 def run(source, module="shop", file="shop.py", space=None):
-    """What a module is after its source has run, in its old variables or in new ones."""
+    """Run a module's source, in its old variables or in new ones, and return the module."""
     space = {} if space is None else space
     space.update({name: getattr(jumplabel, name) for name in jumplabel.__all__}, __name__=module)
     exec(compile(source, file, "exec"), space)
@@ -12,5 +12,5 @@ def run(source, module="shop", file="shop.py", space=None):
 
 
 def maker(kind, module="shop"):
-    """A place of its own: a function that makes one of these, of a module that is called so."""
+    """Return a function that makes an object of this kind, at a place of its own in a module of this name."""
     return run(f"def make(*arguments, **options): return {kind}(*arguments, **options)", module)["make"]

@@ -1,4 +1,4 @@
-"""What tests of tracepoints have in common."""
+"""Checks that tests of tracepoints share."""
 
 
 class Oops(Exception):
@@ -6,14 +6,14 @@ class Oops(Exception):
 
 
 def called(point, seen):
-    """Which probes a call reaches, in order."""
+    """Return the probes that a call reaches, in order."""
     seen.clear()
     assert point() is None
     return [n for n, _, _ in seen]
 
 
 def holds(point, probes):
-    """The tracepoint, its key and its site agree on that."""
+    """Check that the tracepoint, its key and its site agree on these probes."""
     assert point.probes == tuple(probes)
     assert (point.enabled.enabled, point.enabled.count) == (bool(probes), int(bool(probes)))
     (entry,) = [entry for entry in point.enabled.entries if entry.kind == "tracepoint"]

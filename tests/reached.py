@@ -34,7 +34,7 @@ def run(until=lambda: False):
 
 @pytest.fixture
 def environment(tmp_path):
-    """In which the sockets' folder, and that for scripts, are our own."""
+    """An environment with folders of the test's own for sockets and scripts."""
     for name in ("run", "tmp"):
         (tmp_path / name).mkdir(0o700)
     ours = {name: value for name, value in os.environ.items() if not name.startswith(("JUMPLABEL_", "PYTHON"))}
@@ -82,7 +82,7 @@ def run(environment):
 
 
 def ends(process):
-    """What it printed and what it complained of."""
+    """Return what the process printed to its output and to its errors."""
     printed, complaints = process.communicate("\n", timeout=60)
     assert process.returncode == 0, complaints
     return printed, complaints

@@ -1,4 +1,4 @@
-"""What tests of sites have in common."""
+"""Functions and checks that tests of sites share."""
 
 import contextlib
 import gc
@@ -29,7 +29,7 @@ CALLS = [
 
 @contextlib.contextmanager
 def nothing_made():
-    """Neither a new site nor a change of an old one."""
+    """Check that the block makes no site and changes none."""
     gc.collect()
     before = jumplabel.jump_table(), jumplabel.info().batches
     yield
@@ -37,14 +37,14 @@ def nothing_made():
 
 
 def off_on_off(key):
-    """Each state, twice: also after the way back."""
+    """Yields each state twice, so that it is also met after the way back."""
     for enabled in (False, True, False, True, False):
         key.enable() if enabled else key.disable()
         yield enabled
 
 
 def make(key):
-    """A function to decorate with static_branches: the code is the same each time, the key is in a closure."""
+    """Return a function that tests the key of its closure. Its code is the same each time."""
 
     def function(x=None):
         if key:
@@ -55,7 +55,7 @@ def make(key):
 
 
 def fork_quietly():
-    """3.12 and later warn of a fork with threads, which is what some tests are about."""
+    """Fork without the warning of 3.12 and later about threads."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return os.fork()

@@ -1,4 +1,4 @@
-"""What tests of debuggers, profilers and other tools have in common."""
+"""Functions of forms.py, run and traced, for tests of debuggers, profilers and other tools."""
 
 import sys
 import threading
@@ -18,7 +18,7 @@ _CODE = compile(Path(FILE).read_text(), FILE, "exec")
 
 
 def make(name, key, other_key):
-    """A function of forms.py, with keys."""
+    """Return a function of forms.py, with keys."""
     namespace = {"__name__": "forms"}
     exec(_CODE, namespace)
     namespace.update(key=key, other_key=other_key)
@@ -28,7 +28,7 @@ def make(name, key, other_key):
 
 
 def pair(name, key, other_key):
-    """The same function twice: plain and with sites."""
+    """Return the same function twice: plain and with sites."""
     before = len(key.entries)
     plain, decorated = make(name, key, other_key), static_branches(make(name, key, other_key))
     assert len(key.entries) > before

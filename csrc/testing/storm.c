@@ -2,6 +2,7 @@
 #include "oracle.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 
@@ -22,7 +23,7 @@ struct storm {
     void **functions; /* of the entries */
     size_t n_entries;
     struct caller *callers;
-    size_t n_callers;
+    size_t n_callers, n_running;
 };
 
 static char off_value, on_value;
@@ -43,6 +44,7 @@ static void call_all(const struct storm *storm, struct storm_counts *counts)
 static void *call_without_pause(void *data)
 {
     struct caller *caller = data;
+    __atomic_fetch_add(&caller->storm->n_running, 1, __ATOMIC_SEQ_CST);
     struct storm_counts counts = {0}; /* its own until the end: no other core waits for the line */
     while (!__atomic_load_n(&caller->storm->stop, __ATOMIC_RELAXED))
         call_all(caller->storm, &counts);
@@ -85,6 +87,9 @@ static bool start_threads(struct storm *storm, size_t threads, bool block_signal
         made = !pthread_create(&caller->thread, NULL, call_without_pause, caller);
     }
     pthread_sigmask(SIG_SETMASK, &mask, NULL);
+    /* A thread that is being made blocks all signals, and the engine waits only so long for its answer. */
+    while (__atomic_load_n(&storm->n_running, __ATOMIC_SEQ_CST) < storm->n_callers)
+        sched_yield();
     return storm->callers && storm->n_callers == threads;
 }
 

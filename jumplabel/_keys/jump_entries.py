@@ -1,17 +1,13 @@
 """The jump table, as Python sees it: every living site of every key."""
 
 from collections.abc import Collection
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from jumplabel._engine import ffi, lib
 from jumplabel._keys import replaced_sites
-from jumplabel._program.exported import exported
 
 
-@exported
-@dataclass(frozen=True, slots=True, order=True)
-class JumpEntry:
+class JumpEntry(NamedTuple):
     """One site of a key, as it was when the table was read."""
 
     key: str
@@ -75,7 +71,6 @@ def _entry(row: Any, left: Collection[int]) -> JumpEntry:
     )
 
 
-@exported
 def jump_table() -> list[JumpEntry]:
     """Return every living site of every key, as of one moment, sorted by key and address.
 

@@ -11,6 +11,7 @@ from weakref import finalize
 from jumplabel._engine import ffi, lib
 from jumplabel._keys import key_names, key_places, registry
 from jumplabel._keys.batches import collecting, current_batch
+from jumplabel._keys.jump_entries import JumpEntry, read_entries
 from jumplabel._keys.key_places import Place
 from jumplabel._keys.overrides import Override
 from jumplabel._keys.registry import key, keys
@@ -18,9 +19,6 @@ from jumplabel._keys.transactions import take
 from jumplabel._program import looks
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel.errors import StaticKeyError
-
-if TYPE_CHECKING:
-    from jumplabel._keys.jump_entries import JumpEntry
 
 __all__ = ["FollowingKey", "StaticKey", "address", "key", "keys"]
 
@@ -205,10 +203,8 @@ class StaticKey:
         return self._doc
 
     @property
-    def entries(self) -> tuple["JumpEntry", ...]:
+    def entries(self) -> tuple[JumpEntry, ...]:
         """The key's living sites, in the order of their addresses."""
-        from jumplabel._keys.jump_entries import read_entries  # making its classes takes some milliseconds
-
         return read_entries(self._key)
 
     def enable(self) -> None:

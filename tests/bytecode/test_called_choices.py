@@ -37,7 +37,7 @@ FORMS = {
 
 
 def functions(form, where):
-    """With the key, and with a plain variable in its place."""
+    """Return the function with the key, and with a plain variable in its place."""
     made = []
     for tested in where, "plain":
         source = f"def function(x):\n    return {FORMS[form].format(key=tested, x='x')}\n"

@@ -3,7 +3,7 @@
 Conditions, statements and their nesting are drawn: tests of keys in ifs, loops, try, with and match statements, in
 comprehensions, generators and coroutines, in bodies longer than a site can jump over. The undecorated function is
 called with the same keys in the same states, flipped at the same places. planting.py plants tests in code that people
-wrote; here it is code that nobody would write.
+wrote; here it is code that no programmer would write.
 
     python -m pytest tests/bytecode/test_random_functions.py --hypothesis-profile=deep
 
@@ -20,7 +20,7 @@ import warnings
 
 from hypothesis import given, note, settings
 from hypothesis import strategies as st
-from planting import loads_of_keys
+from planted_modules import loads_of_keys
 
 from jumplabel import StaticKey, info, likely, static_branches, unlikely
 
@@ -150,12 +150,12 @@ class EndlessError(BaseException):
 
 
 def described(value):
-    """Without addresses, and how many sites a key has."""
+    """Describe a value without addresses and numbers of sites."""
     return f"{type(value).__qualname__} {re.sub('0x[0-9a-f]+|[0-9]+ sites?', '', repr(value)[:300])}"
 
 
 class World:
-    """What functions find in their namespace, and the keys."""
+    """The namespace of the functions, and its keys."""
 
     def __init__(self, keys):
         self.keys = keys

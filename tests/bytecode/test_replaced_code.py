@@ -11,21 +11,21 @@ from opcode import opmap
 
 import bytecode
 import pytest
-from site_checks import make, nothing_made, off_on_off
+from site_checks import make, nothing_made
 
 import jumplabel
-from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, instrument, static_branches
+from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, static_branches
 from jumplabel._bytecode import replaced_code
 from jumplabel._keys.toggles import callbacks
 
 
 def with_nops(code):
-    """As line_profiler does on 3.11."""
+    """Add instructions at the end, as line_profiler does on 3.11."""
     return code.replace(co_code=code.co_code + bytes((opmap["NOP"], 0)) * 3)
 
 
 def by_bytecode(code):
-    """As tools do that take code apart and put instructions between."""
+    """Put an instruction between, as tools do that take code apart."""
     found = bytecode.Bytecode.from_code(code)
     at = next(i for i, one in enumerate(found) if getattr(one, "name", "") == "RESUME") + 1
     found.insert(at, bytecode.Instr("NOP", location=found[at - 1].location))
@@ -188,7 +188,7 @@ def test_methods_generators_and_what_is_wrapped(key):
 
 
 def copy_all(code):
-    """As tools do that instrument what is defined in a function, too."""
+    """Copy the code and all code in it, as tools do that instrument what is defined in a function."""
     constants = [copy_all(one) if isinstance(one, types.CodeType) else one for one in code.co_consts]
     return code.replace(co_consts=tuple(constants))
 
@@ -285,7 +285,7 @@ def test_what_is_decorated_again_has_its_own_code(key, other_key):
     assert function() == (2, 1) and function.__code__ is ours
 
 
-def test_functions_without_sites_are_nobodys_business(key):
+def test_functions_without_sites_are_left_alone(key):
     static_branches(make(key))
 
     def other():
@@ -326,7 +326,7 @@ def test_a_tool_that_comes_and_goes_leaves_nothing(key):
     assert sys.getrefcount(ours) < 20
 
 
-def test_a_warning_that_is_an_error_does_not_reach_who_toggles(key, monkeypatch):
+def test_a_warning_that_is_an_error_does_not_reach_the_toggling_thread(key, monkeypatch):
     function = static_branches(make(key))
     function.__code__ = function.__code__.replace()
     seen = []
@@ -354,54 +354,3 @@ def test_tracers_and_profilers_see_nothing_of_it(key):
     sys.setprofile(None)
     assert [event for event, _ in seen if event != "c_return"] == ["c_call"]  # of sys.setprofile itself
     assert dis.code_info(copy)
-
-
-# ---- instrumented modules ----
-
-
-@pytest.fixture
-def shop(tmp_path, monkeypatch):
-    (tmp_path / "replaced_shop.py").write_text("def sell(n):\n    assert n > 0\n    return n\n")
-    monkeypatch.syspath_prepend(tmp_path)
-    import replaced_shop
-
-    yield replaced_shop
-    del sys.modules["replaced_shop"]
-
-
-def test_functions_of_instrumented_modules(shop):
-    original = shop.sell.__code__
-    with instrument(shop, asserts=True):
-        asserts = jumplabel.key("asserts.replaced_shop")
-        ours = shop.sell.__code__
-        assert ours is not original
-        shop.sell.__code__ = ours.replace()
-        state = asserts.enabled
-        with warned(shop.sell):
-            asserts.disable() if state else asserts.enable()
-        assert [entry.replaced for entry in asserts.entries] == [True]
-        shop.sell.__code__ = ours
-        assert [entry.replaced for entry in asserts.entries] == [False]
-    with warned():
-        asserts.disable()
-        asserts.enable()
-    assert shop.sell.__code__.co_code == original.co_code
-
-
-def test_undoing_is_not_replacing(shop):
-    for _ in range(2):
-        with warned(), instrument(shop, asserts=True):
-            asserts = jumplabel.key("asserts.replaced_shop")
-            asserts.enable()
-            asserts.disable()
-    assert not callbacks
-
-
-def test_all_the_same_in_both_states(key):
-    function = static_branches(make(key))
-    twin = types.FunctionType(function.__code__, globals(), "twin", (None,), function.__closure__)
-    function.__code__ = function.__code__.replace()
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        for enabled in off_on_off(key):
-            assert (function(), twin()) == ("off", "on" if enabled else "off")

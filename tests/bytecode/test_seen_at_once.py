@@ -1,4 +1,4 @@
-"""Whoever toggles, and wherever the code is: the next pass takes the other branch."""
+"""After a toggle by any thread or handler the next pass of any code takes the other branch."""
 
 import asyncio
 import os
@@ -48,7 +48,7 @@ def wait_for(condition):
 
 @pytest.mark.parametrize("loop", LOOPS)
 def test_a_loop_that_runs_in_another_thread(loop, key):
-    """Twice: compiled code of the first time knows only the branch that is over."""
+    """This happens twice: compiled code of the first time knows only the branch that is over."""
     space = {"key": key, "passes": [0]}
     exec(f"def run():\n    {LOOPS[loop]}", space)
     run = static_branches(space["run"])
@@ -138,7 +138,7 @@ def test_toggled_from_inside_the_branch_itself(key):
 
 
 def test_toggled_by_what_a_test_calls(key):
-    """Between two tests of one expression."""
+    """The call is between two tests of one expression."""
 
     def toggle():
         key.disable() if key.enabled else key.enable()
@@ -211,16 +211,20 @@ def test_every_site_of_a_key_and_of_a_batch_native_ones_too(key, other_key):
         assert states() == ("off",) * 4
 
 
+@pytest.mark.stress
 def test_many_threads_while_a_key_is_toggled(key, other_key, stress_seconds):
-    """A stress test: no pass sees a state that was over before it began, or goes where neither state leads."""
+    """A stress test: no pass sees a state that was over before it began, or goes where neither state leads.
+
+    A pass that no toggle overlaps is checked strictly. Now and then the toggling thread waits, in either state, until
+    each thread has made such a pass.
+    """
     stop = []
     wrong = []
+    strict = [0, 0, 0]
 
     @static_branches
-    def run():
-        passes = 0
+    def run(thread):
         while not stop:
-            passes += 1
             before = changes[0]
             first = 1 if key else 0
             second = (key and 1) or 0
@@ -229,24 +233,30 @@ def test_many_threads_while_a_key_is_toggled(key, other_key, stress_seconds):
                 long = 1
             after = changes[0]
             if before == after and before % 2 == 0:
+                strict[thread] += 1
                 state = before // 2 % 2
                 if (first, second, 1 - long) != (state, state, state):
                     wrong.append((before, first, second, long))
-        return passes
 
     changes = [0]  # odd: a toggle is under way; half of it: how many there were
-    threads = [threading.Thread(target=run) for _ in range(3)]
+    waits = 0
+    threads = [threading.Thread(target=run, args=(n,)) for n in range(len(strict))]
     for thread in threads:
         thread.start()
     end = time.monotonic() + min(stress_seconds, 5)
-    while time.monotonic() < end:
-        for toggle in (key.enable, key.disable):
-            changes[0] += 1
-            toggle()
-            changes[0] += 1
-        if changes[0] % 1000 == 0:
-            time.sleep(0)
-    stop.append(True)
-    for thread in threads:
-        thread.join(WAIT)
-    assert not wrong and changes[0] > 100
+    try:
+        while time.monotonic() < end or not waits:
+            for toggle in (key.enable, key.disable):
+                changes[0] += 1
+                toggle()
+                changes[0] += 1
+                if changes[0] % 50 in (0, 2):
+                    waits += 1
+                    made = list(strict)
+                    wait_for(lambda made=made: all(now > before + 1 for now, before in zip(strict, made, strict=True)))
+    finally:
+        stop.append(True)
+        for thread in threads:
+            thread.join(WAIT)
+    assert not wrong
+    assert min(strict) > waits > 1

@@ -1,6 +1,6 @@
 /*
  * Built into programs that ThreadSanitizer watches, to end the thread that it has for itself: it blocks all signals,
- * and so the engine takes it for one that no signal can synchronize.
+ * and so the engine takes it for a thread that no signal can synchronize.
  */
 #include <pthread.h>
 #include <sanitizer/common_interface_defs.h>

@@ -16,7 +16,7 @@
 
 static uint64_t word_batches(void) { return text_poke_counts().word_batches; }
 
-/* ---- who blocks what ---- */
+/* ---- threads that block signals ---- */
 
 static void looking_at_one(void)
 {

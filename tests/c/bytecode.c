@@ -1,5 +1,5 @@
 /*
- * Sites in bytecode: what a toggle stores, and who is told of it behind the store.
+ * Sites in bytecode: what a toggle stores, and which threads are told of it behind the store.
  *
  * The code is an array of units, and the interpreter two functions that note what they are asked. The n-th sync_core()
  * can be made to fail (linked with --wrap=sync_core).

@@ -6,6 +6,7 @@
 #include "oracle.h"
 
 #include <pthread.h>
+#include <sched.h>
 #include <signal.h>
 #include <stddef.h>
 #include <string.h>
@@ -24,6 +25,7 @@ struct callers {
     uint64_t calls, strict, wrong; /* of the threads: filled in by callers_stop(); strict: see oracle.h */
     uint64_t threads_ended, signals_handled, children;
     pthread_t threads[2];
+    int threads_running;
 };
 
 struct counts {
@@ -61,6 +63,7 @@ static void *call_without_pause(void *data)
 {
     struct callers *callers = data;
     struct counts counts = {0};
+    __atomic_fetch_add(&callers->threads_running, 1, __ATOMIC_SEQ_CST);
     while (!stopped(callers))
         call_all(callers, &counts);
     call_all(callers, &counts); /* after the last toggle: strict */
@@ -126,7 +129,13 @@ static void start(struct callers *callers, void *(*work)(void *))
         pthread_create(&callers->threads[i], NULL, work, callers);
 }
 
-void callers_start(struct callers *callers) { start(callers, call_without_pause); }
+/* Returns when both run: a thread that is being made blocks all signals, and the engine waits for it only so long. */
+void callers_start(struct callers *callers)
+{
+    start(callers, call_without_pause);
+    while (__atomic_load_n(&callers->threads_running, __ATOMIC_SEQ_CST) < 2)
+        sched_yield();
+}
 
 void callers_start_short_lived(struct callers *callers) { start(callers, start_threads_without_pause); }
 

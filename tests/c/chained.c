@@ -1,6 +1,6 @@
 /*
- * Who gets a SIGTRAP that is not ours, and who has the signal when we need it. Exits with 0, or says which expectation
- * failed and aborts.
+ * Which handler gets a SIGTRAP that is not of a site, and which one holds the signal when the engine needs it. Exits
+ * with 0, or says which expectation failed and aborts.
  */
 #define _GNU_SOURCE
 #include "scene.h"
@@ -125,7 +125,7 @@ static void chained_to_handler_that_resets(void)
     EXPECT(died_of_sigtrap(end_of(raise_twice)));
 }
 
-static void chained_to_nobody(void)
+static void chained_to_no_handler(void)
 {
     signal(SIGTRAP, SIG_DFL);
     make_keys();
@@ -176,7 +176,7 @@ static void displaced(void)
     EXPECT(seen_signals == 1);
 }
 
-/* ---- between our question who has the signal and our answer, another thread takes it ---- */
+/* ---- another thread takes the signal after the engine has looked which handler holds it ---- */
 
 static void (*before_sigaction)(void);
 int __real_sigaction(int signal_number, const struct sigaction *action, struct sigaction *old);
@@ -269,7 +269,7 @@ static void handed_back_by_a_signal(void)
     EXPECT(handed_on == 3 && seen_signals == 3);
 }
 
-static void handed_back_to_nobody(void)
+static void handed_back_to_no_handler(void)
 {
     signal(SIGTRAP, SIG_DFL);
     make_keys();
@@ -309,7 +309,7 @@ static void left_by_longjmp(void)
     }
 }
 
-/* And so does one that is left at some depth, with a trap at a greater one. */
+/* So does a handler that is left at some depth, with a trap at a greater depth. */
 static __attribute__((noinline)) void trap_below(volatile int depth)
 {
     if (depth)
@@ -367,7 +367,7 @@ int main(int argc, char **argv)
         TEST(displaced_meanwhile),
         TEST(handed_back_by_a_call),
         TEST(handed_back_by_a_signal),
-        TEST(handed_back_to_nobody),
+        TEST(handed_back_to_no_handler),
         TEST(handed_back_by_the_first),
         TEST(left_by_longjmp),
         TEST(left_by_longjmp_and_called_deeper),
@@ -376,7 +376,7 @@ int main(int argc, char **argv)
         TEST(chained_to_plain_handler),
         TEST(chained_to_nodefer_handler),
         TEST(chained_to_handler_that_resets),
-        TEST(chained_to_nobody),
+        TEST(chained_to_no_handler),
         TEST(chained_as_init),
         TEST(chained_to_ignore),
         {0},

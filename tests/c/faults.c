@@ -88,7 +88,7 @@ static void lead(int state, void *value)
     check();
 }
 
-/* One that is made when nothing is refused any more is native. */
+/* An entry that is made when nothing is refused any more is native. */
 static void make_native_site(int key)
 {
     refused_call = 0;

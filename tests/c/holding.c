@@ -20,7 +20,7 @@ static void *toggle_and_be_cancelled(void *unused)
     return unused;
 }
 
-/* Its patch is completed, and others can patch. There are cancellation points within: who looks opens files. */
+/* Its patch is completed, and others can patch. There are cancellation points within: a look opens files. */
 static void cancelled(void)
 {
     make_keys();
@@ -96,7 +96,7 @@ static void let_another_wait(int number)
     usleep(20000); /* until it really waits; it passes where that is too short */
 }
 
-/* The signal that synchronizes must reach a thread that waits for the one who asks. */
+/* The signal that synchronizes must reach a thread that waits for the asking thread. */
 static void a_thread_that_waits_for_the_lock_answers(void)
 {
     jump_label_configure((struct jump_label_settings){.native = 1, .syncs = 2, .method = SYNC_SIGNAL});
@@ -128,7 +128,7 @@ static bool cannot_patch(void)
     return refused && made && !made->slot && info.refused == ENOTSUP;
 }
 
-/* Before anything else told it whose code it has. */
+/* Before any other call told the child that its code is the parent's. */
 static bool drops(void)
 {
     jump_entry_retire(other_entry);

@@ -134,7 +134,7 @@ static void stale_during_another(void)
     expect_traps(0, 0, 1, 0);
 }
 
-/* An old trap whose site is armed again: the answer is the new batch's, not that of the trap's own. */
+/* An old trap whose site is armed again: the answer is the new batch's, not the old one's. */
 static void old_trap_of_a_site_armed_again(void)
 {
     make_keys();
@@ -178,7 +178,7 @@ static void retired_while_patched(void)
 #define ENTRIES 5
 
 /* Native ones of one key, half of the time in turn with plain ones: whichever two go, the others still follow it. */
-static void those_who_stay_follow(void)
+static void entries_that_stay_follow(void)
 {
     make_keys();
     for (int i = 0; i < 2 * ENTRIES * ENTRIES; i++) {
@@ -290,7 +290,7 @@ static void expect_override(bool on)
     EXPECT(call(entry) == (on ? on_value : off_value));
 }
 
-/* An override that cannot be patched in is not there; one that cannot be patched out is gone with the next toggle. */
+/* An override that cannot be patched in is not there. If it cannot be patched out, it is gone with the next toggle. */
 static void override_fails(void)
 {
     make_keys();
@@ -346,7 +346,7 @@ int main(int argc, char **argv)
         TEST(previous_during_another),
         TEST(old_trap_of_a_site_patched_since),
         TEST(stale),
-        TEST(those_who_stay_follow),
+        TEST(entries_that_stay_follow),
         TEST(stale_during_another),
         TEST(old_trap_of_a_site_armed_again),
         TEST(retired_while_patched),

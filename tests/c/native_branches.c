@@ -151,7 +151,7 @@ static void every_stub(void)
     }
 }
 
-/* With all of them taken, the next branch is not there at all, and one that goes gives its stub to the next. */
+/* With all of them taken, the next branch is not made, and a branch that goes gives its stub to the next. */
 static void no_stub_left(void)
 {
     every_stub();

@@ -21,7 +21,7 @@ struct large {
     double d;
 };
 
-/* Both return a factor, 1 or -1, times something of every argument, so that one that is lost or moved shows. */
+/* Both return a factor, 1 or -1, times something of every argument, so that a lost or moved argument shows. */
 #define PAIR(type, name, parameters, ...) \
     type name##_off parameters            \
     {                                     \

@@ -86,7 +86,7 @@ static void an_old_trap_within_the_batch(void)
     expect_traps(0, 1, 0, 0);
 }
 
-/* Whichever sync fails, all sites and the key are as they were, for the one who calls and in the handler's record. */
+/* Whichever sync fails, all sites and the key are as they were, for callers and in the handler's record. */
 static void a_sync_fails(void)
 {
     make_keys();

@@ -177,6 +177,7 @@ NAMES = [
 ]
 
 
+@pytest.mark.slow
 @needs_extra
 def test_bench_prints_one_table_and_writes_what_it_measured(run, tmp_path):
     output = run("bench", *SMALLEST, "--quiet", "-o", "first.json", "--append", "all.json")

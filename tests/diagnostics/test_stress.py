@@ -33,6 +33,7 @@ def run(tmp_path, monkeypatch, seconds, **settings):
     return counts(done.stdout)
 
 
+@pytest.mark.stress
 def test_stress(tmp_path, monkeypatch, stress_seconds):
     found = run(tmp_path, monkeypatch, max(3, stress_seconds))
     assert set(SOME) <= found.keys()

@@ -321,7 +321,7 @@ def test_no_mapping_is_ever_writable_and_executable():
 
     def work():
         try:
-            for _ in range(5):
+            while len(exits) < 5 or looks <= 10:
                 gates = [static_gate(key)(len) for _ in range(2000)]
                 key.enable()
                 key.disable()
@@ -340,7 +340,7 @@ def test_no_mapping_is_ever_writable_and_executable():
         assert not [access for access in accesses if "w" in access and "x" in access], accesses
         looks += 1
     thread.join()
-    assert exits == [0] * 5 and looks > 10 and info().arena_bytes > 64 * 2000
+    assert set(exits) == {0} and info().arena_bytes > 64 * 2000
     """,
         "-W",
         "ignore::DeprecationWarning",

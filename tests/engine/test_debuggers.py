@@ -49,7 +49,7 @@ def toggling(command):
 
 
 def tool(name):
-    """Where it is: on the path, or beside the interpreter."""
+    """Return the tool's place: on the path, or beside the interpreter."""
     found = shutil.which(name) or shutil.which(name, path=Path(sys.executable).parent)
     if found is None:
         pytest.skip(f"needs {name}")
@@ -77,7 +77,7 @@ def test_a_traced_process(build_c, case):
 
 
 def gdb(process, *commands):
-    """What gdb writes. It is told the program, or it takes it for a 32-bit one until it has attached."""
+    """Return what gdb writes. It is given the program, or it takes it for a 32-bit one until it has attached."""
     program = os.path.realpath(sys.executable)
     lines = [part for command in commands for part in ("-ex", command)]
     done = use(tool("gdb"), "-nx", "-batch", program, "-p", str(process.pid), *lines, stdin=subprocess.DEVNULL)
@@ -126,6 +126,7 @@ def test_strace_from_beginning_to_end(command, tmp_path):
     assert "--- SIGTRAP {si_signo=SIGTRAP, si_code=SI_KERNEL" in (tmp_path / "trace").read_text()
 
 
+@pytest.mark.stress
 def test_strace_comes_and_goes(command, tmp_path, stress_seconds):
     """Interrupted, it leaves with traps in hand that it does not pass on."""
     strace = [tool("strace"), "-f", "-qq", "-e", "trace=getppid", "-o", tmp_path / "trace"]
@@ -173,7 +174,7 @@ def test_perf_record(command, tmp_path):
 
 @pytest.mark.parametrize("method", ["membarrier", "signal"])
 def test_valgrind(build_c, method):
-    """With --smc-check=all, as the code is changed through another mapping, of a file."""
+    """valgrind needs --smc-check=all, as the code is changed through another mapping, of a file."""
     valgrind = [tool("valgrind"), "-q", "--error-exitcode=9", "--smc-check=all", "--fair-sched=yes"]
     done = use(*valgrind, build_c("stress"), "1", "4", method, "2", "int3")
     counts = {name: int(value) for name, value in re.findall(r"(\w+)=(\d+)", done.stdout)}

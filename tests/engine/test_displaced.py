@@ -1,7 +1,7 @@
-"""SIGTRAP held by somebody else: before us, after us, and in the middle of a patch. Each case is a process of its own.
+"""Other handlers of SIGTRAP: before ours, after ours, and in the middle of a patch. Each case has a process of its own.
 
-Whoever held it, or took it, gets every SIGTRAP that is not of a site, once, as if we were not there; and the sites are
-toggled under load all the while. The same in C, without Python: tests/c/chained.c.
+The other handler gets every SIGTRAP that is not of a site, once, as if the engine were not there. Under load the sites
+are toggled all the while. The same in C, without Python: tests/c/chained.c.
 """
 
 import os
@@ -147,7 +147,7 @@ def test_it_kills_where_it_was_set_back(under_load, cause):
 
 @pytest.mark.parametrize("from_outside", [False, True])
 def test_it_kills_as_it_would_have_without_us(libraries, tmp_path, from_outside):
-    """With the same wait status, the flag for the core dump too."""
+    """The wait status is the same, with the flag for the core dump."""
     script = """
     import os, resource, signal, sys
     resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)
@@ -253,8 +253,8 @@ def test_a_library_that_wants_one_trap_gets_one(under_load, flags):
     assert written == "once\n"
 
 
-def test_a_library_hands_on_to_whom_it_found(under_load):
-    """After us that is us, and we are not to hand it back: Python has it."""
+def test_a_library_hands_on_to_the_handler_that_it_found(under_load):
+    """It finds our handler, which must not hand the signal back: Python has it."""
     under_load(
         "assert library.take_and_hand_on() == 0",
         """
@@ -270,6 +270,7 @@ def test_a_library_hands_on_to_whom_it_found(under_load):
 # ---- in the middle of a patch ----
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     "take",
     [
@@ -281,9 +282,9 @@ def test_a_library_hands_on_to_whom_it_found(under_load):
     ],
 )
 def test_sigtrap_is_taken_while_sites_are_patched(process, stress_seconds, take):
-    """A thread that has met an int3 goes on with its call, whoever got its trap.
+    """A thread that has met an int3 goes on with its call, whichever handler got its trap.
 
-    The default action is never set: between two toggles it would kill whoever asks for it, as it should.
+    The default action is never set: between two toggles it would kill a thread that asks for it, as it should.
     """
     process(
         f"""
@@ -325,7 +326,7 @@ def test_faulthandler_takes_it_back_while_sites_are_patched(process):
 
 
 def test_it_is_taken_between_our_look_and_our_taking_it(build_c):
-    """And whoever did is not lost."""
+    """The handler that took it is not lost."""
     program = build_c("displaced", "-Wl,--wrap=sigaction")
     done = subprocess.run([program, "between_look_and_taking"], capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
@@ -366,7 +367,7 @@ def copy(libraries, tmp_path):
 
 
 @pytest.mark.parametrize("cause", [KILL, BREAKPOINT])
-def test_two_engines_that_nobody_was_before(process, copy, cause):
+def test_two_engines_without_a_handler_before_them(process, copy, cause):
     """Each hands on to the other what it does not know, and neither in a circle: the default action kills."""
     written, _ = process(
         TWO,

@@ -33,6 +33,7 @@ def stress(build_c):
     return build_c("stress")
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize(
     ("sites", "method", "syncs", "way"),
     [

@@ -1,12 +1,12 @@
 """A call that is refused, whichever it is: an error that says so or another way, and every site as its key says.
 
 First the engine's own calls, each in turn (tests/c/faults.c); then what a process as a whole is denied, for a while or
-for good, with every kind of site; then memory that Python does not get.
+for good, with every kind of site. test_faults_memory.py is about memory that Python does not get.
 """
 
 import c_programs
 import pytest
-from processes import run
+from processes import run, script
 
 
 @pytest.fixture(scope="module")
@@ -14,6 +14,7 @@ def faults(build_c):
     return build_c("faults", "-U_FORTIFY_SOURCE", *c_programs.options("faults"))  # which renames what is wrapped
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", c_programs.cases("faults"))
 def test_every_call_of_the_engine(faults, case, stress_seconds):
     c_programs.run_case(faults, case, "1" if stress_seconds >= 10 else "5")
@@ -21,46 +22,7 @@ def test_every_call_of_the_engine(faults, case, stress_seconds):
 
 # ---- the process is denied ----
 
-SITES = """
-    import resource
-    from jumplabel import JumpLabelError, static_branches
-
-    key = StaticKey("key")
-    assert not key.entries  # which imports a module, while files can still be opened
-
-    def make():
-        gate = static_gate(key, default="off")(lambda: "on")
-        switch = static_switch(key, to=lambda: "on")(lambda: "off")
-
-        def branch():
-            if key:
-                return "on"
-            return "off"
-
-        return [gate, switch, static_branches(branch)]
-
-    def natives():
-        return [entry.native for entry in key.entries if entry.kind != "branch"]
-
-    def expect(state):
-        assert key.enabled is state
-        assert {entry.state for entry in key.entries} <= {state}
-        assert [site() for site in sites] == ["on" if state else "off"] * len(sites)
-
-    def toggles_work():
-        for state in (True, False, True, False):
-            key.enable() if state else key.disable()
-            expect(state)
-
-    def toggles_are_refused(error):
-        code_before, count = code(key), key.count
-        for toggle in (key.enable, key.inc, key.override(True).__enter__):
-            refused(error, toggle)
-            assert (code(key), key.count) == (code_before, count)
-            expect(False)
-
-    sites = []
-"""
+SITES = script("denied_sites")
 
 DENIALS = {
     "files": """
@@ -222,7 +184,7 @@ def test_memory_may_never_gain_execution_from_now_on():
 
 
 def test_the_signal_handler_may_not_be_looked_at_from_now_on():
-    """Not even whether it is still ours: no patch then. Branches need none."""
+    """The engine cannot tell whether it still holds the signal, and refuses to patch. Branches need no signal."""
     run(
         SITES,
         """
@@ -269,230 +231,5 @@ def test_few_addresses_are_left_to_the_program():
         toggles_work()
         call.update(abs)
         assert call(-1) == 1
-        """,
-    )
-
-
-# ---- Python gets no memory ----
-
-SWEEP = """
-    import traceback
-
-    try:
-        from _testcapi import remove_mem_hooks, set_nomemory
-    except ImportError:
-        sys.exit(0)
-
-    other = StaticKey("other")
-
-    def without_memory(function, *args):
-        '''Call it once for each n without memory for the n-th allocation, until it needs no more of them than n.'''
-        calm = 0
-        for n in range(10_000):
-            result = raised = None
-            set_nomemory(n, n + 1)
-            try:
-                result = function(*args)
-            except (MemoryError, SystemError) as error:
-                remove_mem_hooks()
-                # CPython 3.11 goes on where it has no memory for a frame object: frame.f_back is None then.
-                if not isinstance(error, MemoryError) and not isinstance(error.__cause__, MemoryError):
-                    raise
-                traceback.clear_frames(error.__traceback__)
-                raised = True
-            finally:
-                remove_mem_hooks()
-            yield result, raised
-            del result
-            calm = 0 if raised else calm + 1
-            if calm == 30:  # some are done without
-                return
-        raise AssertionError("never enough")
-
-    def entries():
-        gc.collect()
-        return len(jumplabel.jump_table())
-
-    sites = make()
-    toggles_work()
-"""
-
-
-@pytest.mark.parametrize("kind", ["gate", "switch"])
-def test_without_memory_a_callable_is_made_or_not(kind):
-    """Only the step that makes it: on the way there, CPython 3.12 itself crashes without memory."""
-    run(
-        SITES,
-        SWEEP,
-        f"""
-        before = entries()
-        address = int(ffi.cast("uintptr_t", key._key))
-        for made, raised in without_memory(type(sites[0]), {kind!r}, key, address, None, len, "owner"):
-            assert entries() == before + (not raised)
-            del made
-            toggles_work()
-        """,
-    )
-
-
-def test_without_memory_a_call_has_a_target_more_or_not():
-    run(
-        SITES,
-        SWEEP,
-        """
-        for room in range(8):  # for so many more, before it needs memory for them
-            call = jumplabel.StaticCall(len)
-            for state in range(room):
-                assert call.__lead__(-state, len, False) == 0
-            states, targets = iter(range(2, 1000)), gc.get_referents(call).count(len)
-            for error, raised in without_memory(lambda: call.__lead__(next(states), len, False)):
-                targets += error == 0
-                assert gc.get_referents(call).count(len) == targets
-                assert call.func is len and call("four") == 4
-        """,
-    )
-
-
-def test_without_memory_a_function_has_all_its_branches_or_none():
-    """Only the steps that make them: on the way there, CPython 3.11 itself crashes without memory."""
-    run(
-        SITES,
-        SWEEP,
-        """
-        import jumplabel._bytecode.new_code
-        real = sys.modules["jumplabel._bytecode.new_code"].make_branches
-
-        def function_to_decorate():
-            variables = {"key": key, "other": other}
-            exec("def function(): return (1 if key else 0), [2 if other else 3 for _ in '1'], key and 4", variables)
-            return variables["function"]
-
-        def make_branches(code, branches):
-            global refusals
-            set_nomemory(n, n + 1)
-            try:
-                real(code, branches)
-            finally:
-                remove_mem_hooks()
-
-        sys.modules["jumplabel._bytecode.new_code"].make_branches = make_branches
-        before, refusals = entries(), 0
-        for n in range(60):
-            function = function_to_decorate()
-            old = function.__code__
-            try:
-                static_branches(function)
-            except MemoryError as error:
-                traceback.clear_frames(error.__traceback__)
-                del error
-                refusals += 1
-                assert function.__code__ is old and entries() == before
-            else:
-                assert entries() > before
-            assert function() == (0, [3], key)
-            key.enable()
-            assert function() == (1, [3], 4)
-            key.disable()
-            del function, old
-            assert entries() == before
-        assert refusals
-        """,
-    )
-
-
-def test_without_memory_the_sites_of_a_module_are_made_or_not():
-    """Of several code objects, in one call: each has all of its sites, or none."""
-    run(
-        SITES,
-        SWEEP,
-        """
-        from jumplabel._bytecode.code_objects import branches_of, make_branches_of_module
-
-        def arguments():
-            codes = [toggles_work.__code__.replace(co_name=name) for name in "ab"]  # nothing runs it
-            marked = [(0, 0, 1, False, "mark", 7), (1, 0, 1, False, "mark", 8)]
-            return "shop", {"mark": key._address}, [(code_object, marked) for code_object in codes]
-
-        def make():
-            make_branches_of_module(*left.pop())
-
-        given = [arguments() for _ in range(300)]
-        left = given[:]
-        before, refusals = entries(), 0
-        for _, raised in without_memory(make):
-            made = [len(branches_of(code_object)) for code_object, _ in given.pop()[2]]
-            assert made in ([[0, 0], [2, 0], [2, 2]] if raised else [[2, 2]])
-            assert entries() == before
-            refusals += bool(raised)
-        assert refusals
-        """,
-    )
-
-
-def test_without_memory_no_branch_is_overlooked():
-    """Of a function that is decorated again."""
-    run(
-        SITES,
-        SWEEP,
-        """
-        from jumplabel._bytecode.code_objects import branches_of
-        code_object = sites[2].__code__
-        there = branches_of(code_object)
-        assert there
-        for found, raised in without_memory(branches_of, code_object):
-            assert raised or found == there
-        """,
-    )
-
-
-def test_without_memory_a_toggle_is_done_or_not():
-    run(
-        SITES,
-        SWEEP,
-        """
-        def both():
-            with batch():
-                key.enable()
-                other.enable()
-
-        both()  # the first one makes a context, and CPython 3.11 crashes where there is no memory for it
-        key.disable()
-        other.disable()
-        for toggle in (key.enable, both):
-            for _, raised in without_memory(toggle):
-                assert raised or key.enabled
-                assert toggle is not both or key.enabled == other.enabled
-                expect(key.enabled)
-                key.disable()
-                other.disable()
-                toggles_work()
-        """,
-    )
-
-
-def test_a_batch_that_was_never_entered_swallows_nothing():
-    """A signal handler raises right behind the call that opens it."""
-    run(
-        SITES,
-        """
-        batches = sys.modules["jumplabel._keys.batches"]
-        variable = batches.collecting
-
-        class Interrupted:
-            get, reset = variable.get, variable.reset
-
-            def set(self, value):
-                variable.set(value)
-                raise KeyboardInterrupt
-
-        batches.collecting = Interrupted()
-        try:
-            with batch():
-                raise AssertionError("entered")
-        except KeyboardInterrupt:
-            pass
-        batches.collecting = variable
-        sites = make()
-        toggles_work()
         """,
     )

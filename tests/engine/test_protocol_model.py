@@ -1,11 +1,14 @@
 """What the model of the protocol says of each variant, and that it is a model of this code; see protocol_model.py."""
 
 import re
+import subprocess
 from pathlib import Path
 
+import c_programs
 import protocol_model
 import pytest
-from protocol_model import EACH, THREE_SYNCS, TWO_SYNCS, VARIANTS, WORDS, Variant, search, steps
+from protocol_machine import SITES, THREE_SYNCS, TWO_SYNCS, WORDS, Variant, program, search, steps
+from protocol_model import VARIANTS
 
 CSRC = Path(__file__).parent.parent.parent / "csrc"
 
@@ -18,7 +21,7 @@ def test_variant(variant):
 
 
 def test_every_outcome_of_the_handler_is_met():
-    """Else a variant without that outcome would hold for no reason."""
+    """Without this a variant that lacks an outcome would hold for no reason."""
     variant = Variant("all outcomes", words=WORDS, whole_words=True)
     met = {text for state in search(variant).states for text, _ in steps(variant, state)}
     for outcome in ("current: goes the off way", "current: goes the on way", "previous: back", "stale: back"):
@@ -38,7 +41,7 @@ def test_a_counterexample_is_printed_step_by_step(capsys, monkeypatch):
     monkeypatch.setattr("sys.argv", ["protocol_model.py", "no", "stale", "rule", "other", "order"])
     assert protocol_model.main() == 0
     printed = capsys.readouterr().out
-    assert "is taken for somebody else's, and kills" in printed
+    assert "is taken for another library's, and kills" in printed
     numbers = [int(number) for number in re.findall(r"^ +(\d+)\. (?:patcher|caller 1): ", printed, re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1)) and len(numbers) > 20
 
@@ -52,54 +55,66 @@ def test_an_unexpected_verdict_is_told(capsys, monkeypatch):
 
 # ---- the model and the code ----
 
-IN_C = {  # what the model's steps are called there
-    "begin": "trap_batch_begin()",
-    "old record": "trap_record(number, slot->displacement)",
-    "new record": "trap_record(number, NEXT_DISPLACEMENT)",
-    "int3": "write_first(slot, INT3)",
-    "tail": "write_tail(slot, NEXT_DISPLACEMENT)",
-    "first byte": "write_first(slot, PREFIX)",
-    "old first byte": "write_first(slot, PREFIX)",
-    "first sync": "sync_core()",
-    "middle sync": "sync_core()",
-    "last sync": "sync_core()",
-    "end": "trap_batch_end()",
-    "end of a failure": "trap_batch_end()",
-    "word, new record": "write_word(slot, NEXT_DISPLACEMENT)",
-    "old word, old record": "write_word(slot, slot->displacement)",
+STORES = {  # of a site that is turned on: what its first byte, tail, word and record become
+    "old record": "record off",
+    "new record": "record on",
+    "int3": "first int3",
+    "tail": "tail on",
+    "first byte": "first prefix",
+    "old first byte": "first prefix",
+    "word": "word on",
+    "old word": "word off",
 }
 
 
-def body(file, function):
-    code = re.sub(r"/\*.*?\*/", "", (CSRC / file).read_text(), flags=re.DOTALL)
-    return re.search(rf"^[^\n]*\b{function}\([^;{{]*\)\n{{\n(.*?)^}}$", code, re.DOTALL | re.MULTILINE)[1]
+def steps_of(way, failing=None):
+    """The steps by which both sites are turned on, as tests/c/poke_steps.c prints them."""
+    names = list(way.steps)
+    if failing in way.where_it_fails:
+        names[names.index(failing) + 1 :] = way.where_it_fails[failing]
+    found = []
+    for name, site in program(tuple(names), (0, 1)):
+        if site is not None:
+            found.append(f"{SITES[site]} {STORES[name]}")
+        else:
+            found.append(name.split()[-1] if name.endswith("sync") else name.split()[0])
+    return found
 
 
-def calls(code):
-    return re.findall("|".join(map(re.escape, sorted(set(IN_C.values())))), code)
+@pytest.fixture(scope="module")
+def turn_on(build_c):
+    program = build_c("poke_steps", *c_programs.options("poke_steps"))
+
+    def run(way, failing=0):
+        done = subprocess.run([program, way, str(failing)], capture_output=True, text=True)
+        if done.returncode == c_programs.NOT_POSSIBLE_HERE:
+            pytest.skip("no process may trace another one here")
+        assert (done.returncode, done.stderr) == (0, "")
+        return done.stdout.splitlines()
+
+    return run
 
 
-def in_c(way_steps):
-    done = (step.removeprefix(EACH) for step in way_steps)
-    return [IN_C[part] for step in done for part in ([step] if step in IN_C else step.split(", "))]
+@pytest.mark.parametrize("failing", [None, "first sync", "last sync"])
+def test_a_batch_by_int3_has_these_steps(turn_on, failing):
+    number = 0 if failing is None else 1 if failing == "first sync" else 2
+    assert turn_on("int3", number) == steps_of(TWO_SYNCS, failing)
 
 
-def test_a_batch_by_int3_has_these_steps():
-    first, *others = (TWO_SYNCS.where_it_fails[step] for step in TWO_SYNCS.where_it_fails)
-    assert not others
-    begin, last = (THREE_SYNCS.steps.index(step) for step in ("first sync", "each: first byte"))
-    cautious = (*THREE_SYNCS.steps[: begin + 1], *first, *THREE_SYNCS.steps[begin + 1 : last])
-    both = TWO_SYNCS.steps[TWO_SYNCS.steps.index("each: tail, first byte") :]
-    assert calls(body("arch/x86_64/int3_poke.c", "int3_poke")) == in_c((*cautious, *both))
+@pytest.mark.parametrize("failing", [None, "first sync", "middle sync", "last sync"])
+def test_a_cautious_batch_by_int3_has_these_steps(turn_on, failing):
+    number = [None, "first sync", "middle sync", "last sync"].index(failing)
+    assert turn_on("cautious", number) == steps_of(THREE_SYNCS, failing)
 
 
-def test_a_batch_by_words_has_these_steps():
-    inner = [step for step in (*WORDS.steps, *WORDS.where_it_fails["last sync"]) if not step.startswith("end")]
-    assert calls(body("arch/x86_64/word_poke.c", "word_poke")) == in_c(inner)
-    word, record = (body("arch/x86_64/word_poke.c", "write_word").index(what) for what in ("write_site(", "record("))
-    assert word < record
+@pytest.mark.parametrize("failing", [None, "first sync", "last sync"])
+def test_a_batch_by_words_has_these_steps(turn_on, failing):
+    """No batch of traps begins: there is none to end either."""
+    number = [None, "first sync", "last sync"].index(failing)
+    assert turn_on("words", number) == [step for step in steps_of(WORDS, failing) if step != "end"]
 
 
 def test_the_handler_loads_in_this_order():
-    outcome = body("engine/trap_outcome.c", "trap_outcome")
+    code = re.sub(r"/\*.*?\*/", "", (CSRC / "engine" / "trap_outcome.c").read_text(), flags=re.DOTALL)
+    outcome = re.search(r"^enum trap_outcome trap_outcome\(.*?^}$", code, re.DOTALL | re.MULTILINE)[0]
     assert 0 < outcome.index("atomic_load(&batch)") < outcome.index("atomic_load(&slot->poke)")

@@ -10,13 +10,15 @@ import subprocess
 import c_programs
 import pytest
 
+pytestmark = pytest.mark.slow
+
 SANITIZERS = {"address,undefined": ["-fno-sanitize-recover=all"], "thread": [c_programs.C / "alone.c"]}
 ENVIRONMENT = os.environ | {"ASAN_OPTIONS": "detect_leaks=1", "TSAN_OPTIONS": ""}
 
 NOT_HERE = {
     # The search for leaks stops the process from another one, which cannot be made from a namespace just left.
     ("address,undefined", "chained_as_init"),
-    # There are addresses that nobody but itself may map.
+    # It has addresses that it alone may map.
     ("thread", "a_target_out_of_reach"),
 }
 
@@ -66,6 +68,7 @@ def test_refused_calls(watched, case):
     c_programs.run_case(program("faults"), case, "30", environment=ENVIRONMENT)
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", ["membarrier", "signal"])
 def test_under_fire(watched, method, stress_seconds):
     program, _ = watched

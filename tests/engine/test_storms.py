@@ -1,10 +1,10 @@
-"""Storms: timers, finalizers, threads that come and go, the end of the interpreter, hardly any stack, no memory.
+"""Storms: timers, finalizers, threads that come and go, and the end of the interpreter.
 
 Each in a process of its own (processes.py), and with every kind of site.
 """
 
 import pytest
-from processes import METHODS, SITES, run
+from processes import METHODS, SITES, run, script
 
 # ---- timers ----
 
@@ -14,6 +14,7 @@ def callers(build_c):
     return build_c("callers", "-shared", "-fPIC", engine=())
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize("timer", ["REAL", "PROF"])
 @pytest.mark.parametrize("start", ["", "_short_lived", "_forking"])
@@ -40,6 +41,7 @@ def test_a_handler_in_c_calls_on_whatever_thread_it_hits(callers, stress_seconds
     )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("timer", ["REAL", "PROF"])
 def test_a_handler_in_python_calls_and_toggles_what_it_interrupts(stress_seconds, timer):
     """It toggles and calls in the middle of toggles, batches and overrides of the same keys."""
@@ -98,118 +100,28 @@ def test_a_handler_in_python_calls_and_toggles_what_it_interrupts(stress_seconds
     )
 
 
-# ---- toggles where nobody expects them ----
+# ---- toggles in finalizers and in gated functions ----
 
 
 def test_a_finalizer_toggles_while_others_toggle_and_decorate():
     """The collector runs it at any point that makes something."""
     run(
         SITES,
-        """
-        finalized = 0
-
-        class Garbage:
-            def __init__(self):
-                self.me = self
-
-            def __del__(self):
-                global finalized
-                finalized += 1
-                key.inc()
-                other.inc()
-                whole(True)
-                branch = static_branches(lambda: "on" if key else "off")
-                assert (static_gate(key)(lambda: "on")(), branch()) == ("on", "on")
-                other.dec()
-                key.dec()
-
-        def make():
-            def function():
-                return "on" if key else "off"
-
-            return function
-
-        with OtherThread(lambda: (other.inc(), other.dec())):
-            for threshold in [1, 2, 3, 5, 7, 11, 13] * 5:
-                gc.set_threshold(threshold)
-                for _ in range(4):
-                    Garbage()
-                    made = static_gate(key, default="off")(make()), static_switch(key, to=make())(make())
-                    made += (static_branches(make()), static_branches(eval(f"lambda: 'on' if key else 'off'")))
-                    state = key.enabled
-                    for function in made:
-                        assert function() == ("on" if state else "off")
-                    Garbage()
-                    key.inc()
-                    for function in made:
-                        assert function() == "on"
-                    Garbage()
-                    with key.override(True), batch() as _:
-                        Garbage()
-                        other.inc()
-                        other.dec()
-                    Garbage()
-                    key.dec()
-                    repr(key), key.entries, info()
-                    for function in made:
-                        assert function() == "off"
-        del made, function
-        gc.collect()
-        assert finalized > 500 and len(key.entries) == 3
-        whole(False)
-        assert key.count == other.count == 0
-        """,
+        script("finalizers_toggle"),
     )
 
 
 def test_toggles_in_a_gated_function_that_an_override_or_a_batch_calls():
     run(
         SITES,
-        """
-        @static_gate(other)
-        @static_branches
-        def inner(depth):
-            '''Runs while `other` is on: toggles the key, and `other` itself under its own feet.'''
-            if not other:
-                return "off"
-            key.inc()
-            other.inc()
-            result = inner(depth - 1) if depth else "done"
-            other.dec()
-            key.dec()
-            return result
-
-        assert inner(3) is None
-        with other.override(True):
-            assert inner(3) == "done"
-            whole(False)
-            with key.override(True):
-                assert inner(3) == "done"
-                whole(True)
-        assert not other and key.count == other.count == 0
-        other.enable()
-        with batch():
-            assert inner(3) == "done"
-            key.inc()
-            assert inner(3) == "done"
-            whole(False)
-        whole(True)
-        assert (key.count, other.count) == (1, 1)
-
-        @static_gate(other)
-        @static_branches
-        def turns_itself_off():
-            other.disable()
-            return "still on" if other else "off"
-
-        assert (turns_itself_off(), turns_itself_off()) == ("off", None)
-        """,
+        script("toggles_within"),
     )
 
 
 # ---- threads that come and go ----
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 def test_threads_that_start_and_end_while_another_toggles(callers, stress_seconds, method):
     run(
@@ -234,280 +146,13 @@ def test_threads_that_start_and_end_while_another_toggles(callers, stress_second
     )
 
 
+@pytest.mark.stress
 @pytest.mark.parametrize("method", METHODS)
 def test_the_interpreter_ends_under_threads_that_call_and_toggle(stress_seconds, method):
     """Daemon threads are stopped where they are; others still toggle when all modules are taken apart."""
     for _ in range(3 + int(stress_seconds)):
         run(
             SITES,
-            """
-            import atexit
-            import random
-            import time
-
-            def calls():
-                assert {gate(), switch(), branch()} <= {"on", "off"}
-
-            def toggles():
-                key.inc()
-                with batch():
-                    other.inc()
-                    key.dec()
-                with key.override(True):
-                    other.dec()
-
-            def makes():
-                static_gate(key)(lambda: None)
-                static_branches(lambda: 1 if key else 2)()
-                repr(key), info()
-
-            def toggles_at_the_end(key=key, gate=gate, switch=switch, branch=branch):
-                key.inc()
-                assert (gate(), switch(), branch()) == ("on",) * 3
-                key.dec()
-
-            class Last:
-                def __del__(self, toggles=toggles_at_the_end):
-                    toggles()
-
-            last = Last()
-            gate_of_other = static_gate(other)(lambda: None)
-            atexit.register(toggles_at_the_end)
-            for work in (calls, toggles, toggles, makes):
-                OtherThread(work).__enter__()
-            time.sleep(random.random() / 50)
-            """,
+            script("ends_under_toggles"),
             JUMPLABEL_SYNC=method,
         )
-
-
-# ---- hardly any stack ----
-
-
-def test_recursion_without_end():
-    """Through gates, switches and branches, while others are patched; and toggles where hardly any of it is left."""
-    run(
-        SITES,
-        """
-        gate_of_other, branch_of_other = static_gate(other)(lambda: None), static_branches(lambda: 1 if other else 2)
-
-        def through_all(n):
-            gate_of_other()
-            branch_of_other()
-            return gated(n + 1)
-
-        @static_branches
-        def branching(n):
-            if key:
-                return through_all(n)
-            return n
-
-        gated = static_gate(key)(static_switch(key, to=branching)(len))
-
-        def toggles_on_the_way_back():
-            try:
-                toggles_on_the_way_back()
-            except RecursionError:
-                pass
-            for use in uses:
-                try:
-                    use()
-                except RecursionError:
-                    pass
-
-        def override():
-            with key.override(True):
-                gate()
-
-        def both():
-            with batch():
-                key.inc()
-                other.inc()
-            with batch():
-                other.dec()
-                key.dec()
-
-        uses = [lambda: (key.inc(), key.dec()), override, gate, branch]
-        for _ in range(3):
-            with OtherThread(lambda: (other.inc(), other.dec())):
-                key.enable()
-                try:
-                    gated(0)
-                    raise AssertionError("it ended")
-                except RecursionError:
-                    whole(True)
-                key.disable()
-                assert gated(0) is None
-            toggles_on_the_way_back()
-            whole(False)
-            assert key.count == 0
-            both()
-        """,
-    )
-
-
-@pytest.mark.parametrize("size", [128, 512])
-def test_recursion_in_a_thread_with_a_small_stack(size):
-    """From 3.14 on Python itself sees to it that it is enough; before that, we do not go as far."""
-    run(
-        SITES,
-        f"""
-        @static_gate(key)
-        @static_branches
-        def down(n):
-            gate_of_other()
-            if key:
-                return down(n - 1) if n else "the end"
-
-        def work():
-            try:
-                while not stop:
-                    results.add(down(depth))
-            except RecursionError:
-                results.add("the end")
-
-        gate_of_other = static_gate(other)(lambda: None)
-        depth = {size} // 16 if sys.version_info < (3, 14) else 100_000
-        results, stop = set(), []
-        sys.setrecursionlimit(max(1000, depth * 2))
-        threading.stack_size({size} * 1024)
-        key.enable()
-        threads = [threading.Thread(target=work) for _ in range(2)]
-        for thread in threads:
-            thread.start()
-        for _ in range(300):
-            other.enable()
-            other.disable()
-        stop.append(True)
-        for thread in threads:
-            thread.join()
-        assert results <= {{"the end"}}
-        whole(True)
-        """,
-    )
-
-
-@pytest.mark.parametrize(("method", "more"), [("membarrier", 0), ("signal", 1)])
-@pytest.mark.parametrize("in_handler", [0, 1])
-def test_a_trap_takes_one_signal_of_a_small_alternate_stack(build_c, in_handler, method, more):
-    """And the signal that synchronizes may come on top of it. (tests/c/small_stacks.c)"""
-    library = build_c("small_stacks", "-shared", "-fPIC", "-Wl,-z,now", engine=())
-    run(
-        SITES,
-        f"""
-        import ctypes
-        from callers import constant
-
-        class SmallStack(ctypes.Structure):
-            _fields_ = [(name, ctypes.c_void_p) for name in ("object", "off", "on")]
-            _fields_ += [(name, ctypes.c_size_t) for name in ("vectorcall_offset", "signals", "room")]
-            _fields_ += [("in_handler", ctypes.c_int), ("stop", ctypes.c_int), ("calls", ctypes.c_uint64)]
-            _fields_ += [("thread", ctypes.c_ulong)]
-
-        lib = ctypes.CDLL({str(library)!r})
-        called = static_switch(key, to=constant(True))(constant(False))
-        thread = SmallStack(id(called), id(False), id(True), object.__basicsize__)
-        thread.signals, thread.room, thread.in_handler = {1 + in_handler + more}, 512, {in_handler}
-        lib.small_stack_start(ctypes.byref(thread))
-        while info().int3_current < 500:
-            toggle()
-        lib.small_stack_stop()
-        assert thread.calls > 0
-        """,
-        JUMPLABEL_SYNC=method,
-    )
-
-
-# ---- no memory ----
-
-
-def test_a_gated_function_without_memory():
-    run(
-        SITES,
-        """
-        @static_gate(key)
-        @static_branches
-        def needs_much():
-            if key:
-                return bytearray(1 << 62)
-
-        for _ in range(3):
-            assert needs_much() is None
-            with key.override(True):
-                try:
-                    needs_much()
-                    raise AssertionError("there was memory")
-                except MemoryError:
-                    whole(True)
-            whole(False)
-        """,
-    )
-
-
-def test_no_memory_at_any_point():
-    """Each allocation of the interpreter's fails once: all is as it was, or done; and works the next time."""
-    pytest.importorskip("_testcapi")
-    run(
-        SITES,
-        """
-        import ctypes
-        from _testcapi import remove_mem_hooks, set_nomemory
-        from jumplabel._bytecode import code_objects, new_code
-        from jumplabel._sites import gates
-        from jumplabel._keys.static_key import address as address_of
-
-        prefix = "_PyEval" if sys.version_info < (3, 12) else "PyUnstable_Eval"
-        new_place = getattr(ctypes.pythonapi, f"{prefix}_RequestCodeExtraIndex")
-
-        def override():
-            with key.override(True):
-                pass
-
-        # What our own code does. The interpreter itself does not survive every failure, as in ContextVar.set(), nor
-        # does cffi, as in ffi.new() of an array.
-        address = address_of(key)
-        planned = []
-        new_code.make_branches = lambda *arguments: planned.append(arguments)
-        static_branches(lambda: "on" if key else "off")
-        make_branches = code_objects.make_branches
-
-        def there_and_back():
-            try:
-                toggle()
-            finally:
-                remove_mem_hooks()
-                key.disable()  # the way there may be done, and the way back not
-
-        def new_gate():
-            gates.StaticCallable("gate", key, address, None, branch, "owner")
-
-        def new_branches():
-            make_branches(*planned[0])
-
-        place = new_place(None)
-        for use in (there_and_back, override, new_gate, new_branches):
-            failures, n, last = 0, 0, 0
-            while n < last + 50:  # so many went well, one after the other
-                set_nomemory(n, n + 1)
-                try:
-                    use()
-                    failed = False
-                except MemoryError:
-                    failed = True
-                finally:
-                    remove_mem_hooks()
-                n += 1
-                last = n if failed else last
-                failures += failed
-                gc.collect()
-                assert key.count == 0
-                assert [entry.kind for entry in key.entries].count("gate") == 1
-                whole(False)
-                turn()
-                turn()
-                if use is new_branches and not failed:
-                    break  # these are made for good
-            assert failures or use is there_and_back
-        assert new_place(None) == place + 1  # one place for data on code objects is enough for us
-        """,
-    )

@@ -10,6 +10,8 @@ import pytest
 
 from jumplabel import StaticKey, batch, static_gate, static_switch
 
+pytestmark = pytest.mark.stress
+
 
 @pytest.fixture(scope="module")
 def library(build_c):
@@ -17,7 +19,7 @@ def library(build_c):
 
 
 def hammer_elsewhere(library, seconds, expectation, sites=1, blocked="()", **settings):
-    """In a process of its own: settings are read once, and it may die."""
+    """Hammer in a process of its own: it reads settings once, and it may die."""
     code = (
         f"import signal, sys; sys.path.insert(0, {os.path.dirname(os.path.dirname(__file__))!r})\n"
         "import callers, jumplabel\n"
@@ -50,7 +52,7 @@ def test_c_threads_that_block_sigtrap(library, stress_seconds, blocked):
     hammer_elsewhere(library, stress_seconds, expectation, blocked=blocked)
 
 
-def test_c_threads_where_nobody_is_to_trap(library, stress_seconds):
+def test_c_threads_where_none_may_trap(library, stress_seconds):
     expectation = "info.word_batches == info.batches and info.int3_current == 0"
     hammer_elsewhere(library, stress_seconds, expectation, JUMPLABEL_POKE="word")
 

@@ -237,6 +237,7 @@ SUITES = {
 TOLD = "SettingWarning: assertions were taken to start off, and the program is a test runner: "
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("suite", SUITES)
 @pytest.mark.parametrize("instrumented", ["*", "asserts:*"])
 def test_a_suite_that_fails_fails_instrumented(python, suite, instrumented):

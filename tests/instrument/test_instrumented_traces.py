@@ -207,6 +207,7 @@ def test_monitoring_sees_the_same_lines(packages: Packages, level: int) -> None:
     assert plain == instrumented
 
 
+@pytest.mark.stress
 def test_calls_from_several_threads_see_levels_change_at_once(packages: Packages, stress_seconds: float) -> None:
     """Every call that begins after setLevel() logs."""
     install("traced")

@@ -104,10 +104,16 @@ def test_another_thread_is_profiled_without_frames_of_ours(shop: ModuleType) -> 
         if event == "call":
             seen.append(frame.f_code.co_qualname if not frame.f_code.co_filename.startswith(OURS) else "ours")
 
+    def run() -> None:
+        try:
+            shop.make(logging.getLogger("own.calls.thread"))()
+        finally:
+            sys.setprofile(None)  # or CPython 3.12 and later go on to look for a profiler when the thread has ended
+
     before = threading.getprofile() if hasattr(threading, "getprofile") else None
     threading.setprofile(note)
     try:
-        thread = threading.Thread(target=lambda: shop.make(logging.getLogger("own.calls.thread"))())
+        thread = threading.Thread(target=run)
         thread.start()
         thread.join()
     finally:

@@ -178,7 +178,7 @@ def test_a_child_has_a_thread_of_its_own():
 
 
 def test_a_child_does_not_rely_on_its_parents_thread():
-    """Which sleeps until a key is due that is used again: the child's key, due later, would not wake it."""
+    """That thread sleeps until a key is due that is used again: the child's key, due later, would not wake it."""
     run(
         DEFERRED,
         """
@@ -287,7 +287,7 @@ def test_the_end_of_a_child_does_not_wait_for_its_parents_threads():
         DEFERRED,
         """
         def waited(seconds):
-            raise AssertionError("for whom?")
+            raise AssertionError("it waits for nothing")
 
         def child():
             lingering.sleep = waited

@@ -161,7 +161,7 @@ def function():
 
 
 def test_decorating_again_after_an_interruption(key, monkeypatch):
-    """What is kept for the next decoration of the same code was not half made."""
+    """Nothing half made is kept for the next decoration of the same code."""
     monkeypatch.setattr("sys.unraisablehook", lambda _: None)  # a weak reference's callback may be interrupted too
     struck, n = True, 0
     while struck:

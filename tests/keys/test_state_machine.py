@@ -12,7 +12,6 @@ makes many more sequences, new ones each time.
 import contextlib
 import copy
 import gc
-import itertools
 import os
 import pickle
 import threading
@@ -21,226 +20,23 @@ import types
 import weakref
 
 import pytest
+from checked_machine import CheckedMachine
 from hypothesis import settings
 from hypothesis import strategies as st
-from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule
+from hypothesis.stateful import precondition, rule
 from interrupting import interrupted
+from machine_model import TEMPLATES, Batch, Flag, Key, Site, apply, codes_of, leave, plainly, state_of, where
 from site_checks import fork_quietly, in_thread
 
 import jumplabel
 from jumplabel import StaticKey, StaticKeyError, batch, static_branches, static_gate, static_switch
 from jumplabel._keys import lingering
 
-# ---- functions ----
-
-SOURCES = """
-def if_():
-    if k: return "k"
-    elif l: return "l"
-    else: return 0
-#
-def values():
-    return k and 1, l or 2, 3 if k and l else 4, not k
-#
-def while_():
-    n = 0
-    while k and n < 3:
-        n += 1
-        if not l: break
-    return n
-#
-def comprehensions():
-    return [i for i in range(3) if k or i], {i: l and i for i in "ab" if not k}
-#
-def assertion():
-    try:
-        assert k, "off"
-    except AssertionError as error: return str(error)
-    return l or 0
-#
-def nested():
-    def one(n):
-        return (lambda: n if k else -n)() if l else two(n)
-    def two(n):
-        return k or n
-    return one(7)
-#
-class class_:
-    def __new__(cls): return cls.one(), cls.two(), cls.inner.three(object())
-    @classmethod
-    def one(cls): return 1 if k else 2
-    @staticmethod
-    def two(): return k or l
-    class inner:
-        def three(self): return [l for _ in "ab" if k]
-#
-def generator():
-    while True:
-        if k: yield "k"
-        yield l and 1
-        yield 0 if k else 2
-#
-def try_():
-    for i in range(2):
-        try:
-            if k: raise ValueError
-            if l: continue
-            return i
-        except ValueError:
-            if l: return "both"
-        finally:
-            if k and l: i = 7
-    return "end", i
-#
-def long():
-    n = 0
-    if k:
-        n += 1; LONG
-    while l:
-        n += 5
-        if n > 9: break
-        LONG
-    return n
-""".replace("LONG", "n -= 1; n += 1; " * 60)
-TEMPLATES = {source.split()[1].rstrip("():"): source for source in SOURCES.split("#")}
-"""k and l are keys; what a call returns is to be seen at once, or step by step."""
-
-
-class Flag:
-    """What a key is in an undecorated function: its model's state."""
-
-    def __init__(self, model):
-        self.model = model
-
-    def __bool__(self):
-        return self.model.enabled
-
-
-def plainly(value):
-    """With the models' names in the place of flags and keys."""
-    if isinstance(value, Flag):
-        return value.model.name
-    if isinstance(value, StaticKey):
-        return value.name
-    if isinstance(value, list | tuple):
-        return type(value)(map(plainly, value))
-    if isinstance(value, dict):
-        return {name: plainly(one) for name, one in value.items()}
-    return value
-
-
-def codes_of(thing):
-    """The code objects of what is decorated, and those in it."""
-    if isinstance(thing, type):
-        return [code for one in vars(thing).values() for code in codes_of(getattr(one, "__func__", one))]
-    if isinstance(thing, types.FunctionType):
-        return codes_of(thing.__code__)
-    if isinstance(thing, types.CodeType):
-        return [thing, *(code for one in thing.co_consts for code in codes_of(one))]
-    return []
-
-
-def where(code):
-    first = id(code) + type(code).__basicsize__
-    return range(first, first + len(code.co_code))
-
-
-# ---- the model ----
-
-
-class Key:
-    def __init__(self, key, name, on):
-        self.key, self.name = key, name
-        self.count, self.lingers = int(on), False
-        self.overrides = []  # (manager, enabled), newest first
-
-    @property
-    def enabled(self):
-        return self.overrides[0][1] if self.overrides else self.count > 0 or self.lingers
-
-    @property
-    def state(self):
-        return self.count, self.lingers
-
-    def take(self, step, was):
-        """Whether the step is possible, in a transaction that found the key in that state."""
-        if (step == "disable" and self.count > 1) or (step == "dec" and not self.count):
-            return False
-        if step == "flush":
-            self.lingers = False
-        else:
-            counts = {"enable": self.count or 1, "inc": self.count + 1, "dec": self.count - 1, "disable": 0}
-            self.count = counts[step]
-            self.lingers = step == "dec" and not self.count and any(was) and self.key.deferred > 0
-        return True
-
-
-def state_of(key):
-    return key.count, key._key.until > 0
-
-
-class Batch:
-    def __init__(self, manager):
-        self.manager = manager
-        self.steps = []
-
-
-class Site:
-    """Something decorated. keys: those it depends on; addresses: of its sites."""
-
-    def __init__(self, kind, made, keys, call, addresses=()):
-        self.kind, self.made, self.keys, self.call, self.addresses = kind, made, keys, call, set(addresses)
-
-
-def apply(steps):
-    """All or nothing; the keys whose state changes, or None."""
-    touched = {key: (key.state, key.enabled) for key, _ in steps}
-    for key, step in steps:
-        if not key.take(step, touched[key][0]):
-            for each, (state, _) in touched.items():
-                each.count, each.lingers = state
-            return None
-    return [key for key, (_, enabled) in touched.items() if key.enabled != enabled]
-
-
 STEPS = st.sampled_from(["enable", "disable", "inc", "dec", "flush"])
 INDEX = st.integers(0, 1000)
 
 
-class Machine(RuleBasedStateMachine):
-    number = itertools.count()
-
-    def __init__(self):
-        super().__init__()
-        gc.collect()
-        self.name = f"machine {next(Machine.number)}"
-        self.keys, self.sites, self.running, self.batches = [], [], [], []
-        self.made = 0
-        self.factories = {}
-        self.before = jumplabel.info()
-        self.batches_done = self.sites_patched = 0
-
-    def teardown(self):
-        while self.batches:
-            leave(self.batches.pop().manager, fails=True)
-        for key in self.keys:
-            while key.overrides:
-                leave(key.overrides.pop()[0], fails=False)
-        for each in (self.keys, self.sites, self.running):
-            each.clear()
-
-    def key(self, i):
-        return self.keys[i % len(self.keys)]
-
-    def native_sites(self, key):
-        return sum(site.kind != "branches" and site.keys[0] is key for site in self.sites)
-
-    def changed(self, keys):
-        """The states of these keys have been changed, in one transaction."""
-        native = sum(map(self.native_sites, keys))
-        self.sites_patched += native
-        self.batches_done += native > 0
-
+class Machine(CheckedMachine):
     # ---- keys ----
 
     @rule(on=st.booleans(), deferred=st.sampled_from([0, 3600]))
@@ -268,7 +64,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.keys)
     @rule(i=INDEX)
     def drop_key(self, i):
-        """With all its sites, unless a batch or an override holds it."""
+        """Drop a key with all its sites, unless a batch or an override holds it."""
         model = self.key(i)
         if model.overrides or any(key is model for each in self.batches for key, _ in each.steps):
             return
@@ -296,18 +92,9 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.keys)
     @rule(i=INDEX, step=STEPS)
     def toggle_in_another_thread(self, i, step):
-        """Whatever batch is open here."""
+        """Batches that are open here do not count."""
         model = self.key(i)
         self.expect([(model, step)], lambda: in_thread(getattr(model.key, step)))
-
-    def expect(self, steps, act):
-        changed = apply(steps)
-        if changed is None:
-            with pytest.raises(StaticKeyError, match=r"other users|without an inc"):
-                act()
-        else:
-            act()
-            self.changed(changed)
 
     @precondition(lambda self: self.keys)
     @rule(i=INDEX, step=STEPS, n=st.integers(0, 8))
@@ -322,7 +109,7 @@ class Machine(RuleBasedStateMachine):
 
     @rule()
     def time_passes(self):
-        """Whatever lingers goes off, in one transaction."""
+        """All lingering keys go off, in one transaction."""
         models = [key for key in self.keys if key.lingers]
         before = [model.enabled for model in models]
         lingering._expire(time.monotonic_ns() + 7200 * 10**9)
@@ -349,7 +136,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: any(key.overrides for key in self.keys))
     @rule(i=INDEX, which=INDEX, fails=st.booleans())
     def end_override(self, i, which, fails):
-        """In any order."""
+        """Overrides end in any order."""
         models = [key for key in self.keys if key.overrides]
         model = models[i % len(models)]
         before = model.enabled
@@ -381,7 +168,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.keys)
     @rule(steps=st.lists(st.tuples(INDEX, STEPS), max_size=6), n=st.none() | st.integers(0, 120))
     def whole_batch(self, steps, n):
-        """In another thread, and interrupted there: all of it has taken place, or nothing."""
+        """Interrupt a batch in another thread: all of it has taken place, or nothing."""
         steps = [(self.key(i), step) for i, step in steps]
 
         def act():
@@ -421,7 +208,7 @@ class Machine(RuleBasedStateMachine):
     @precondition(lambda self: self.keys)
     @rule(i=INDEX, over=INDEX)
     def make_switch(self, i, over):
-        """At times over a gate."""
+        """Some switches are over a gate."""
         model = self.key(i)
         gates = [site for site in self.sites if site.kind == "gate"]
         below = gates[over % len(gates)].made if gates and over % 2 else abs
@@ -543,53 +330,6 @@ class Machine(RuleBasedStateMachine):
     @rule()
     def collect(self):
         gc.collect()
-
-    # ---- what is to be seen ----
-
-    @invariant()
-    def check_keys(self):
-        all_sites = [*self.sites, *(each[3] for each in self.running)] if self.running else self.sites
-        expected = set()
-        for model in self.keys:
-            assert (model.key.count, model.key.enabled, bool(model.key)) == (model.count, model.enabled, model.enabled)
-            assert state_of(model.key) == model.state
-            entries = model.key.entries
-            assert {entry.state for entry in entries} <= {model.enabled}
-            assert {entry.key for entry in entries} <= {model.name}
-            addresses = {entry.address for entry in entries}
-            assert addresses <= {address for site in all_sites if model in site.keys for address in site.addresses}
-            expected |= set(entries)
-        addresses = {address for site in all_sites for address in site.addresses}
-        assert {entry.address for entry in expected} == addresses
-        ours = {model.name for model in self.keys}
-        table = [entry for entry in jumplabel.jump_table() if entry.key in ours]
-        assert len(table) == len(expected) and set(table) == expected
-        assert ours <= {key.name for key in jumplabel.keys()}
-
-    @invariant()
-    def check_calls(self):
-        for site in self.sites:
-            made, plain = site.call()
-            assert plainly(made) == plainly(plain)
-
-    @invariant()
-    def check_info(self):
-        info, before = jumplabel.info(), self.before
-        native = sum(site.kind != "branches" for site in self.sites)
-        assert info.keys - before.keys == len(self.keys)
-        assert info.native_sites + info.plain_sites - before.native_sites - before.plain_sites == native
-        assert info.int3_chained == before.int3_chained
-        if info.native:
-            assert info.batches - before.batches == self.batches_done
-            assert info.sites_patched - before.sites_patched == self.sites_patched
-
-
-def leave(manager, fails):
-    if not fails:
-        manager.__exit__(None, None, None)
-        return
-    error = ZeroDivisionError()
-    assert not manager.__exit__(ZeroDivisionError, error, None)
 
 
 TestMachine = Machine.TestCase

@@ -1,36 +1,18 @@
-"""on_toggle: which toggles callbacks get, when, in which thread; what callbacks may do, and what is refused."""
+"""on_toggle: which toggles are told, deferred keys included, to which callbacks, when, and in which thread."""
 
 import functools
 import gc
-import os
-import sys
 import threading
 import time
-import weakref
 
 import pytest
-from interrupting import Interrupt, interrupted
+from lingering_checks import HOUR, pass_time
 from probes import Oops
-from processes import run
-from site_checks import fork_quietly, in_thread, nothing_made
+from site_checks import in_thread
 
 import jumplabel
-from jumplabel import (
-    CallbackError,
-    StaticKey,
-    StaticKeyError,
-    Toggle,
-    Tracepoint,
-    batch,
-    off_toggle,
-    on_toggle,
-    static_branches,
-    static_gate,
-)
-from jumplabel._engine import lib
-from jumplabel._keys import lingering, overrides, toggles, transactions
-
-HOUR = 3600
+from jumplabel import StaticKey, StaticKeyError, Tracepoint, batch, off_toggle, on_toggle, static_branches, static_gate
+from jumplabel._keys import lingering, overrides, toggles
 
 
 @pytest.fixture(autouse=True)
@@ -38,31 +20,6 @@ def none_before_and_none_left():
     assert not toggles.callbacks
     yield
     toggles.callbacks.clear()
-
-
-@pytest.fixture
-def told():
-    """What a callback of ours is given, without the time."""
-    told = []
-
-    @on_toggle
-    def tell(toggle):
-        assert type(toggle) is Toggle and toggle.old is (not toggle.new)
-        assert type(toggle.nanoseconds) is int and toggle.nanoseconds > 0
-        told.append((toggle.key, toggle.new, toggle.sites))
-
-    return told
-
-
-@pytest.fixture
-def deferred(request):
-    key = StaticKey(f"{request.node.nodeid} deferred", deferred=HOUR)
-    yield key
-    key.flush()
-
-
-def pass_time(seconds):
-    return lingering._expire(time.monotonic_ns() + seconds * 10**9)
 
 
 def branch(key):
@@ -73,7 +30,7 @@ def branch(key):
     return function
 
 
-# ---- which toggles callbacks get ----
+# ---- toggles that callbacks are told of ----
 
 
 def test_every_way_to_set_a_key_is_told(key, told):
@@ -167,7 +124,7 @@ def test_an_override_is_told_when_it_begins_and_when_it_ends(key, told):
     assert told[4:] == [(key, True, 0), (key, False, 0)]
 
 
-def test_who_comes_within_an_override_is_told_when_it_ends(key):
+def test_a_callback_that_comes_within_an_override_is_told_when_it_ends(key):
     told = []
     with key.override(True):
         on_toggle(told.append)
@@ -356,7 +313,7 @@ def test_what_is_told_is_what_the_engine_did_and_not_what_is_now(key, other_key)
 
 
 def test_no_lock_of_ours_is_held(key, request, deferred):
-    """Else another thread would wait for it, and we for that thread."""
+    """With a lock held, another thread would wait for it, and the callback for that thread."""
 
     def everything():
         name = f"{request.node.nodeid} inner"
@@ -395,428 +352,3 @@ def test_a_callback_that_toggles_within_a_batch_of_its_thread_adds_to_it(key, po
         point.register(probes[0])
         assert not key.enabled
     assert key.enabled
-
-
-# ---- what callbacks raise ----
-
-
-def raiser(error):
-    def raiser(toggle):
-        raise error
-
-    return on_toggle(raiser)
-
-
-def test_an_exception_is_reported_and_hurts_no_other_callback(key, reported):
-    seen = []
-    on_toggle(lambda toggle: seen.append(1))
-    raises = raiser(Oops("here"))
-    on_toggle(lambda toggle: seen.append(2))
-    try:
-        raise ZeroDivisionError
-    except ZeroDivisionError as error:
-        key.enable()
-        assert sys.exc_info()[1] is error
-    assert seen == [1, 2] and key.enabled
-    assert [(function, type(error), str(error)) for function, error in reported] == [(raises, Oops, "here")]
-    assert reported[0][1].__traceback__.tb_next.tb_frame.f_code is raises.__code__
-
-
-def test_a_hook_that_raises_hurts_no_callback(key, told, monkeypatch, capsys):
-    def hook(unraisable):
-        raise ValueError("the hook's own")
-
-    monkeypatch.setattr(sys, "unraisablehook", hook)
-    raiser(Oops)
-    key.enable()
-    assert told == [(key, True, 0)] and "the hook's own" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("error", [KeyboardInterrupt, SystemExit, GeneratorExit, Interrupt])
-def test_what_is_no_exception_passes_on_at_once_and_the_toggle_has_taken_place(key, other_key, reported, error):
-    seen = []
-    on_toggle(lambda toggle: seen.append(toggle.key))
-    raises = raiser(error)
-    on_toggle(lambda toggle: seen.append("not reached"))
-    with pytest.raises(error):
-        key.enable()
-    with pytest.raises(error), batch():
-        other_key.enable()
-        key.disable()
-    assert seen == [key, other_key] and reported == [] and (key.enabled, other_key.enabled) == (False, True)
-    with pytest.raises(error), key.override(True):
-        raise AssertionError("the block is not entered")
-    assert not key.enabled
-    off_toggle(raises)
-    key.enable()
-    assert seen[-2:] == [key, "not reached"]
-
-
-@pytest.mark.parametrize("n", [1, 3])
-def test_callbacks_that_toggle_without_end_are_told_off_once(key, reported, n):
-    """By the outermost one; where each told it, and went on, three callbacks would take for ever."""
-    functions = []
-    for _ in range(n):
-        functions.append(on_toggle(lambda toggle: key.disable() if key else key.enable()))
-    key.enable()
-    assert [(function, type(error)) for function, error in reported] == [(each, RecursionError) for each in functions]
-    toggles.callbacks.clear()
-    del reported[:]
-    raiser(RecursionError())  # and what is said of the outermost one is still said
-    key.disable()
-    key.enable()
-    assert len(reported) > 0
-
-
-def test_within_a_callback_of_one_thread_another_threads_is_the_outermost(key, other_key, reported):
-    done = []
-
-    @on_toggle
-    def both(toggle):
-        if toggle.key is not key:
-            raise RecursionError
-        in_thread(other_key.enable)
-        done.append(len(reported))
-
-    key.enable()
-    assert done == [1] and other_key.enabled and isinstance(reported[0][1], RecursionError)
-
-
-# ---- coming and going ----
-
-
-def test_a_callback_may_take_away_itself_and_others(key):
-    seen = []
-
-    @on_toggle
-    def first(toggle):
-        seen.append(1)
-        off_toggle(first)
-        off_toggle(second)
-        on_toggle(third)
-
-    @on_toggle
-    def second(toggle):
-        seen.append(2)
-
-    def third(toggle):
-        seen.append(3)
-
-    key.enable()
-    assert seen == [1, 2]  # this toggle goes on with those that it found
-    key.disable()
-    assert seen == [1, 2, 3]
-
-
-def test_one_that_was_taken_away_hears_of_no_other_key_of_the_batch(key, other_key):
-    seen = []
-
-    @on_toggle
-    def once(toggle):
-        seen.append(toggle.key)
-        off_toggle(once)
-
-    with batch():
-        key.enable()
-        other_key.enable()
-    assert seen == [key]
-
-
-def test_callbacks_are_held_until_they_are_taken_away_and_hold_no_key(request):
-    def callback(toggle):
-        pass
-
-    key, reference = StaticKey(request.node.nodeid), weakref.ref(callback)
-    on_toggle(callback)
-    del callback
-    gc.collect()
-    key.enable()
-    key = weakref.ref(key)
-    gc.collect()
-    assert reference() is not None and key() is None
-    off_toggle(reference())
-    gc.collect()
-    assert reference() is None
-
-
-async def coroutine(toggle):
-    pass
-
-
-def generator(toggle):
-    yield
-
-
-class Unhashable:
-    __hash__ = None
-
-    def __call__(self, toggle):
-        pass
-
-
-@pytest.mark.parametrize(
-    ("function", "why"),
-    [
-        (None, "needs a function that takes a Toggle, not None"),
-        ("print", "not 'print'"),
-        (coroutine, "coroutine is a coroutine function"),
-        (generator, "generator is a generator function"),
-        (Unhashable(), "cannot be hashed"),
-    ],
-)
-def test_what_cannot_be_a_callback(function, why):
-    with nothing_made(), pytest.raises(CallbackError, match=why):
-        on_toggle(function)
-    assert not toggles.callbacks
-    with pytest.raises(CallbackError):
-        off_toggle(function)
-
-
-def test_twice_is_refused_and_so_is_to_take_away_what_is_not_there(key, told):
-    (tell,) = toggles.callbacks
-    with pytest.raises(CallbackError, match="is registered already"):
-        on_toggle(tell)
-    key.enable()
-    assert len(told) == 1
-    off_toggle(tell)
-    with pytest.raises(CallbackError, match="is not registered"):
-        off_toggle(tell)
-    key.disable()
-    assert len(told) == 1
-
-
-def test_no_report_is_asked_for_where_there_is_no_callback(key, point, deferred, monkeypatch):
-    def fail(*args):
-        raise AssertionError("a report was asked for")
-
-    for module in (overrides, transactions, lingering, sys.modules["jumplabel._sites.call_sites"]):
-        for name in ("new_report", "Telling" if module is lingering else "tell"):
-            monkeypatch.setattr(module, name, fail)
-    key.inc()
-    with batch():
-        key.dec()
-    deferred.inc()
-    deferred.dec()
-    pass_time(HOUR)
-    point.register(print)
-    point.unregister(print)
-    assert not deferred.enabled and not key.enabled
-
-
-# ---- signals, threads, forks ----
-
-
-def toggled(key):
-    key.disable() if key else key.enable()
-
-
-def applied(key):
-    transactions.apply([(key, lib.KEY_DISABLE if key else lib.KEY_ENABLE)])
-
-
-def overridden(key):
-    with key.override(not key.enabled):
-        pass
-
-
-@pytest.mark.parametrize("change", [toggled, applied, overridden])
-def test_a_toggle_is_told_where_a_signal_handler_raises_right_behind_it(key, told, change):
-    """At each point (interrupting.py) up to where the telling begins; raised there, it is as from a callback."""
-
-    def handler():
-        frame = sys._getframe(2)
-        while frame:
-            if frame.f_code.co_filename == toggles.__file__:
-                return
-            frame = frame.f_back
-        raise Interrupt
-
-    gate = static_gate(key)(abs)
-    struck, n = True, 0
-    while struck:
-        before, patched = key.enabled, jumplabel.info().sites_patched
-        struck = interrupted(n, lambda: change(key), handler)
-        assert len(told) == jumplabel.info().sites_patched - patched
-        assert [new for _, new, _ in told] == [not before, before][: len(told)]
-        assert key.enabled is (told[-1][1] if told else before)
-        del told[:]
-        n += 1
-    assert n > 5 and gate(-1) in (1, None)
-
-
-def test_a_toggle_that_undoes_another_one_before_that_is_told(key, told):
-    """At each point, as a signal handler or another thread may: both are told, each as it was."""
-    struck, n = True, 0
-    while struck:
-        struck = interrupted(n, key.enable, key.disable)
-        news = [new for _, new, _ in told]
-        assert sorted(news) == ([True] if key else [False, True])
-        key.disable()
-        del told[:]
-        n += 1
-    assert n > 5
-
-
-def test_a_toggle_in_a_signal_handler_within_a_toggle_is_told(key, other_key, told):
-    struck, n = True, 0
-    while struck:
-        struck = interrupted(n, key.inc, other_key.inc)
-        assert told.count((key, True, 0)) == 1 and told.count((other_key, True, 0)) == struck
-        assert len(told) == 1 + struck
-        key.disable()
-        other_key.disable()
-        del told[:]
-        n += 1
-    assert n > 5
-
-
-def test_each_transition_is_told_once_however_many_threads_make_them(key, other_key, told, stress_seconds):
-    """Of one site for each key: what was patched is what was told."""
-    gates = [static_gate(each)(abs) for each in (key, other_key)]
-    end = time.monotonic() + stress_seconds / 3
-    before = jumplabel.info().sites_patched
-
-    def work(number):
-        while time.monotonic() < end:
-            with batch():
-                key.inc()
-                other_key.inc()
-            key.dec()
-            with other_key.override(bool(number % 2)):
-                pass
-            other_key.dec()
-
-    threads = [threading.Thread(target=work, args=(number,)) for number in range(4)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-    assert len(told) == jumplabel.info().sites_patched - before > 0 and len(gates) == 2
-    for each in (key, other_key):
-        news = [new for which, new, _ in told if which is each]
-        assert news.count(True) == news.count(False) > 0 and not each.enabled
-
-
-def test_coming_and_going_in_other_threads_while_keys_are_toggled(key, stress_seconds, reported):
-    end = time.monotonic() + stress_seconds / 6
-    calls = []
-
-    def come_and_go(number):
-        def mine(toggle):
-            calls.append(number)
-
-        while time.monotonic() < end:
-            on_toggle(mine)
-            off_toggle(mine)
-
-    threads = [threading.Thread(target=come_and_go, args=(number,)) for number in range(2)]
-    for thread in threads:
-        thread.start()
-    while time.monotonic() < end:
-        key.enable()
-        key.disable()
-    for thread in threads:
-        thread.join()
-    assert not toggles.callbacks and reported == []
-
-
-def test_callbacks_stay_in_the_child_of_a_fork_and_tell_of_its_own_toggles(key, told):
-    gate = static_gate(key, default="off")(lambda: "on")
-    pid = fork_quietly()
-    if not pid:
-        try:
-            key.enable()
-            os._exit(0 if told == [(key, True, 1)] and gate() == "on" else 1)
-        finally:
-            os._exit(2)
-    assert os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) == 0
-    assert told == [] and gate() == "off"
-    key.enable()
-    assert told == [(key, True, 1)]
-
-
-def test_a_callback_may_fork(key):
-    """The child goes on from there, with the toggle made."""
-    children = []
-    on_toggle(lambda toggle: children.append(fork_quietly()))
-    key.enable()
-    if not children[-1]:
-        os._exit(0 if key.enabled and len(children) == 1 else 1)
-    assert os.waitstatus_to_exitcode(os.waitpid(children[-1], 0)[1]) == 0
-
-
-EVERYTHING = """
-told = []
-jumplabel.on_toggle(lambda toggle: told.append((toggle.key.name, toggle.new, toggle.sites)))
-key, point = StaticKey("key"), jumplabel.Tracepoint("point")
-gate = static_gate(key)(abs)
-key.enable()
-with key.override(False):
-    pass
-with batch():
-    key.disable()
-point.register(print)
-point.unregister(print)
-assert told == [("key", new, 1) for new in (True, False, True, False)] + [("point", new, 1) for new in (True, False)]
-"""
-
-
-@pytest.mark.parametrize(
-    "settings", [{"JUMPLABEL_NATIVE": "0"}, {"JUMPLABEL_POKE": "word"}, {"JUMPLABEL_SYNC": "signal"}], ids=str
-)
-def test_it_is_told_by_whatever_way_sites_are_rewritten(settings):
-    run(EVERYTHING, **settings)
-
-
-@pytest.mark.usefixtures("seccomp_filters")
-def test_a_toggle_that_could_not_be_patched_is_not_told():
-    """And an override that could not be lifted is told by the toggle that makes up for it."""
-    run(
-        """
-        told = []
-        jumplabel.on_toggle(lambda toggle: told.append((toggle.key.name, toggle.new)))
-        key, other = StaticKey("key"), StaticKey("other", default=True)
-        gates = [static_gate(each)(abs) for each in (key, other)]
-        override = key.override(True)
-        override.__enter__()
-        with OtherThread():
-            seccomp.refuse("membarrier")
-            seccomp.refuse("rt_tgsigqueueinfo")
-
-            def both():
-                with batch():
-                    other.disable()
-                    key.inc()
-
-            refused(errno.EPERM, both)
-            assert str(refused(errno.EPERM, other.disable)).startswith("[Errno 1] <StaticKey 'other' on")
-            refused(errno.EPERM, override.__exit__, None, None, None)
-            refused(errno.EPERM, key.disable)
-            assert told == [("key", True)] and key.enabled and other.enabled
-            key.enable()  # what the sites show already
-        assert told == [("key", True)] and gates[0](-1) == 1
-        """
-    )
-
-
-def test_a_callback_at_the_end_of_the_interpreter():
-    """What toggles then is told, or the interpreter has no callbacks any more; nothing is said on stderr."""
-    run(
-        """
-        import atexit
-        told = []
-        jumplabel.on_toggle(told.append)
-        key = StaticKey("key", deferred=3600)
-        key.inc()
-        key.dec()
-        @atexit.register
-        def last():
-            key.flush()
-            key.inc()
-            assert [toggle.new for toggle in told] == [True, False, True]
-        class AtTheVeryEnd:
-            def __del__(self, key=key):
-                key.disable()
-        sys.at_the_very_end = AtTheVeryEnd()
-        """
-    )

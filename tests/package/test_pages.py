@@ -32,3 +32,4 @@ def test_the_tests_of_a_race_exist(row):
     assert tests
     for test in tests:
         assert re.search(rf"\b(def {test}\(|TEST\({test}\))", text), test
+        assert not re.search(rf"^@pytest\.mark\.stress\n(@.+\n)*def {test}\(", text, re.MULTILINE), test

@@ -21,7 +21,7 @@ sold = jumplabel.Tracepoint("shop.sold")
 
 
 class Following(StaticKey):
-    '''As the keys of logging statements, which follow their loggers.'''
+    '''A key that follows something, as the keys of logging statements follow their loggers.'''
 
     def override(self, enabled):
         raise jumplabel.StaticKeyError(f"{self!r} follows its logger; set the level of that")
@@ -222,7 +222,7 @@ def test_what_is_refused_fails_the_test_and_says_why(run):
     result.stdout.no_fnmatch_line("*pytest_plugin.py:*")
 
 
-def test_the_marker_is_known_and_the_package_is_not_imported_for_those_who_do_not_use_it(pytester):
+def test_the_marker_is_known_and_the_package_is_not_imported_where_it_is_not_used(pytester):
     pytester.makepyfile(
         """
         import sys
@@ -237,7 +237,7 @@ def test_the_marker_is_known_and_the_package_is_not_imported_for_those_who_do_no
 
 
 def test_a_package_that_is_imported_before_pytest_begins_is_no_reason_to_warn(pytester):
-    """Of a wheel pytest would have rewritten its assertions."""
+    """pytest would have rewritten the assertions of a wheel."""
     rewriter = pytester.makepyfile(
         """
         import jumplabel, pytest, sys, warnings
@@ -286,7 +286,7 @@ def test_keys_that_cannot_be_held_are_no_reason_to_leave_others_out(key, held):
 
 
 class Following(StaticKey):
-    """As the keys of logging statements, which follow their loggers."""
+    """A key that follows something, as the keys of logging statements follow their loggers."""
 
     def override(self, enabled):
         raise StaticKeyError(f"{self!r} follows its logger; set the level of that")

@@ -104,6 +104,7 @@ def circle_of(objects):
     return None
 
 
+@pytest.mark.slow
 def test_files_do_not_call_each_other_in_a_circle(build_c):
     folders = (*rooms.engine(), CSRC / "cpython")
     objects = build_c.objects(folders, [f"-I{sysconfig.get_path('include')}"])

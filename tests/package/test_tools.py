@@ -22,6 +22,7 @@ from pathlib import Path
 from types import FunctionType
 
 import pytest
+from processes import SCRIPTS
 from site_checks import off_on_off
 from tools import FILE, fail, jump_at, pair, run, turn
 
@@ -35,7 +36,7 @@ def if_else(key, other_key):
 
 
 def test_tracebacks_are_the_same(both, key, other_key):
-    """With the columns that they mark, wherever the function fails; run() formats them."""
+    """They mark the same columns, wherever the function fails; run() formats them."""
     plain, decorated = both
     for _ in off_on_off(key):
         for _ in off_on_off(other_key):
@@ -96,7 +97,7 @@ def test_code_objects_tell_the_same_lines_and_positions(both, key):
 
 
 def test_a_copy_of_the_code_is_as_the_function_was_then(if_else, key):
-    """And stays so: copies are not turned. co_code, which debuggers and serializers read, is of the moment, too."""
+    """Copies are not turned later. co_code, which debuggers and serializers read, is of the moment, too."""
     function = if_else[1]
     for enabled in off_on_off(key):
         copy = FunctionType(function.__code__.replace(co_name="copy"), function.__globals__)
@@ -118,7 +119,7 @@ def test_dis_works(both, key, options):
 
 
 def test_a_debugger_can_jump_where_the_function_can_go(if_else, key):
-    """And nowhere else: to the interpreter, what a switched-off key skips cannot be reached, and it refuses."""
+    """It can jump nowhere else: the interpreter finds what a switched-off key skips out of reach, and refuses."""
     on, off = range(3, 5), range(6, 7)
     for enabled in off_on_off(key):
         for line in (1, 2, 7, *(on if enabled else off)):
@@ -165,7 +166,7 @@ def stops(transcript, function):
 
 
 def test_pdb_turns_the_key_at_the_line_of_the_test(if_else, key, session):
-    """And the next line is one of the new branch."""
+    """The next line is one of the new branch."""
     first = if_else[0].__code__.co_firstlineno
     for enabled in off_on_off(key):
         command = f"!key.{'disable' if enabled else 'enable'}()"
@@ -217,46 +218,6 @@ def test_pdb_jumps(if_else, key, session):
 
 # ---- coverage ----
 
-MEASURE = """
-import json
-import sys
-
-import coverage
-from tools import FILE, FORMS, pair, run, turn
-
-from jumplabel import StaticKey
-
-key, other_key = StaticKey("key"), StaticKey("other key")
-pairs = [pair(name, key, other_key) for name in FORMS]
-
-
-def measured(which, on_the_way):
-    measuring = coverage.Coverage(data_file=None, config_file=False, branch=sys.argv[1] == "branch", include=[FILE])
-    measuring.start()
-    try:
-        for functions in pairs:
-            run(functions[which])
-            if on_the_way:
-                for at in range(1, 5):
-                    was = key.enabled
-                    run(functions[which], at, lambda: turn(key))
-                    if was != key.enabled:
-                        turn(key)
-    finally:
-        measuring.stop()
-    data = measuring.get_data()
-    return [sorted(data.lines(FILE)), sorted(data.arcs(FILE) or ())]
-
-
-seen = []
-for _ in range(2):
-    for _ in range(2):
-        for on_the_way in (False, True):
-            seen.append([measured(which, on_the_way) for which in (0, 1)])
-        turn(key)
-    turn(other_key)
-json.dump(seen, sys.stdout)
-"""
 WAYS = [("ctrace", "line"), ("ctrace", "branch"), ("pytrace", "line"), ("pytrace", "branch")]
 if sys.version_info >= (3, 12):
     WAYS.append(("sysmon", "line"))
@@ -264,7 +225,7 @@ if sys.version_info >= (3, 12):
 
 @pytest.mark.parametrize(("core", "branch"), WAYS)
 def test_coverage_measures_the_same(core, branch):
-    """In both states, and when the key is turned on the way."""
+    """It does so in both states, and when the key is turned on the way."""
     for (lines, arcs), (our_lines, our_arcs) in measure(core, branch):
         assert our_lines == lines != []
         assert our_arcs == arcs and bool(arcs) == (branch == "branch")
@@ -292,10 +253,10 @@ def test_coverage_of_branches_by_monitoring_knows_those_of_one_state(if_else):
 
 
 def measure(core, branch):
-    """What coverage.py finds for plain functions and for those with sites: lines and arcs, in several states."""
+    """Return what coverage.py finds for plain functions and for those with sites: lines and arcs, in several states."""
     environment = os.environ | {"COVERAGE_CORE": core, "PYTHONPATH": str(Path(FILE).parent)}
     environment = {name: value for name, value in environment.items() if not name.startswith("COVERAGE_PROCESS")}
-    command = [sys.executable, "-W", "error", "-c", MEASURE, branch]
+    command = [sys.executable, "-W", "error", SCRIPTS / "measure_coverage.py", branch]
     ran = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=100)
     assert ran.returncode == 0, ran.stderr
     return json.loads(ran.stdout)

@@ -1,7 +1,9 @@
 # pyright: strict, reportUnnecessaryTypeIgnoreComment=true
-"""The whole interface, as somebody uses it whose checker is strict: what is decorated keeps its type, and a mistake is
-an error. mypy and pyright read it (`nox -s types`): a `type: ignore` that hides nothing is an error of its own.
-pytest runs it; what is wrong on purpose stands in functions that nobody calls.
+"""A typing fixture: the whole interface, as a program with a strict type checker uses it.
+
+mypy and pyright check this file (`nox -s types`): what is decorated keeps its type, and each `type: ignore` hides a
+mistake that the checker must find. pytest runs it too, which shows only that the calls work. Mistakes stand in
+functions that are never called.
 """
 
 import colorsys

@@ -101,7 +101,7 @@ def green(library, when, *scripts, **settings):
     if when == "before":
         run(SPAWN[library], GREEN, *scripts, first=patches, **settings)
     else:
-        first = "import jumplabel, jumplabel._loggers.log_keys, logging; from jumplabel import serving\n"
+        first = "import jumplabel, jumplabel._loggers.log_keys, logging; from jumplabel._remote import serving\n"
         run(SPAWN[library], GREEN, *scripts, first=first + patches, **settings)
 
 

@@ -63,7 +63,7 @@ class OfMeta(metaclass=Meta): ...
 
 
 class LikeAFunction:
-    """As what Cython makes."""
+    """A function as Cython makes it."""
 
     def __init__(self, function: Any) -> None:
         for name in ("__name__", "__code__", "__defaults__", "__kwdefaults__", "__annotations__"):

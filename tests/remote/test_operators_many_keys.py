@@ -21,7 +21,7 @@ def ask(command, *patterns):
 
 @pytest.fixture
 def shop(request):
-    """Keys that can be toggled, and one that has two users."""
+    """Keys that can be toggled, and a key that has two users."""
     keys = [StaticKey(f"depot.{n}", default=n == 2) for n in range(4)]
     keys[2].inc()
     return keys

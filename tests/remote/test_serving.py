@@ -411,7 +411,7 @@ jumplabel.serve({str(folder)!r})
 workers = [os.fork() or os.read(0, 1) or os._exit(0), os.fork() or os.kill(os.getpid(), signal.SIGTERM)]
 for pid in workers:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-print(any(os.path.exists(f"{folder}/{{pid}}.sock") for pid in workers))  # one may have removed the other's socket
+print(any(os.path.exists(f"{folder}/{{pid}}.sock") for pid in workers))  # one may have removed the socket of the other
 for pid in workers:
     os.waitpid(pid, 0)
 """

@@ -1,4 +1,4 @@
-"""The default folder of sockets: its place, its protection from other users, its end, and how operators find it."""
+"""The folder that processes serve in: what forks, ends and crashes leave in it, and how it is found."""
 
 import fcntl
 import os
@@ -11,13 +11,11 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from operators import MANY, descriptors, wait_for
+from operators import wait_for
+from socket_folders import NOBODY, keys, own_keys, root_only
 
 from jumplabel import RemoteError, StaticKey, serve
-from jumplabel._remote import ask, process_tree, remote_exec, serving, socket_folder
-
-root_only = pytest.mark.skipif(os.geteuid() != 0, reason="needs root, to be several users")
-NOBODY = 65534
+from jumplabel._remote import ask, process_tree, remote_exec, socket_folder
 
 SERVE = """
 import os, signal, sys, time
@@ -27,18 +25,6 @@ key = jumplabel.StaticKey("shop.tracing")
 server = jumplabel.serve()
 print(os.getpid(), server.path, flush=True)
 """
-
-
-@pytest.fixture
-def temporary(tmp_path, monkeypatch):
-    """A folder for temporary files, and no folder for running users."""
-    folder = tmp_path / "tmp"
-    folder.mkdir(0o700)
-    monkeypatch.setenv("TMPDIR", str(folder))
-    monkeypatch.delenv("XDG_RUNTIME_DIR", raising=False)
-    monkeypatch.setattr(socket_folder, "RUN_USER", str(tmp_path / "run"))
-    (tmp_path / "run").mkdir()
-    return folder
 
 
 @pytest.fixture
@@ -78,148 +64,8 @@ def only_over_sockets(monkeypatch):
     monkeypatch.setattr(remote_exec, "connect", refuse)
 
 
-def keys(pid, pattern="shop.*"):
-    return [answer["key"] for answer in ask.ask(pid, {"command": "keys", "patterns": [pattern]}, MANY)]
-
-
-def own_keys():
-    """Return the names of this test's keys in this process. Other tests may have left keys here."""
-    return keys(os.getpid(), "test_socket_folder.*")
-
-
-# ---- the place of the folder ----
-
-
-def test_the_socket_is_in_the_folder_of_the_logged_in_user(temporary, monkeypatch, tmp_path):
-    uid = os.getuid()
-    assert list(socket_folder.default_folders(uid)) == []
-    (tmp_path / "run" / str(uid)).mkdir(0o700)
-    (tmp_path / "xdg").mkdir(0o700)
-    by_system = str(tmp_path / "run" / str(uid) / "jumplabel")
-    assert list(socket_folder.default_folders(uid)) == [by_system]
-    monkeypatch.setenv("XDG_RUNTIME_DIR", f"{tmp_path}/xdg/")
-    assert list(socket_folder.default_folders(uid)) == [str(tmp_path / "xdg" / "jumplabel"), by_system]
-    assert list(socket_folder.default_folders(uid + 1)) == []
-    with serve() as server:
-        assert Path(server.path).parent == tmp_path / "xdg" / "jumplabel"
-        assert serve(tmp_path / "xdg" / "jumplabel") is serve() is server
-
-
-@pytest.mark.parametrize(
-    "xdg",
-    [
-        lambda path: path.mkdir(0o777) or path.chmod(0o777),
-        lambda path: path.mkdir() or path.chmod(0o770),
-        lambda path: path.write_text(""),
-        lambda path: None,
-        pytest.param(lambda path: path.mkdir(0o700) or os.chown(path, NOBODY, -1), marks=root_only),
-    ],
-    ids=["open to all", "open to a group", "a file", "missing", "another user's"],
-)
-def test_a_folder_that_another_user_can_write_is_passed_over(temporary, monkeypatch, tmp_path, xdg):
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
-    xdg(tmp_path / "xdg")
-    assert list(socket_folder.default_folders(os.getuid())) == []
-
-
-@pytest.mark.parametrize("value", ["", "relative", "/x\0y", "\udcff"])
-def test_a_value_that_is_no_folder_is_passed_over(temporary, monkeypatch, value):
-    monkeypatch.setattr(os, "environ", {"XDG_RUNTIME_DIR": value})
-    assert list(socket_folder.default_folders(os.getuid())) == []
-
-
-def as_file(path):
-    path.write_text("")
-
-
-def as_link(path):
-    path.symlink_to("/")
-
-
-def open_to_others(path):
-    path.mkdir()
-    path.chmod(0o755)
-
-
-def of_another_user(path):
-    path.mkdir(0o700)
-    os.chown(path, NOBODY, -1)
-
-
-@pytest.mark.parametrize(
-    "make",
-    [as_file, as_link, open_to_others, pytest.param(of_another_user, marks=root_only)],
-    ids=lambda make: make.__name__,
-)
-def test_without_that_folder_a_private_one_is_made(temporary, monkeypatch, tmp_path, make):
-    (tmp_path / "xdg").mkdir(0o700)
-    make(tmp_path / "xdg" / "jumplabel")
-    monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
-    with serve() as server:
-        assert Path(server.path).parent.parent == temporary
-        assert serve() is server
-
-
-def test_a_private_folder_has_a_name_that_cannot_be_guessed_and_goes_with_its_server(temporary):
-    before, names = descriptors(), set()
-    for _ in range(3):
-        with serve() as server:
-            [folder] = temporary.iterdir()
-            names.add(folder.name)
-            assert (folder / f"{os.getpid()}.sock") == Path(server.path)
-            assert folder.stat().st_mode & 0o7777 == 0o700
-            assert len(folder.name.removeprefix("jumplabel-sockets-")) == 32
-            assert own_keys() == []
-        assert list(temporary.iterdir()) == [] and descriptors() == before
-    assert len(names) == 3
-
-
-def test_without_room_for_temporary_files_there_is_an_error(temporary, monkeypatch):
-    monkeypatch.setattr(socket_folder, "temporary_folders", lambda: [])
-    with pytest.raises(RemoteError, match="there is no folder for temporary files"):
-        serve()
-
-
-def test_folders_for_temporary_files_are_the_existing_ones(monkeypatch, tmp_path):
-    for value in ("", "relative", str(tmp_path / "none")):
-        monkeypatch.setenv("TMPDIR", value)
-        assert socket_folder.temporary_folders()[0] == "/tmp"
-    monkeypatch.setenv("TMPDIR", f"{tmp_path}/")
-    assert socket_folder.temporary_folders()[:2] == [str(tmp_path), "/tmp"]
-
-
-def test_a_folder_that_is_removed_while_it_is_made_is_made_again(temporary, monkeypatch):
-    """Until the folder is locked, another process may take it for a leftover."""
-    lock, removed = serving.lock_folder, []
-
-    def remove_before(folder, seconds):
-        if len(removed) < 2:
-            [path] = temporary.iterdir()
-            removed.append(path)
-            path.rmdir()
-        lock(folder, seconds)
-
-    monkeypatch.setattr(serving, "lock_folder", remove_before)
-    before = descriptors()
-    with serve() as server:
-        assert Path(server.path).parent not in removed and len(removed) == 2
-        assert own_keys() == []
-    assert list(temporary.iterdir()) == [] and descriptors() == before
-
-
-@pytest.mark.parametrize("what, error", [("start_own_thread", RuntimeError), ("unix_socket", OSError)])
-def test_a_server_that_cannot_start_leaves_nothing(temporary, monkeypatch, what, error):
-    def refuse(*_):
-        raise error("just now")
-
-    monkeypatch.setattr(serving, what, refuse)
-    before = descriptors()
-    with pytest.raises(RemoteError, match="just now"):
-        serve()
-    assert list(temporary.iterdir()) == [] and descriptors() == before
-
-
 # ---- forks, ends and crashes ----
+
 
 FORK = """
 read, write = os.pipe()
@@ -250,7 +96,7 @@ def test_children_share_the_folder_and_the_last_one_removes_it(temporary, proces
 
 @pytest.mark.parametrize("options", ["os.WEXITED", "os.WEXITED | os.WNOWAIT"])
 def test_children_that_end_past_the_interpreter_leave_nothing(temporary, process, options):
-    """Also while they are zombies: their parent has not waited for them."""
+    """They leave nothing while they are zombies, either: their parent has not asked for them."""
     parent = f"os.waitid(os.P_PID, child, {options}); print(flush=True); input()"
     script = FORK.format(child="os._exit(0)", parent=parent)
     parent, _, path = process(script)
@@ -299,7 +145,7 @@ def private(temporary, n):
 
 
 def test_folders_that_may_be_in_use_stay(temporary):
-    """A folder with a foreign file, a locked one, one with another mode, one with a living socket, and others."""
+    """Folders with another's file in it, locked, of another mode, with a living socket, and others."""
     stays = [private(temporary, n) for n in range(4)]
     (stays[0] / "file").write_text("another's")
     locked = os.open(stays[1], os.O_RDONLY)
@@ -364,7 +210,7 @@ input()
     ends(child)
 
 
-def test_an_earlier_process_with_the_same_pid_is_not_asked(temporary, monkeypatch):
+def test_a_user_that_had_the_number_before_is_not_asked(temporary, monkeypatch):
     """The kernel reports the pid and user from when the process began to listen. The pid may have been reused since."""
     with serve():
         mine = StaticKey("test_socket_folder.mine")
@@ -405,7 +251,7 @@ HIDDEN = "assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE\
 
 @root_only
 def test_only_its_own_user_finds_a_process_that_hides_its_files(temporary, process):
-    """A process hides its files if its Python has file capabilities."""
+    """A process hides its files when Python was given capabilities."""
     for folder in (temporary, *temporary.parents[:3]):
         folder.chmod(0o755)
     temporary.chmod(0o1777)
@@ -414,7 +260,7 @@ def test_only_its_own_user_finds_a_process_that_hides_its_files(temporary, proce
     child, number, path = process(preamble=AS_NOBODY + HIDDEN + SERVE)
     assert path.stat().st_uid == NOBODY
     with listening(hostile / path.name):
-        assert keys(number) == ["shop.tracing"]  # as root
+        assert keys(number) == ["shop.tracing"]  # root
         asks = f"print(list(ask.ask({number}, {{'command': 'keys', 'patterns': ['shop.*']}}, 20)))"
         for user, found in ((NOBODY, True), (NOBODY - 2, False)):
             script = AS_NOBODY.replace(str(NOBODY), str(user)) + asks

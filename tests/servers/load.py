@@ -21,7 +21,7 @@ class Answer:
 
 
 def answer(begun, ended, fields):
-    """Of what shop_sites.answer() returns. A logging statement evaluates and writes, or does neither."""
+    """Read what shop_sites.answer() returns. A logging statement evaluates and writes, or does neither."""
     logged = fields["logged"]
     assert logged in ([], ["evaluated", "written"]), logged
     states = {name: fields[name] for name in ("gate", "switch", "branch")} | {"logging": bool(logged)}

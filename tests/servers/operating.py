@@ -1,7 +1,7 @@
-"""An operator who toggles through ``--tree`` while requests are answered, and the check that no toggle is lost.
+"""An operator toggles through ``--tree`` while requests are answered, and checks that no toggle is lost.
 
-A **strict** answer is one whose request began when a toggle had returned, and ended before the next one of the same
-sites began, given by a process that the toggle reached. It must show the state that the operator wanted.
+An answer is **strict** if its request began when a toggle had returned, and ended before the next toggle of the same
+sites began, and if the toggle reached the process that gave it. It must show the state that the operator wanted.
 """
 
 import os
@@ -26,7 +26,7 @@ COMMANDS = {
 
 @dataclass
 class Toggle:
-    """One that has returned with status 0.
+    """A toggle that has returned with status 0.
 
     begun, ended  of time.monotonic()
     reached       the processes that answered, and those that had answered requests before it began
@@ -52,7 +52,7 @@ class Operator:
     """Toggles in the tree of a server under load.
 
     patient    a toggle that fails is made again: its processes may have ended in the middle of it
-    inherited  every process counts as reached, as it was forked by one that is
+    inherited  every process counts as reached, as a process that is reached forked it
     """
 
     def __init__(self, server, load, patient=False, inherited=False):

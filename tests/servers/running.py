@@ -35,7 +35,7 @@ def wait_for(condition, what, seconds=MANY):
 
 
 def free_port():
-    """Return one that the kernel gives to no client: the clients of all tests use many."""
+    """Return a port that the kernel gives to no client: the clients of all tests use many."""
     while True:
         port = random.randrange(15_000, 32_000)
         with socket.socket() as probe, suppress(OSError):
@@ -44,7 +44,7 @@ def free_port():
 
 
 def exists(pid):
-    """Whether the process runs; a zombie does not."""
+    """Return whether the process runs; a zombie does not."""
     try:
         with open(f"/proc/{pid}/stat") as file:
             return file.read().rpartition(")")[2].split()[0] not in "ZX"
@@ -116,7 +116,7 @@ class Server:
 
 
 def wait_until_up(server, ask):
-    """Until it answers once."""
+    """Wait until the server answers once."""
 
     def answers():
         assert server.runs(), server.log()
@@ -165,6 +165,6 @@ def python(*arguments):
 
 
 def another_process_serves(folder):
-    """In the folder of sockets, for a moment."""
+    """Have another process serve for a moment in the folder of sockets."""
     environment = {**os.environ, "JUMPLABEL_SERVE": str(folder)}
     subprocess.run(python("jumplabel", "info"), env=environment, check=True, capture_output=True)

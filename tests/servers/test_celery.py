@@ -9,6 +9,8 @@ import pytest
 from servers.operating import toggled_under_load, toggled_while_workers_are_replaced
 from servers.running import python, running, skip_without
 
+pytestmark = pytest.mark.slow
+
 skip_without("celery", "uvicorn", "django")
 
 
@@ -32,7 +34,7 @@ def ask(tmp_path):
                 file.rename(tmp_path / "queue" / file.name)
         file, end = tmp_path / "answers" / name, time.monotonic() + 60
         while not file.exists():
-            assert time.monotonic() < end, f"nobody does task {name}"
+            assert time.monotonic() < end, f"no worker does task {name}"
             time.sleep(0.002)
         return json.loads(file.read_text())
 
@@ -56,7 +58,7 @@ def test_pool(tmp_path, seconds, ask, pool):
         assert server.socket_names() == set()
 
 
-def test_processes_that_are_replaced_inherit_from_the_one_that_forks_them(tmp_path, seconds, ask):
+def test_processes_that_are_replaced_inherit_from_their_parent(tmp_path, seconds, ask):
     with running(tmp_path, *worker("--pool=prefork", "--concurrency=2", "--max-tasks-per-child=40")) as server:
         toggled_while_workers_are_replaced(server, ask, 2, seconds, inherited=True)
         assert server.stop() == 0

@@ -3,9 +3,12 @@
 import os
 import time
 
+import pytest
 from servers.load import http_get
 from servers.operating import toggled_under_load
 from servers.running import exists, free_port, running, skip_without, sys, wait_for
+
+pytestmark = pytest.mark.slow
 
 skip_without("django")
 

@@ -3,8 +3,11 @@
 The shortest of these tests, in the test command. test_gunicorn_workers.py has the others.
 """
 
+import pytest
 from servers.gunicorn_runs import serves_and_follows
 from servers.running import skip_without
+
+pytestmark = pytest.mark.slow
 
 skip_without("gunicorn")
 

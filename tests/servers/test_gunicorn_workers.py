@@ -9,6 +9,8 @@ from servers.load import http_get
 from servers.operating import toggled_while_workers_are_replaced
 from servers.running import free_port, running, skip_without
 
+pytestmark = pytest.mark.slow
+
 skip_without("gunicorn", "uvicorn", "django")
 
 

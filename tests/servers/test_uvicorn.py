@@ -10,6 +10,8 @@ from servers.load import http_get
 from servers.operating import toggled_under_load
 from servers.running import another_process_serves, free_port, python, running, skip_without
 
+pytestmark = pytest.mark.slow
+
 skip_without("uvicorn")
 
 

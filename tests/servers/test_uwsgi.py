@@ -12,6 +12,8 @@ from servers.load import http_get
 from servers.operating import toggled_under_load, toggled_while_workers_are_replaced
 from servers.running import another_process_serves, free_port, running
 
+pytestmark = pytest.mark.slow
+
 try:
     FILES = metadata.files("uwsgi") or []
 except metadata.PackageNotFoundError:

@@ -302,7 +302,7 @@ def test_names_of_any_kind(shop: Any, name: str) -> None:
     assert len(key.entries) == 1 and str(key.entries[0].owner).encode()
 
 
-def test_a_module_whose_name_is_no_string(shop: Any) -> None:
+def test_a_module_with_a_name_that_is_no_string(shop: Any) -> None:
     shop.__name__ = object()
     shop.logger = logging.getLogger("foreign.nameless")
     assert shop.make(shop.logger)() == 7 and shop.work() == 8

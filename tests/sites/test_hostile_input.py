@@ -90,9 +90,11 @@ def assert_unchanged(before, look=state):
 
 
 def given_arguments(function):
-    return given(st.lists(THINGS, max_size=4), st.dictionaries(NAMES | st.sampled_from(WORDS), THINGS, max_size=2))(
-        function
-    )
+    @given(st.lists(ONE, max_size=4), st.dictionaries(NAMES | st.sampled_from(WORDS), ONE, max_size=2))
+    def with_arguments(args, kwargs):
+        function([thing for (thing,) in args], {name: thing for name, (thing,) in kwargs.items()})
+
+    return with_arguments
 
 
 WORDS = ["name", "default", "key", "to", "strict", "target", "enabled"]

@@ -4,7 +4,7 @@ Each in a process of its own (processes.py), as C crashes where Python raises.
 """
 
 import pytest
-from processes import run
+from processes import run, script
 
 NATIVE, PLAIN = {}, {"JUMPLABEL_NATIVE": "0"}
 WAYS = {
@@ -16,27 +16,7 @@ WAYS = {
 each_way = pytest.mark.parametrize("settings", WAYS.values(), ids=WAYS)
 native_and_plain = pytest.mark.parametrize("settings", [NATIVE, PLAIN], ids=["native", "plain"])
 
-BRANCHES = """
-    import ctypes
-    import cffi
-    from jumplabel import native_branch
-    from jumplabel._diagnostics.storms import ffi as engine, lib
-
-    ffi = cffi.FFI()
-    key = StaticKey("key")
-    off, on = (engine.addressof(lib, name) for name in ("call_loop_off", "call_loop_on"))
-
-    def make():
-        return native_branch(key, off=off, on=on)
-
-    def whole(state):
-        assert key.enabled is state
-        assert [function(7) for function in functions] == [9 if state else 8] * len(functions)
-
-    def turn():
-        key.disable() if key.enabled else key.enable()
-        whole(key.enabled)
-"""
+BRANCHES = script("native_branches")
 
 
 @pytest.fixture(scope="module")
@@ -119,6 +99,7 @@ def test_signatures_of_every_sort(signatures, settings):
 # ---- threads ----
 
 
+@pytest.mark.stress
 @each_way
 @pytest.mark.parametrize("start", ["", "_short_lived", "_forking"])
 def test_threads_without_the_gil_call_while_another_toggles(callers, signatures, stress_seconds, settings, start):
@@ -234,42 +215,7 @@ def test_a_child_has_its_own_code(settings):
 def test_every_stub_is_used_and_used_again():
     run(
         BRANCHES,
-        """
-        branches = []
-        other = StaticKey("other", default=True)
-        for n in range(lib.ARCH_PLAIN_BRANCHES):
-            branches.append(native_branch(other if n % 2 else key, off=off, on=on))
-        functions = [branch.cast(ffi, "int(*)(int)") for branch in branches]
-        assert len({branch.address for branch in branches}) == lib.ARCH_PLAIN_BRANCHES == 256
-        assert not any(entry.native for entry in key.entries) and info().plain_sites == 256
-
-        def check():
-            states = [function(7) - 8 for function in functions]
-            assert states == [int(other.enabled if n % 2 else key.enabled) for n in range(256)]
-
-        check()
-        for toggle in key.enable, other.disable, key.disable, other.enable:
-            toggle()
-            check()
-
-        before = jumplabel.jump_table()
-        try:
-            make()
-            raise AssertionError("one more than there are")
-        except PatchError as error:
-            assert error.errno == errno.EAGAIN
-            assert "256 stubs" in str(error) and "switched off by JUMPLABEL_NATIVE=0" in str(error)
-        assert jumplabel.jump_table() == before
-        check()
-
-        gone = branches.pop(100).address
-        del functions[100]
-        branches.insert(100, native_branch(key, off=on, on=off))
-        assert branches[100].address == gone
-        assert branches[100].cast(ffi, "int(*)(int)")(7) == 9
-        key.enable()
-        assert branches[100].cast(ffi, "int(*)(int)")(7) == 8
-        """,
+        script("every_stub"),
         **PLAIN,
     )
 

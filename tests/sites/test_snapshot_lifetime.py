@@ -1,4 +1,4 @@
-"""Variants of snapshots: when they are made, how many are kept, who keeps what alive; threads, forks, refusals."""
+"""Variants of snapshots: when they are made, how many are kept, what keeps what alive; and threads."""
 
 import gc
 import itertools
@@ -8,52 +8,17 @@ import types
 import weakref
 
 import pytest
-from processes import run
 from site_checks import in_thread
+from snapshots import make, set_state, snapshot, variants
 
 import jumplabel._sites.snapshots
-from jumplabel import PatchError, StaticKey, batch, static_branches
+from jumplabel import StaticKey
 from jumplabel._sites.snapshots import MOST_VARIANTS
-
-snapshot = static_branches(snapshot=True)
 
 
 @pytest.fixture
 def keys(request):
     return [StaticKey(f"{request.node.nodeid} {i}") for i in range(5)]
-
-
-def set_state(keys, state):
-    with batch():
-        for i, key in enumerate(keys):
-            key.enable() if state >> i & 1 else key.disable()
-
-
-def make(keys):
-    """A function that tests five keys, and returns its state and its frame's code."""
-    a, b, c, d, e = keys
-
-    @snapshot
-    def function(hook=None):
-        state = (1 if a else 0) + (2 if b else 0)
-        if hook:
-            hook()
-        for bit in [4 for _ in "c" if c] + [8 for _ in "d" if d]:
-            state += bit
-        if state & 3 != (2 if b else 0) + (1 if a else 0):
-            return "not what it was", None
-        return state + (16 if e else 0), sys._getframe().f_code
-
-    return function
-
-
-def variants(made):
-    """The living ones, the function itself left out."""
-    return [one for one in gc.get_referrers(made.__wrapped__.__globals__) if is_variant(made, one)]
-
-
-def is_variant(made, one):
-    return type(one) is type(make) and one.__closure__ is made.__closure__ and one is not made.__wrapped__
 
 
 # ---- how many ----
@@ -84,7 +49,7 @@ def test_never_more_variants_than_the_bound(keys):
 
 
 def test_the_variant_that_has_not_been_needed_for_longest_goes(keys):
-    """What is called again and again stays, though it was made first."""
+    """A variant that is called again and again stays, though it was made first."""
     function = make(keys)
     function()
     used, last = function.__target__(0), []
@@ -153,7 +118,7 @@ def test_closures_of_the_same_code_with_other_keys_have_their_own(keys):
         del other
 
 
-# ---- who keeps what alive ----
+# ---- what keeps what alive ----
 
 
 def test_everything_goes_with_the_snapshot_at_once(key):
@@ -278,7 +243,7 @@ def test_a_variant_that_is_dropped_while_it_is_led_to_is_not_kept(keys, monkeypa
 
 
 def test_a_variant_that_is_needed_while_it_is_dropped_is_not_kept(keys):
-    """By another thread, between the moment when it is found to be the one that goes and that when it does."""
+    """Another thread needs it after it was chosen to be dropped, and before it is."""
     function = make(keys)
     for state in range(MOST_VARIANTS):
         set_state(keys, state)
@@ -311,8 +276,9 @@ STATES = [0, 3, 12, 15, 31, 19, 16, 28]
 """In which the first two keys agree, and the next two."""
 
 
+@pytest.mark.stress
 def test_calls_agree_with_themselves_while_keys_are_turned(keys, stress_seconds, monkeypatch):
-    """In batches of two, of more states than there are variants: they are made and dropped all the time."""
+    """Two keys are turned at a time, to more states than there are variants: these come and go all the time."""
     monkeypatch.setattr("jumplabel._sites.snapshots.MOST_VARIANTS", 3)
     function = make(keys)
     stop, seen = threading.Event(), set()
@@ -347,174 +313,3 @@ def test_calls_agree_with_themselves_while_keys_are_turned(keys, stress_seconds,
     assert seen <= set(STATES) and len(seen) > 1
     set_state(keys, 7)
     assert function()[0] == 7 and len(variants(function)) <= 3
-
-
-# ---- forks, refused patches, and everything in other processes ----
-
-KEYS = """
-from jumplabel import static_branches
-import itertools
-
-snapshot = static_branches(snapshot=True)
-keys = [StaticKey(f"key {i}") for i in range(5)]
-a, b, c, d, e = keys
-
-@snapshot
-def function(hook=None):
-    state = (1 if a else 0) + (2 if b else 0)
-    if hook:
-        hook()
-    for bit in [4 for _ in "c" if c] + [8 for _ in "d" if d]:
-        state += bit
-    return state + (16 if e else 0)
-
-@snapshot
-def states():
-    while True:
-        yield (1 if a else 0) + (2 if b else 0)
-
-def set_state(state):
-    with batch():
-        for i, key in enumerate(keys):
-            key.enable() if state >> i & 1 else key.disable()
-
-def cycle():
-    for state in itertools.chain(range(17), range(31, -1, -3)):
-        set_state(state)
-        for turned in (state ^ 31, state ^ 5, state):
-            assert function() == state == function(lambda: set_state(turned)), state
-            assert function() == turned
-            set_state(state)
-        generator = states()
-        assert next(generator) == state & 3
-        set_state(~state & 31)
-        assert next(generator) == state & 3
-"""
-
-SETTINGS = {
-    "native": {},
-    "plain": {"JUMPLABEL_NATIVE": "0"},
-    "words": {"JUMPLABEL_POKE": "word"},
-    "signal": {"JUMPLABEL_SYNC": "signal"},
-    "jit": {"PYTHON_JIT": "1"},
-}
-
-
-@pytest.mark.parametrize("setting", SETTINGS)
-def test_all_states_with_every_setting(setting):
-    script = f"""
-        with OtherThread():
-            cycle()
-        native = {setting != "plain"}
-        assert [entry.native for key in keys for entry in key.entries] == [native] * 7
-        def hot(n):
-            return [function() for _ in range(n)]
-        for state in (0, 31, 9, 0):
-            set_state(state)
-            assert set(hot(5000)) == {{state}}
-        """
-    run(KEYS, script, **SETTINGS[setting])
-
-
-def test_parent_and_child_have_snapshots_of_their_own():
-    script = """
-        set_state(3)
-        running = states()
-        assert function() == 3 == next(running)
-
-        def child():
-            cycle()
-            assert next(running) == 3
-            set_state(12)
-
-        def grandchild():
-            assert function() == 3
-            child()
-            assert function() == 12
-            forked(child)
-            assert function() == 12
-
-        forked(child)
-        forked(grandchild)
-        assert function() == 3 == next(running) and all(key.enabled for key in (a, b)) and not c
-        cycle()
-        """
-    run(KEYS, script)
-    run(KEYS, script, JUMPLABEL_NATIVE="0")
-
-
-def test_a_child_forked_while_another_thread_makes_a_variant():
-    script = """
-        import jumplabel._sites.snapshots
-        real = jumplabel._sites.snapshots._Variants._make
-        entered, go_on = threading.Event(), threading.Event()
-
-        def slow(self, state):
-            if threading.current_thread() is not threading.main_thread():
-                entered.set()
-                go_on.wait()
-            return real(self, state)
-
-        jumplabel._sites.snapshots._Variants._make = slow
-        other = threading.Thread(target=function)
-        other.start()
-        entered.wait()
-        forked(lambda: (cycle(), set_state(0)))
-        go_on.set()
-        other.join()
-        cycle()
-        """
-    run(KEYS, script)
-
-
-def test_a_call_is_right_where_its_patch_is_refused(keys, monkeypatch):
-    """And it costs no patch each time, which may take long to be refused."""
-    function = make(keys)
-    real, tried = jumplabel._sites.snapshots.lead, []
-
-    def refused(*arguments):
-        tried.append(arguments)
-        raise PatchError(1, "refused")
-
-    monkeypatch.setattr("jumplabel._sites.snapshots.lead", refused)
-    codes = {id(function()[1]) for _ in range(100)}
-    assert len(codes) == 1 and function.__target__(0) is None
-    assert 2 < len(tried) < 10
-    for state in range(17):
-        set_state(keys, state)
-        assert function()[0] == state
-    assert len(variants(function)) <= MOST_VARIANTS
-    monkeypatch.setattr("jumplabel._sites.snapshots.lead", real)
-    set_state(keys, 3)
-    n_calls = 0
-    while function.__target__(3) is None:
-        assert function()[0] == 3 and (n_calls := n_calls + 1) < 2**17
-
-
-def test_a_call_is_right_where_the_kernel_refuses():
-    script = """
-        set_state(3)
-        assert function() == 3
-        seccomp.refuse("membarrier")
-        refused(errno.EPERM, a.disable)
-        assert function() == 3 == function()
-        for _ in range(10):
-            assert next(states()) == 3  # for the first time
-        assert states.__target__(3) is None and function.__target__(3) is not None
-        """
-    run(KEYS, script, JUMPLABEL_SYNC="membarrier")
-
-
-def test_no_memory_for_a_variant_is_the_callers_to_know(key, monkeypatch):
-    @snapshot
-    def function():
-        return 1 if key else 0
-
-    def fails(self, state):
-        raise MemoryError
-
-    with monkeypatch.context() as patch:
-        patch.setattr("jumplabel._bytecode.new_code.Template.variant", fails)
-        with pytest.raises(MemoryError):
-            function()
-    assert function() == 0

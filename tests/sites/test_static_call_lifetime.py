@@ -195,6 +195,7 @@ def test_any_thread_may_make_call_and_update_it():
     in_thread(make)
 
 
+@pytest.mark.stress
 def test_threads_see_the_targets_of_their_time(stress_seconds):
     """Each call goes to the target that the last update left, or to one of an update that overlaps it."""
     kinds = [lambda n: (lambda: n), lambda n: Target(lambda: n), lambda n: functools.partial(int, n)]
@@ -230,6 +231,7 @@ def test_threads_see_the_targets_of_their_time(stress_seconds):
     assert state["done"] > 100
 
 
+@pytest.mark.stress
 def test_updates_from_several_threads(stress_seconds):
     """One of the targets stays, the others go: what is called is what `func` says, and nothing else is kept."""
     call = StaticCall(lambda: None)

@@ -3,6 +3,8 @@
 import hooked_stdlib
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.mark.parametrize(
     "package, test, state",

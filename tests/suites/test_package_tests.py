@@ -6,6 +6,8 @@ import subprocess
 import package_tests
 import pytest
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
@@ -20,4 +22,4 @@ def test_its_own_tests_pass_and_log_the_same(folder, package, state):
         if os.environ.get("CI"):
             raise
         pytest.skip(f"pip cannot fetch the source of {package} here")
-    assert not [text for good, text in package_tests.reports(package, source, [state], "1") if not good]
+    assert not [text for good, text in package_tests.reports_of(package, source, [state], "1") if not good]

@@ -10,5 +10,5 @@ import stdlib_tests
 def test_own_tests_pass_with_decorated_plants(module):
     if importlib.util.find_spec("test") is None or importlib.util.find_spec(stdlib_tests.TESTS[module][0]) is None:
         pytest.skip("this Python comes without the package 'test', its own tests")
-    wrong = [text for good, text in stdlib_tests.reports(module, ["on", "random"], "1") if not good]
+    wrong = [text for good, text in stdlib_tests.reports([module], ["on", "random"], "1") if not good]
     assert not wrong

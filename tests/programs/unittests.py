@@ -5,12 +5,12 @@ from collections.abc import Iterable
 
 
 def run(names: Iterable[str]) -> dict[str, str]:
-    """``passed``, ``failed`` or ``skipped``, for each test of these modules, classes or tests."""
+    """Return ``passed``, ``failed`` or ``skipped`` for each test of these modules, classes or tests."""
     return run_and_tell(names)[0]
 
 
 def run_and_tell(names: Iterable[str]) -> tuple[dict[str, str], dict[str, list[str]]]:
-    """The same, and the text of each test's failures, with tracebacks."""
+    """Return what run() does, and the text of each test's failures, with tracebacks."""
     result = _Result()
     for name in names:
         unittest.defaultTestLoader.loadTestsFromName(name).run(result)

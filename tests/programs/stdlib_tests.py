@@ -1,6 +1,6 @@
 """The standard library's own tests pass for modules with tests of keys in them, all functions decorated.
 
-    python tests/stdlib_tests.py [--modules textwrap difflib] [--state off on random] [--seed 1]
+    python tests/programs/stdlib_tests.py [--modules textwrap difflib] [--state off on random] [--seed 1]
 
 For each module and state: plant neutral tests of keys in it, decorate all its functions, and run CPython's tests of it,
 each in a process of its own. ``random``: a thread flips keys while they run. What fails or is not there with the same
@@ -9,22 +9,20 @@ plants, undecorated, does not count: some tests look at line numbers, at the sou
 Needs the package ``test`` (Debian: libpython3.x-testsuite; elsewhere in PYTHONPATH's first folder named ``test``).
 """
 
-import argparse
 import contextlib
+import functools
 import gc
 import importlib
 import io
-import json
 import random
-import subprocess
 import sys
-import threading
 import time
 from collections.abc import Iterator
 from typing import NamedTuple
 
+import suites
 import unittests
-from planting import Finder, Plants, undecorated
+from planted_modules import Finder, Plants, undecorated
 
 from jumplabel import StaticKeyError, static_branches
 
@@ -79,8 +77,7 @@ SECONDS = 600
 
 
 class Outcome(NamedTuple):
-    passed: list[str]
-    failed: list[str]
+    tests: dict[str, str]
     sites: int
     flips: int
 
@@ -100,12 +97,11 @@ def run_tests(module: str, state: str, decorate: bool, seed: str) -> Outcome:
         with contextlib.redirect_stdout(io.StringIO()):
             outcomes = unittests.run(TESTS[module])
     gc.collect()
-    failed = {test for test, outcome in outcomes.items() if outcome == "failed"}
-    return Outcome(sorted(set(outcomes) - failed), sorted(failed), plants.sites(), flips[0])
+    return Outcome(outcomes, plants.sites(), flips[0])
 
 
 def _forget(module):
-    """Whoever imports it, or a package that has its names, from now on gets it anew."""
+    """Unload the module and the packages that have its names: the next import loads them anew."""
     top = module.partition(".")[0]
     for name in [name for name in sys.modules if name == top or name.startswith(f"{top}.")]:
         del sys.modules[name]
@@ -113,80 +109,63 @@ def _forget(module):
 
 @contextlib.contextmanager
 def _flipping(plants, seed):
-    """A thread does, and now and then a mark in the middle of a function."""
-    stop, n, chance = threading.Event(), [0], random.Random(seed)
+    """Have a thread flip keys, and now and then a mark in the middle of a function."""
+    n, chance = [0], random.Random(seed)
 
     def flip():
         with contextlib.suppress(StaticKeyError):  # the other one has just done it
             plants.flip(chance.randrange(len(plants.keys)))
             n[0] += 1
 
-    def flips():
-        while not stop.is_set():
-            flip()
-            time.sleep(chance.random() * 0.002)
+    def flip_and_wait():
+        flip()
+        time.sleep(chance.random() * 0.002)
 
     def mark(_):
         if chance.random() < 0.05:
             flip()
 
     plants.hook = mark
-    thread = threading.Thread(target=flips, daemon=True)
-    thread.start()
-    yield n
+    with suites.repeated(flip_and_wait) as wrong:
+        yield n
     plants.hook = None
-    stop.set()
-    thread.join()
+    assert not wrong, wrong
 
 
 # ---- all of them ----
 
 
-def outcome(module: str, state: str, decorate: bool, seed: str) -> Outcome | str:
-    """What run_tests says in a new process; or what went wrong."""
-    child = [sys.executable, "-W", "ignore", __file__, "--child", module, state, str(int(decorate)), seed]
-    try:
-        done = subprocess.run(child, capture_output=True, text=True, timeout=SECONDS)
-    except subprocess.TimeoutExpired:
-        return f"took more than {SECONDS} s"
-    if done.returncode or not done.stdout.startswith("{"):
-        return f"exit status {done.returncode}: {done.stderr[-2000:]}"
-    return Outcome(**json.loads(done.stdout))
+def outcome(module: str, state: str, decorate: bool, seed: str) -> Outcome:
+    """Return the outcome of run_tests in a new process."""
+    run = suites.run_in_a_process(__file__, module, state, decorate, seed, seconds=SECONDS, options=["-W", "ignore"])
+    return Outcome(**run)
 
 
-def reports(module: str, states: list[str], seed: str) -> Iterator[tuple[bool, str]]:
-    """For each state: whether all tests that pass with the plants also pass with them decorated, and a line on it."""
-    for state in states:
-        plain = outcome(module, state, False, seed)
-        decorated = plain if isinstance(plain, str) else outcome(module, state, True, seed)
-        if isinstance(plain, str) or isinstance(decorated, str):
-            yield False, f"{module} ({state}): {decorated}"
-            continue
-        worse = sorted(set(plain.passed) - set(decorated.passed))
-        text = f"{module} ({state}): {len(decorated.passed)} tests pass, {len(decorated.failed)} fail "
-        text += f"({len(plain.failed)} undecorated), {decorated.sites} sites, {decorated.flips} flips"
-        good = not worse and bool(plain.passed) and decorated.sites > 0
-        yield good, text + (f"; only decorated: {worse}" if worse else "")
+def report(module: str, state: str, seed: str) -> suites.Report:
+    """Report whether each test that does not fail with the plants does not fail with them decorated."""
+    plain, decorated = (outcome(module, state, decorate, seed) for decorate in (False, True))
+    failing = [list(run.tests.values()).count("failed") for run in (decorated, plain)]
+    n_passing = len(decorated.tests) - failing[0]
+    worse = sorted(name for name, was in plain.tests.items() if was != "failed" and not _passes(decorated, name))
+    text = f"{n_passing} tests pass, {failing[0]} fail ({failing[1]} undecorated), "
+    text += f"{decorated.sites} sites, {decorated.flips} flips"
+    good = not worse and n_passing > 0 and decorated.sites > 0 and (state != "random" or decorated.flips > 0)
+    return good, suites.with_problems(text, {"only undecorated": worse})
+
+
+def _passes(run, name):
+    return run.tests.get(name, "failed") != "failed"
+
+
+def reports(modules: list[str], states: list[str], seed: str) -> Iterator[suites.Report]:
+    for module in modules:
+        for state in states:
+            yield suites.compared(f"{module} ({state})", functools.partial(report, module, state, seed))
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Run the standard library's tests on planted, decorated modules.")
-    parser.add_argument("--modules", nargs="*", default=list(TESTS))
-    parser.add_argument("--state", nargs="*", default=STATES, choices=STATES)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--child", nargs=4, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        module, state, decorate, seed = options.child
-        json.dump(run_tests(module, state, bool(int(decorate)), seed)._asdict(), sys.__stdout__)
-        return False
-    n_wrong = n = 0
-    for module in options.modules:
-        for good, text in reports(module, options.state, options.seed):
-            n, n_wrong = n + 1, n_wrong + (not good)
-            print("ok " if good else "BAD", text, flush=True)
-    print(f"{n - n_wrong} of {n} runs are as they are undecorated")
-    return bool(n_wrong)
+    description = "Run the standard library's tests on planted, decorated modules."
+    return suites.main(description, "module", TESTS, STATES, run_tests, reports, "undecorated")
 
 
 if __name__ == "__main__":

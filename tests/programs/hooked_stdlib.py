@@ -1,6 +1,6 @@
 """The standard library's own tests see no change when whole packages of it are under the import hook.
 
-    python tests/hooked_stdlib.py [--packages asyncio] [--state asserts optimized on random] [--seed 1]
+    python tests/programs/hooked_stdlib.py [--packages asyncio] [--state asserts optimized on random] [--seed 1]
 
 For each package, test module and state: CPython's tests, in a process of its own, without the hook and with it over the
 package; what it is too late for, as it is loaded already (``logging``), goes through instrument(). Every test that
@@ -12,22 +12,20 @@ disabled, do not count. A test that fails is tried again, twice: some depend on 
 Needs the package ``test`` (Debian: libpython3.x-testsuite; elsewhere in PYTHONPATH's first folder named ``test``).
 """
 
-import argparse
 import contextlib
+import functools
 import importlib.util
-import json
 import logging
 import os
 import pkgutil
 import signal
-import subprocess
 import sys
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 import hooked
+import suites
 
 import jumplabel
 
@@ -90,7 +88,7 @@ def run_tests(package: str, test: str, state: str, hook: bool, seed: str) -> Out
 
 
 def tests_of(package: str) -> list[str]:
-    """The names of its test modules, or classes, that this Python has."""
+    """Return the names of the package's test modules, or classes, that this Python has."""
     names = []
     for name in TESTS[package]:
         if name.endswith(".*"):
@@ -119,87 +117,47 @@ def _is_module(name):
         return importlib.util.find_spec(name) is not None
 
 
-def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome | str:
-    """What run_tests says in a new process; or what went wrong."""
+def outcome(package: str, test: str, state: str, hook: bool, seed: str) -> Outcome:
+    """Return the outcome of run_tests in a new process."""
     optimize = ["-O"] if state in ("optimized", "muted") and not hook else []
-    with tempfile.TemporaryDirectory(prefix="jumplabel-stdlib-") as folder:
-        result = Path(folder, "outcome.json")
-        child = [sys.executable, *optimize, "-W", "ignore", os.path.abspath(__file__), "--child"]
-        child += [package, test, state, str(int(hook)), seed, str(result)]
-        Path(folder, "work").mkdir()
-        try:
-            done = subprocess.run(
-                child,
-                cwd=Path(folder, "work"),
-                env={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # the interpreter's own folder stays as it is
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=SECONDS,
-            )
-        except subprocess.TimeoutExpired:
-            return f"took more than {SECONDS} s"
-        if done.returncode or not result.exists():
-            return f"exit status {done.returncode}: {done.stdout[-3000:]}"
-        return Outcome(**json.loads(result.read_text()))
+    run = suites.run_in_a_process(
+        *(__file__, package, test, state, hook, seed),
+        seconds=SECONDS,
+        options=[*optimize, "-W", "ignore"],
+        environment={**os.environ, "PYTHONDONTWRITEBYTECODE": "1"},  # the interpreter's own folder stays as it is
+    )
+    return Outcome(**run)
 
 
-def report(package: str, test: str, state: str, seed: str) -> tuple[bool, str]:
-    """Whether all tests that pass without the hook pass under it, and a line on it."""
+def report(package: str, test: str, state: str, seed: str) -> suites.Report:
+    """Report whether all tests that pass without the hook pass under it."""
     plain = outcome(package, test, "muted" if state == "random" else state, False, seed)
     under_hook = outcome(package, test, state, True, seed)
-    if isinstance(plain, str) or isinstance(under_hook, str):
-        return False, f"{test} ({state}): {plain if isinstance(plain, str) else under_hook}"
-    worse, again = _worse(plain, under_hook), []
+    worse, again = set(suites.only_without(plain.tests, under_hook.tests)), set()
     for _ in range(TRIES - 1):
         if worse:
-            other = outcome(package, test, state, True, seed)
-            still = worse if isinstance(other, str) else [name for name in worse if name in _worse(plain, other)]
-            again += [name for name in worse if name not in still]
-            worse = still
-    counts = [list(run.tests.values()).count("passed") for run in (under_hook, plain)]
-    text = f"{test} ({state}): {counts[0]} tests pass of {len(under_hook.tests)} ({counts[1]} without the hook), "
+            still = worse & set(suites.only_without(plain.tests, outcome(package, test, state, True, seed).tests))
+            worse, again = still, again | (worse - still)
+    n_passed, n_without = suites.passed(under_hook.tests), suites.passed(plain.tests)
+    text = f"{n_passed} tests pass of {len(under_hook.tests)} ({n_without} without the hook), "
     text += f"{under_hook.sites[0]} logging sites, {under_hook.sites[1]} of assertions, {under_hook.flips} flips"
     wrong = {"only without the hook": worse, "not in the state of the logger": under_hook.disagreeing}
-    text += "".join(
-        f"; {what}: {names}" for what, names in ({"passed when tried again": again} | wrong).items() if names
-    )
-    good = not any(wrong.values()) and counts[0] > 0
-    return good and (state != "random" or under_hook.flips > 0), text
+    good = not any(wrong.values()) and n_passed > 0 and (state != "random" or under_hook.flips > 0)
+    return good, suites.with_problems(text, {"passed when tried again": again, **wrong})
 
 
-def _worse(plain: Outcome, under_hook: Outcome) -> list[str]:
-    return [name for name, found in plain.tests.items() if found == "passed" != under_hook.tests.get(name)]
-
-
-def reports(package: str, states: list[str], seed: str) -> Iterator[tuple[bool, str]]:
-    for test in tests_of(package):
-        for state in states:
-            if (package, state) != ("logging", "random"):  # its tests wait for records
-                yield report(package, test, state, seed)
+def reports(packages: list[str], states: list[str], seed: str) -> Iterator[suites.Report]:
+    for package in packages:
+        for test in tests_of(package):
+            for state in states:
+                if (package, state) != ("logging", "random"):  # its tests wait for records
+                    compare = functools.partial(report, package, test, state, seed)
+                    yield suites.compared(f"{test} ({state})", compare)
 
 
 def main():
-    parser = argparse.ArgumentParser(description="Run the standard library's tests without and under the hook.")
-    parser.add_argument("--packages", nargs="*", default=list(TESTS), choices=TESTS)
-    parser.add_argument("--state", nargs="*", default=STATES, choices=STATES)
-    parser.add_argument("--seed", default="1")
-    parser.add_argument("--child", nargs=6, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.child:
-        *names, hook, seed, result = options.child
-        made = run_tests(*names, bool(int(hook)), seed)
-        Path(result).write_text(json.dumps(made._asdict()))
-        return False
-    n_wrong = n = 0
-    for package in options.packages:
-        for good, text in reports(package, options.state, options.seed):
-            n, n_wrong = n + 1, n_wrong + (not good)
-            print("ok " if good else "BAD", text, flush=True)
-    print(f"{n - n_wrong} of {n} runs are as they are without the hook")
-    return bool(n_wrong)
+    description = "Run the standard library's tests without and under the hook."
+    return suites.main(description, "package", TESTS, STATES, run_tests, reports, "without the hook")
 
 
 if __name__ == "__main__":

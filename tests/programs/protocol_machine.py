@@ -1,23 +1,17 @@
-"""A model of the patching protocol, and an exhaustive search of every interleaving of patcher and caller.
-
-    python tests/protocol_model.py [--batches 4] [WORD ...]    # all variants, or those with these words in their names
-
-It mirrors int3_poke() and word_poke() of csrc/arch/x86_64, and trap_outcome() of csrc/engine, step by step. Each
-variant says what must come out: the protocol holds, or, with one line of it changed, it breaks; then the shortest way
-there is printed.
+"""The machine, the callers and the patcher that protocol_model.py searches.
 
 The machine:
   - Data (the batch word, the records) is read as it is: sequentially consistent atomics read and write it.
   - Instruction bytes are not. A core may see each byte of a site as it is now or as it was at any time since the core
     last serialized, and it may see it differently at every fetch. Two exceptions, which the protocol leans on and which
     can be switched off here to see why:
-      in order      who sees a first byte sees a tail that was there when that byte was stored, or a later one
+      in order      a core that sees a first byte sees a tail that was there when that byte was stored, or a later one
       whole words   one aligned store of a whole site is seen whole; only where a variant says so
     Three syncs need neither, two need the first (Intel's word, see int3_poke.c). Patching by words needs the second,
     and so does a thread that goes on behind an int3, because its SIGTRAP did not reach us.
-  - A tail is two bytes here: who sees one of the old tail and one of the new executes a torn instruction.
-  - sync makes every core serialize, all as it returns; one that fails makes none. So does a trap (the kernel enters the
-    handler by iret). A core that serializes earlier or more often sees less, and nothing new.
+  - A tail is two bytes here: a core that sees one of the old tail and one of the new executes a torn instruction.
+  - sync makes every core serialize, all as it returns; a sync that fails makes none. So does a trap: the kernel enters
+    the handler by iret. A core that serializes earlier or more often sees less, and nothing new.
 
 The callers: a call executes a site and ends, or traps and ends as the handler decides. A thread may stand for any time
 between its trap and each of the handler's loads, and before it executes the site again. One caller is enough, calling
@@ -30,8 +24,6 @@ The patcher: so many batches in a row, each of one of the two sites or of both, 
 first fetches, and a toggle returns with its last step: both as late, or early, as is hardest.
 """
 
-import argparse
-import sys
 from collections import deque
 from functools import cache
 from itertools import product
@@ -47,7 +39,7 @@ SITES = ("A", "B")
 # What may be wrong.
 TORN = "a torn instruction is executed"
 KILLED = "a thread that has SIGTRAP blocked is killed by an int3"
-NOT_OURS = "a trap of ours ({}) is taken for somebody else's, and kills"
+NOT_OURS = "a trap of ours ({}) is taken for another library's, and kills"
 WRONG = "a call goes the {} way when it may not"
 LEFT = "a site is left with {}"
 FOR_EVER = "patching has stopped, and a thread is sent back to its site for ever"
@@ -82,7 +74,7 @@ WORDS = Way(
 
 
 def change(way, old, new):
-    """The same way with some of its steps, which follow each other, replaced; both are texts."""
+    """Return the way with consecutive steps replaced; both are texts."""
     text = "; ".join(way.steps)
     assert text.count(old) == 1
     return way._replace(steps=tuple(step.strip() for step in text.replace(old, new).split(";") if step.strip()))
@@ -145,7 +137,7 @@ def put(items, index, item):
 
 @cache
 def fetches(view, in_order, whole_words):
-    """What a core with this view may take for the site: first byte, and the two of the tail."""
+    """Return what a core with this view may take for the site: the first byte, and the two of the tail."""
     found = set()
     for i, j, k in product(range(len(view)), repeat=3):
         torn_word = whole_words and any(view[n][2] for n in range(min(i, j, k) + 1, max(i, j, k) + 1))
@@ -159,7 +151,7 @@ def fetches(view, in_order, whole_words):
 
 @cache
 def program(way_steps, sites):
-    """The steps of a batch one by one, and the site of each; None: the batch."""
+    """Return the steps of a batch one by one, each with its site, or None where it is the batch's."""
     done = []
     for step in way_steps:
         if step.startswith(EACH):
@@ -182,7 +174,7 @@ def serialize(thread):
 
 
 def allow(state, sites, paths):
-    """From now on a call of these sites may take these paths; one that has begun, also those that it might before."""
+    """Allow calls of these sites these paths from now on; calls that have begun, also those of before."""
     may = state.may
     for site in sites:
         may = put(may, site, frozenset(paths[site]))
@@ -194,13 +186,13 @@ def allow(state, sites, paths):
 
 
 def patch(variant, state, step, site, sites):
-    """One step of a batch; the next state, or what is wrong."""
+    """Take one step of a batch. Return the next state, or what is wrong."""
     number, _ = state.batch
     new = [1 - path for path in state.now]
     if step == "begin":
         return state._replace(batch=(number + 1, True))
     if step in ("first sync", "no first sync"):
-        # Until here the batch may fail, and nobody must have seen it.
+        # Until here the batch may fail, and no caller may have seen it.
         state = allow(state, sites, {s: {state.now[s], new[s]} for s in sites})
     if step == "no first sync":
         return state
@@ -229,7 +221,7 @@ def patch(variant, state, step, site, sites):
 def patcher_steps(variant, state):
     if state.running is None:
         for name, way in (("int3", variant.int3), ("words", variant.words)):
-            # This is the look for threads that have SIGTRAP blocked; one that blocks it later is the known window.
+            # This is the look for threads that have SIGTRAP blocked; a thread that blocks it later is the known window.
             if not state.left or not way or (name == "int3" and any(thread.blocked for thread in state.threads)):
                 continue
             for sites in ((0,), (1,), (0, 1)):
@@ -251,7 +243,7 @@ def patcher_steps(variant, state):
 
 
 def execute(variant, thread, site, may):
-    """All that may come of executing a site."""
+    """Yields all that may come of executing a site."""
     behind = thread.at == "behind"
     for first, tail, tail_too in fetches(thread.views[site], variant.in_order, variant.whole_words):
         what = FIRST_BYTES[INT3] if first == INT3 and not behind else TAILS[tail]
@@ -318,7 +310,7 @@ def caller_steps(variant, state, thread):
 
 
 def steps(variant, state):
-    """Everything that may happen next: a text, and the next state or, a string, what is wrong."""
+    """Yields everything that may happen next: a text, and the next state or, as a string, what is wrong."""
     yield from patcher_steps(variant, state)
     for i, thread in enumerate(state.threads):
         for text, after in caller_steps(variant, state, thread):
@@ -342,7 +334,7 @@ def first_state(variant):
 
 
 def search(variant):
-    """Every state that can be reached, breadth first, up to the first that is wrong."""
+    """Search every state that can be reached, breadth first, up to the first that is wrong."""
     start = first_state(variant)
     came_from = {start: None}
     queue = deque([start])
@@ -363,253 +355,3 @@ def way_to(came_from, state):
         state, text = came_from[state]
         texts.append(text)
     return texts[::-1]
-
-
-# ---- the variants ----
-
-WRONG_WAY = WRONG.format("on")
-STALE_KILLS, PREVIOUS_KILLS = NOT_OURS.format("stale"), NOT_OURS.format("previous")
-ANY_SYNC = ("first sync", "middle sync", "last sync")
-
-VARIANTS = [
-    # As it is.
-    Variant("two syncs"),
-    Variant("two syncs, the first may fail", failing=("first sync",)),
-    Variant("two syncs, the last may fail", failing=("last sync",)),
-    Variant("two syncs, two callers of two sites", callers=2, called=(0, 1), batches=2),
-    Variant("three syncs", int3=THREE_SYNCS),
-    Variant("three syncs, any may fail", int3=THREE_SYNCS, failing=ANY_SYNC),
-    Variant(
-        "SIGTRAPs that do not reach the handler",
-        why="what stands behind the int3 is a whole instruction, the old one or the new one",
-        swallowed=True,
-        whole_words=True,
-        failing=("first sync",),
-    ),
-    Variant("SIGTRAPs that do not reach the handler, words are not seen whole", TORN, swallowed=True),
-    Variant("words and int3 in turns", words=WORDS, whole_words=True),
-    Variant("words and int3 in turns, the first sync may fail", words=WORDS, whole_words=True, failing=("first sync",)),
-    Variant(
-        "words where a thread blocks SIGTRAP, which it does between batches",
-        words=WORDS,
-        whole_words=True,
-        blocks="between",
-        callers=2,
-        batches=2,
-    ),
-    Variant(
-        "nothing but words, a thread blocks SIGTRAP at any time", int3=None, words=WORDS, whole_words=True, blocks="any"
-    ),
-    # What the machine must give.
-    Variant(
-        "three syncs, bytes are seen in any order",
-        why="the sync between tails and first bytes makes good what the machine does not promise",
-        int3=THREE_SYNCS,
-        in_order=False,
-    ),
-    Variant(
-        "two syncs, bytes are seen in any order",
-        TORN,
-        "so two syncs need the promise that a new first byte is not seen before its tail",
-        in_order=False,
-    ),
-    Variant(
-        "three syncs, bytes are seen in any order, the middle sync may fail",
-        TORN,
-        "then there are two syncs",
-        int3=THREE_SYNCS,
-        in_order=False,
-        failing=("middle sync",),
-    ),
-    Variant("words are not seen whole", TORN, words=WORDS),
-    Variant(
-        "words, and three syncs whose bytes are seen in any order",
-        int3=THREE_SYNCS,
-        words=WORDS,
-        whole_words=True,
-        in_order=False,
-    ),
-    Variant("a trap does not serialize", why="the last sync is enough", trap_serializes=False),
-    Variant(
-        "a trap does not serialize, the last sync may fail",
-        FOR_EVER,
-        "one of the two must take the int3 out of sight",
-        trap_serializes=False,
-        failing=("last sync",),
-    ),
-    # The handler.
-    Variant(
-        "no stale rule",
-        STALE_KILLS,
-        knows=("previous",),
-    ),
-    Variant(
-        "no stale rule, and the loads in the other order",
-        STALE_KILLS,
-        "a trap two batches old, without the help of a batch that begins between the loads",
-        knows=("previous",),
-        record_first=True,
-    ),
-    Variant(
-        "no previous rule either",
-        PREVIOUS_KILLS,
-        knows=(),
-    ),
-    Variant(
-        "the handler's loads in the other order",
-        why="numbers only grow, so that it is current in either order only if the batch was active at both loads, or "
-        "has ended just now; what else it may be is sent back anyway, and only counted under another name",
-        failing=("first sync", "last sync"),
-        record_first=True,
-    ),
-    # The steps of a batch.
-    Variant(
-        "overwritten without int3, first byte first",
-        TORN,
-        int3=Way(("begin", "first sync", "each: first byte, tail", "last sync", "end"), {}),
-    ),
-    Variant(
-        "overwritten without int3, tail first",
-        TORN,
-        int3=Way(("begin", "first sync", "each: tail, first byte", "last sync", "end"), {}),
-    ),
-    Variant("no sync after the int3", TORN, int3=change(TWO_SYNCS, "first sync", "no first sync")),
-    Variant(
-        "the new record before the first sync",
-        WRONG_WAY,
-        "the batch can still fail, and was seen",
-        int3=change(TWO_SYNCS, "first sync; each: new record", "each: new record; first sync"),
-        failing=("first sync",),
-    ),
-    Variant(
-        "tails before the first sync",
-        TORN,
-        int3=change(
-            TWO_SYNCS,
-            "first sync; each: new record; each: tail, first byte",
-            "each: tail; first sync; each: new record; each: first byte",
-        ),
-    ),
-    Variant(
-        "first bytes before tails",
-        TORN,
-        int3=change(TWO_SYNCS, "each: tail, first byte", "each: first byte, tail"),
-    ),
-    Variant(
-        "the first bytes are not put back where the first sync fails",
-        LEFT.format("int3"),
-        int3=TWO_SYNCS._replace(where_it_fails={"first sync": ("end of a failure",)}),
-        failing=("first sync",),
-    ),
-    Variant(
-        "no last sync",
-        why="who still sees an int3 traps, and that serializes: sent back, they find the new instruction",
-        int3=NO_LAST_SYNC,
-    ),
-    Variant(
-        "no last sync, a thread blocks SIGTRAP after the batch",
-        KILLED,
-        "that is what the last sync is for",
-        int3=NO_LAST_SYNC,
-        words=WORDS,
-        whole_words=True,
-        blocks="between",
-    ),
-    Variant(
-        "the last sync fails, and a thread blocks SIGTRAP after the batch",
-        KILLED,
-        "part of the known window",
-        blocks="between",
-        failing=("last sync",),
-    ),
-    Variant(
-        "the first sync fails, and a thread blocks SIGTRAP after the batch",
-        KILLED,
-        "part of the known window",
-        words=WORDS,
-        whole_words=True,
-        blocks="between",
-        failing=("first sync",),
-    ),
-    Variant(
-        "a thread blocks SIGTRAP between the look for such threads and the end of the batch",
-        KILLED,
-        "the known window",
-        words=WORDS,
-        whole_words=True,
-        blocks="any",
-    ),
-    # Words.
-    Variant(
-        "words, the record before the word",
-        why="either order will do: only a late trap of a batch by int3 looks at the record, and it may go either way",
-        words=change(WORDS, "word, new record", "new record, word"),
-        whole_words=True,
-        failing=("first sync",),
-    ),
-    Variant(
-        "words without a record",
-        why="nor any: a late trap then goes by the record of its own batch, and its call is as old as that",
-        words=change(WORDS, "word, new record", "word"),
-        whole_words=True,
-        failing=("first sync",),
-    ),
-    Variant(
-        "words, the record before the first sync",
-        WRONG_WAY,
-        "a late trap goes by it, and the batch can still fail",
-        words=change(WORDS, "first sync; each: word, new record", "each: new record; first sync; each: word"),
-        whole_words=True,
-        failing=("first sync",),
-    ),
-    Variant(
-        "words without their first sync",
-        why="it only finds out whether syncs are refused, while nothing has been changed",
-        words=change(WORDS, "first sync", "no first sync"),
-        whole_words=True,
-    ),
-    Variant(
-        "words, the last sync fails",
-        WRONG_WAY,
-        "known: who has seen the new word may go on seeing it, though the toggle has failed and all is put back",
-        words=WORDS,
-        whole_words=True,
-        failing=("last sync",),
-    ),
-    Variant(
-        "words, the last sync fails and nothing is put back",
-        WRONG.format("off"),
-        "no better: who has seen the old word may go on seeing it, though the toggle has succeeded",
-        words=WORDS._replace(where_it_fails={"first sync": ("end of a failure",)}),
-        whole_words=True,
-        failing=("last sync",),
-    ),
-]
-
-
-def main():
-    parser = argparse.ArgumentParser(description="Search all interleavings of the patching protocol and its variants.")
-    parser.add_argument("words", nargs="*", metavar="WORD", help="only the variants with all these words in the name")
-    parser.add_argument("--batches", type=int, help="batches in a row, where the variant names no number")
-    options = parser.parse_args()
-    n_wrong = 0
-    for variant in VARIANTS:
-        if not all(word in variant.name for word in options.words):
-            continue
-        if options.batches and variant.batches == Variant("").batches:
-            variant = variant._replace(batches=options.batches)
-        result = search(variant)
-        n_wrong += result.broken != variant.breaks
-        verdict = f"BREAKS: {result.broken}" if result.broken else "holds"
-        expected = "" if result.broken == variant.breaks else f"; EXPECTED: {variant.breaks or 'holds'}"
-        print(f"{variant.name}: {len(result.states):,} states, {verdict}{expected}", flush=True)
-        if variant.why:
-            print(f"    ({variant.why})")
-        for number, text in enumerate(result.trace, 1):
-            print(f"    {number:2}. {text}")
-    print("all as expected" if not n_wrong else f"{n_wrong} not as expected")
-    return n_wrong > 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())

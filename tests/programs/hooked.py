@@ -11,10 +11,10 @@ import os
 import random
 import re
 import sys
-import threading
 import time
-import traceback
 from collections import Counter
+
+import suites
 
 import jumplabel
 import jumplabel._instrument.mark_statements  # as with the hook: hypothesis takes examples from the loaded modules
@@ -25,10 +25,10 @@ LEVELS = [logging.NOTSET, 1, 5, 7, logging.DEBUG, logging.INFO, logging.WARNING,
 
 
 class Records:
-    """What was logged by files under a folder: of each record where, by whom, how severe, and its text.
+    """Keeps what files under a folder log: of each record the place, the logger, the level and the text.
 
-    All but the addresses in it; and in no order, as threads have none. Where arguments vary from run to run (times,
-    ports, names of temporary files), the text is that of the statement, without them.
+    Addresses in the text do not count, nor does the order, as threads have none. Where arguments vary from run to run
+    (times, ports, names of temporary files), the text is that of the statement, without them.
     """
 
     def __init__(self, folder: str, arguments_vary: bool = False) -> None:
@@ -52,7 +52,7 @@ class Records:
         return record
 
     def belong_to(self, test: str) -> None:
-        """What was logged since the last call."""
+        """Count what was logged since the last call as the test's."""
         records, self._records = sorted(self._records), []
         if records:
             self.n += len(records)
@@ -60,7 +60,7 @@ class Records:
 
 
 class Asked:
-    """How many logging statements were reached, whatever came of them: how often a logger was asked for its level.
+    """Counts the logging statements that are reached: how often a logger is asked for its level.
 
     For runs without the hook, where every statement asks.
     """
@@ -79,12 +79,11 @@ class Asked:
 
 @contextlib.contextmanager
 def flipping(package, seed):
-    """A thread turns the package's loggers, the root logger, logging as a whole and the assertions all the while.
+    """Have a thread turn the package's loggers, the root logger, all logging and the assertions all the while.
 
-    Yields [n], and a list for what goes wrong: what disagreeing() says, while nobody else turns any for a moment.
+    Yields [n], and a list for what goes wrong: what disagreeing() says, at moments at which no other thread turns any.
     """
-    wrong = []
-    stop, n, chance = threading.Event(), [0], random.Random(seed)
+    n, chance = [0], random.Random(seed)
     before = {logging.root: logging.root.level}
 
     def one():
@@ -109,25 +108,18 @@ def flipping(package, seed):
                     key.enable() if chance.random() < 0.5 else key.disable()
         n[0] += 1
 
-    def flips():
-        try:
-            while not stop.is_set():
-                flip()
-                time.sleep(chance.random() * 0.001)
-                if chance.random() < 0.5:
-                    wrong.extend(still_disagreeing())
-        except BaseException:
-            wrong.append(traceback.format_exc())
+    def flip_and_wait():
+        flip()
+        time.sleep(chance.random() * 0.001)
+        if chance.random() < 0.5:
+            wrong.extend(still_disagreeing())
 
-    thread = threading.Thread(target=flips, daemon=True)
     switch_interval = sys.getswitchinterval()
     sys.setswitchinterval(5e-4)
-    thread.start()
     try:
-        yield n, wrong
+        with suites.repeated(flip_and_wait) as wrong:
+            yield n, wrong
     finally:
-        stop.set()
-        thread.join()
         sys.setswitchinterval(switch_interval)
         logging.disable(logging.NOTSET)
         for logger, level in before.items():
@@ -140,7 +132,7 @@ def asserts_keys():
 
 
 def enable_asserts() -> None:
-    """Of all modules that are loaded."""
+    """Enable the assertions of all loaded modules."""
     for key in asserts_keys():
         key.enable()
 
@@ -150,13 +142,13 @@ def log_keys():
 
 
 def sites() -> tuple[int, int]:
-    """How many there are: of logging statements, of assertions."""
+    """Return the numbers of sites: of logging statements, of assertions."""
     kinds = Counter(entry.key.partition(".")[0] for entry in jumplabel.jump_table())
     return kinds["logging"], kinds["asserts"]
 
 
 def disagreeing() -> list[str]:
-    """The keys, and the sites, that are in another state than the logger that their names lead to."""
+    """Return the keys and sites that are in another state than the logger that their names lead to."""
     wrong = []
     for key in log_keys():
         found = _logger_and_level(key.name)
@@ -168,7 +160,7 @@ def disagreeing() -> list[str]:
 
 
 def still_disagreeing(moments: int = 20) -> list[str]:
-    """What disagrees, and goes on to: another thread may just be turning a logger."""
+    """Return what goes on to disagree: for a moment another thread may be turning a logger."""
     wrong = disagreeing()
     while wrong and moments:
         time.sleep(0.002)
@@ -196,6 +188,6 @@ def _logger_and_level(name):
 
 
 def loaded(patterns) -> list[str]:
-    """The modules that the hook comes too late for."""
+    """Return the modules that the hook comes too late for."""
     patterns = Patterns(patterns)
     return [name for name in sys.modules if name in patterns]
