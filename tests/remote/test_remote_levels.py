@@ -231,7 +231,7 @@ def test_a_hostile_name_is_only_looked_up(server):
         assert set_level(server, name, 10)["why"] == f"there is no logger {name!r}"
 
 
-def test_the_kinds_of_requests():
+def test_a_request_may_have_its_fields_in_any_order():
     request = operator_requests.parse(b'{"level": "DEBUG", "logger": "shop.cart", "command": "level"}\n')
     assert request == ("level", "shop.cart", "DEBUG")
 
