@@ -10,7 +10,7 @@ If that folder cannot be written, the file is in the private folder (private_cac
 
 A file begins as a ``.pyc`` file does: magic number, flags, then the source's time and size, or its hash. Then comes the
 hash of the rest. The rest is marshalled: a text that says how the code was made, the source's path, and the fields of
-``Marked``. It has no fields if the source has nothing for a site. A file is ignored if it is damaged, or belongs to
+``MarkedCode``. It has no fields if the source has nothing for a site. A file is ignored if it is damaged, or belongs to
 another version, other options or another source.
 """
 
@@ -25,7 +25,7 @@ from typing import NamedTuple
 
 from jumplabel._bytecode.instructions import prepare
 from jumplabel._instrument import private_cache
-from jumplabel._instrument.compile_marked import Marked, compile_or_leave, left_whole
+from jumplabel._instrument.compile_marked import MarkedCode, compile_or_leave, left_whole
 from jumplabel._instrument.options import Options
 from jumplabel._program.name_watch import HEARS_ALL
 from jumplabel.errors import DecorationError
@@ -47,10 +47,10 @@ class Kept(NamedTuple):
     marked  None: the source has nothing for a site
     """
 
-    marked: Marked | None
+    marked: MarkedCode | None
 
 
-def load(path: str, options: Options, source: Source) -> Marked | None:
+def load(path: str, options: Options, source: Source) -> MarkedCode | None:
     """Return a source's marked code, from a file if one has it. None: the source has nothing for a site.
 
     path     of the source, as its code objects name it
@@ -115,7 +115,7 @@ def name(path: str, options: Options) -> str | None:
         return None
 
 
-def _marked(content: bytes, path: str, options: Options) -> Marked | None:
+def _marked(content: bytes, path: str, options: Options) -> MarkedCode | None:
     marked = compile_or_leave(content, path, options)
     return marked if marked.sites or marked.left else None
 
@@ -205,7 +205,7 @@ def _believed(
         how, of, fields = marshal.loads(body)
         if how != _how(options) or (exact and of != path):
             return None
-        marked = Marked(*fields) if fields else None
+        marked = MarkedCode(*fields) if fields else None
     except (EOFError, TypeError, ValueError):  # the hash is right, but another program wrote the file
         return None
     if marked is not None and of != path:  # file and source were moved, as between the stages of an image
@@ -222,7 +222,9 @@ def _is_checked(flags: int) -> bool:
 # ---- writing ----
 
 
-def _keep(path: str, options: Options, marked: Marked | None, flags: int, stamp: bytes, content: bytes) -> str | None:
+def _keep(
+    path: str, options: Options, marked: MarkedCode | None, flags: int, stamp: bytes, content: bytes
+) -> str | None:
     """Write a file, and return its path. None: it cannot be written."""
     place = name(path, options)
     if place is None:

@@ -26,7 +26,7 @@ Site = tuple[int, int, int, bool, str, int]
 """Unit, arguments for off and on, twin, mark, line."""
 
 
-class Marked(NamedTuple):
+class MarkedCode(NamedTuple):
     """A compiled source. A tuple of plain values."""
 
     code: CodeType
@@ -44,7 +44,7 @@ class Marked(NamedTuple):
     """No constant is to be replaced by an object, see with_objects()."""
 
 
-def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
+def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> MarkedCode:
     """Compile a source with a site for each mark. Raises what compile() raises.
 
     Two facts are known only after a compilation, so this compiles again with what it has learned:
@@ -71,13 +71,13 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
             left = [(line, why) for line, why in marked.left]
             marks = list(dict.fromkeys(mark for way in sites for *_, mark, _ in sites[way]))
             changed = list(codes(code, _within(sites)))
-            return Marked(code, sites, left, source_hash(source), marks, changed, is_filled(code))
+            return MarkedCode(code, sites, left, source_hash(source), marks, changed, is_filled(code))
         if tests.keys() <= without.keys():
             raise DecorationError(f"there are tests without room on other lines than {sorted(tests)}")
         without |= tests
 
 
-def compile_or_leave(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
+def compile_or_leave(source: bytes, filename: str, options: Options, main: bool = False) -> MarkedCode:
     """Compile a source with a site for each mark. If that is impossible, return the plain code and the reason.
 
     Raises what compile() raises.
@@ -88,13 +88,13 @@ def compile_or_leave(source: bytes, filename: str, options: Options, main: bool 
         return left_whole(source, filename, error)
 
 
-def left_whole(source: bytes, filename: str, why: Exception) -> Marked:
+def left_whole(source: bytes, filename: str, why: Exception) -> MarkedCode:
     """Return a source's code without sites, with the reason in ``left``. Raises what compile() raises."""
     code = compile(source, filename, "exec", dont_inherit=True)
-    return Marked(code, {}, [(1, f"the module as a whole: {why}")], source_hash(source), [], [], True)
+    return MarkedCode(code, {}, [(1, f"the module as a whole: {why}")], source_hash(source), [], [], True)
 
 
-def with_objects(marked: Marked, objects: Mapping[Constant, object]) -> Marked:
+def with_objects(marked: MarkedCode, objects: Mapping[Constant, object]) -> MarkedCode:
     """Return the marked code with these objects in the place of constants. Code must not run before this."""
     if marked.is_filled:
         return marked

@@ -15,7 +15,7 @@ from jumplabel._bytecode.instructions import prepare
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument.asserts_off import take_off
 from jumplabel._instrument.closures import follow
-from jumplabel._instrument.compile_marked import Marked, compile_or_leave, with_objects
+from jumplabel._instrument.compile_marked import MarkedCode, compile_or_leave, with_objects
 from jumplabel._instrument.definitions import FOLLOW, READY
 from jumplabel._instrument.instrumented_modules import Owner, Record, add, functions_of, records, restore
 from jumplabel._instrument.loader import Loader
@@ -62,7 +62,7 @@ class Hook(Owner):
     def __repr__(self) -> str:
         return f"<jumplabel.Hook for {self.patterns!r}>"
 
-    def begin(self, module: ModuleType, path: str, marked: Marked | None) -> Record:
+    def begin(self, module: ModuleType, path: str, marked: MarkedCode | None) -> Record:
         """Record a run of a module's code, and attach the keys. Call this before the code runs."""
         record = Record(self, module, path, marked, self.options)
         if add(record):

@@ -14,7 +14,7 @@ from jumplabel._bytecode.code_objects import enter, make_branches_of_module, set
 from jumplabel._bytecode.scope import Scope
 from jumplabel._engine import ffi, lib
 from jumplabel._instrument import asserts_off, closures
-from jumplabel._instrument.compile_marked import Marked, Site, Way, codes
+from jumplabel._instrument.compile_marked import MarkedCode, Site, Way, codes
 from jumplabel._instrument.marks import ASSERTS, Statement, is_of_a_closure
 from jumplabel._instrument.options import Options
 from jumplabel._instrument.original_code import origin, remember_copy
@@ -70,7 +70,9 @@ _numbers = itertools.count()
 class Record:
     """One run of a module's code, and its hook. Lives as long as that code, or as ``hold()`` says."""
 
-    def __init__(self, owner: Owner, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+    def __init__(
+        self, owner: Owner, module: ModuleType, path: str, marked: MarkedCode | None, options: Options
+    ) -> None:
         self.owner = owner
         self.number = next(_numbers)
         self.name = looks.name_of(module)
@@ -100,7 +102,7 @@ class Record:
 
     # ---- before and after the module's code runs ----
 
-    def attach(self, module: ModuleType, marked: Marked) -> None:
+    def attach(self, module: ModuleType, marked: MarkedCode) -> None:
         """Attach keys to the code's sites. If that is impossible, the code stays as in the on state."""
         keys: dict[str, StaticKey] = {
             mark: self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))

@@ -13,7 +13,7 @@ from typing import Any
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument import code_cache
 from jumplabel._instrument.closures import follow
-from jumplabel._instrument.compile_marked import Marked, with_objects
+from jumplabel._instrument.compile_marked import MarkedCode, with_objects
 from jumplabel._instrument.definitions import FOLLOW
 from jumplabel._instrument.instrumented_modules import functions_of, hold
 
@@ -57,7 +57,7 @@ class Loader(SourceFileLoader):
         else:  # the hook was uninstalled during this import: restore the functions that have been made since
             hook.uninstall()
 
-    def _marked(self) -> Marked | None:
+    def _marked(self) -> MarkedCode | None:
         """Return the module's marked code.
 
         None: nothing is to be marked, or this interpreter's bytecode is unknown. Its own cache serves then.
