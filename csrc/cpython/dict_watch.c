@@ -87,7 +87,7 @@ static PyMethodDef functions[] = {
 
 /* ---- watching for changes ---- */
 
-static PyObject *names, *touched, *turned, *settle, *away;
+static PyObject *names, *to_look_up, *turned, *settle, *away;
 static int watcher;
 static bool waiting; /* a pending call of settle_now() is due */
 
@@ -154,7 +154,7 @@ static void go_on(PyObject *keys)
         /* settle() finds a failure here, and may raise it. */
         if (!step[0].key->enabled)
             tell(address, static_key_apply(step, 1, &failed, report) ? NULL : report);
-        PySet_Add(touched, address);
+        PySet_Add(to_look_up, address);
         PyErr_Clear();
     }
 }
@@ -261,7 +261,7 @@ static PyMethodDef watching[] = {
     {"follow_again", follow_again, METH_VARARGS, NULL},
 };
 
-static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_,
+static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t to_look_up_, uintptr_t turned_, uintptr_t settle_,
                           uintptr_t away_)
 {
     watcher = PyDict_AddWatcher(on_change);
@@ -270,7 +270,7 @@ static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, 
         return 0;
     }
     names = Py_NewRef((PyObject *)names_);
-    touched = Py_NewRef((PyObject *)touched_);
+    to_look_up = Py_NewRef((PyObject *)to_look_up_);
     turned = Py_NewRef((PyObject *)turned_);
     settle = Py_NewRef((PyObject *)settle_);
     away = Py_NewRef((PyObject *)away_);
@@ -282,22 +282,22 @@ static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, 
 
 #else
 
-static int start_watching(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
+static int start_watching(uintptr_t list, uintptr_t names, uintptr_t to_look_up, uintptr_t turned, uintptr_t settle,
                           uintptr_t away)
 {
-    (void)list, (void)names, (void)touched, (void)turned, (void)settle, (void)away;
+    (void)list, (void)names, (void)to_look_up, (void)turned, (void)settle, (void)away;
     return 0;
 }
 
 #endif
 
-int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_,
+int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t to_look_up_, uintptr_t turned_, uintptr_t settle_,
                      uintptr_t away_)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     int result = publish_functions(functions, sizeof(functions) / sizeof(functions[0]), list);
     if (!result)
-        result = start_watching(list, names_, touched_, turned_, settle_, away_);
+        result = start_watching(list, names_, to_look_up_, turned_, settle_, away_);
     PyGILState_Release(gil);
     return result;
 }

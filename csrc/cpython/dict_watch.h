@@ -43,15 +43,15 @@ enum turn_result { TURN_STALE = 1 };
  *
  * All but the first three need a dict watcher: CPython 3.12 or later, and a free one.
  *
- * names    {number: {name: {key address: anything}}}. When a dict goes, all its keys are turned on a last time
- * touched  a set. Gets the addresses of the keys of each name that changes
- * turned   a list. Gets (key address, sites, nanoseconds) for each key that is turned on
- * settle   called soon after a change, in any thread, between two instructions. An Exception in it is unraisable
- * away     a set. Gets the id()s of the code objects with sites that were led to their ordinary tests
+ * names       {number: {name: {key address: anything}}}. When a dict goes, all its keys are turned on a last time
+ * to_look_up  a set. Gets the addresses of the keys of each name that changes
+ * turned      a list. Gets (key address, sites, nanoseconds) for each key that is turned on
+ * settle      called soon after a change, in any thread, between two instructions. An Exception in it is unraisable
+ * away        a set. Gets the id()s of the code objects with sites that were led to their ordinary tests
  *
  * Returns 0. Returns -1 for no memory: then only some functions or none are published.
  */
-int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
+int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t to_look_up, uintptr_t turned, uintptr_t settle,
                      uintptr_t away);
 
 #endif
