@@ -45,7 +45,7 @@ def test_keys_that_refuse_are_left_out_of_the_one_transaction(shop, request):
     assert [gate() for gate in gates] == [None, None, 1, None]
 
 
-def test_on_toggle_hears_of_each_key_with_the_time_of_the_whole_transaction(shop):
+def test_callbacks_get_each_key_with_the_time_of_the_whole_transaction(shop):
     told = []
 
     @on_toggle
