@@ -342,7 +342,7 @@ def instrumented() -> list[Instrumented]:
 def restore(gone: Iterable[Record]) -> None:
     """Give functions their original code.
 
-    Some code cannot be replaced, such as that of a suspended generator. Its sites lead on from now on.
+    Some code cannot be replaced, such as that of a suspended generator. Its sites are on from now on.
     """
     gone = list(gone)
     with _records_lock:
