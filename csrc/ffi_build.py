@@ -140,7 +140,7 @@ ffi.cdef("""
 
     enum type_version { TYPE_VERSION, ... };
     enum turn_result { TURN_STALE, ... };
-    int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
+    int dict_watch_start(uintptr_t list, uintptr_t names, uintptr_t to_look_up, uintptr_t turned, uintptr_t settle,
                          uintptr_t away);
 """)
 

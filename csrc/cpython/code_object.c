@@ -17,11 +17,11 @@
 
 static bool compiles;
 
-/* Not the opcode: a tracer may have ended the tracing, and an instruction waits for it all the same. */
+/* Do not look at the opcode: an instruction may wait for a tracer that has ended its tracing since. */
 static bool is_traced(const PyCodeObject *code)
 {
 #if PY_VERSION_HEX >= 0x030c0000
-    return __atomic_load_n(&code->_co_monitoring, __ATOMIC_SEQ_CST); /* made when it is traced first, and kept */
+    return __atomic_load_n(&code->_co_monitoring, __ATOMIC_SEQ_CST); /* made by the first tracing, and kept */
 #else
     (void)code;
     return false; /* 3.11 fetches the argument after the tracer has returned */
@@ -40,7 +40,7 @@ static void forget_copy(PyCodeObject *code) { (void)code; }
 
 static PyMutex settling;
 
-/* Every thread has a copy of the code (co_tlbc), made from the first one, which has the new argument. */
+/* Every thread has its own copy of the code (co_tlbc), made from the first one. That one has the new argument. */
 static void store_in_copies(const struct code_record *record)
 {
     Py_BEGIN_CRITICAL_SECTION(record->code);
@@ -59,7 +59,7 @@ static void store_in_copies(const struct code_record *record)
 
 #else
 
-/* Where the interpreter keeps what it once answered for co_code, which code.replace(), dis and debuggers read. */
+/* Where the interpreter keeps the bytes object of co_code, which code.replace(), dis and debuggers read. */
 static PyObject **copy_of(const PyCodeObject *code)
 {
 #if PY_VERSION_HEX >= 0x030c0000
@@ -87,8 +87,9 @@ static void forget_copy(PyCodeObject *code)
 #endif
 
 /*
- * The next code object to settle, held; NULL: none. It may be on its way out: others' free functions are called before
- * code_dies(), and may let go of the GIL.
+ * The record of the next code object to settle, with a new reference to the code object. NULL: there is none. Leaves
+ * out a code object that is being deallocated: free functions of other tools run before code_dies(), and may release
+ * the GIL.
  */
 static struct code_record *next_unsettled(void)
 {
@@ -138,7 +139,7 @@ static void settle(void)
     PyGILState_Release(gil);
 }
 
-/* ---- the function's version ---- */
+/* ---- setting a function's code ---- */
 
 int function_set_code(PyObject *function, PyObject *code)
 {
@@ -164,7 +165,7 @@ static PyObject *set_code(PyObject *self, PyObject *args)
     return function_set_code(function, code) ? NULL : Py_NewRef(Py_None);
 }
 
-/* ---- to Python ---- */
+/* ---- functions for Python ---- */
 
 static PyObject *branches_of(PyObject *self, PyObject *code)
 {

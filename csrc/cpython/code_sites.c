@@ -18,7 +18,7 @@
 
 /* ---- the record on the code object ---- */
 
-/* Called while a code object is deallocated, before its memory goes. NULL: the data on it is all other tools'. */
+/* Called while a code object is deallocated, before its memory goes. NULL: only other tools have data on it. */
 static void code_dies(void *extra)
 {
     struct code_record *record = extra;
@@ -33,7 +33,7 @@ static void code_dies(void *extra)
     free(record);
 }
 
-/* Each interpreter numbers its own extras. -1: no memory, or all 255 are taken. */
+/* The index of our data on code objects. Each interpreter has its own. -1: no memory, or all 255 are taken. */
 static Py_ssize_t extra_index(bool make)
 {
     static const char NAME[] = "jumplabel.code_extra";
@@ -43,7 +43,7 @@ static Py_ssize_t extra_index(bool make)
     Py_ssize_t index = -1;
     if (number) {
         index = PyLong_AsSsize_t(number);
-    } else if (name && make && !PyErr_Occurred()) { /* with an error it may be there, and a second one must not be */
+    } else if (name && make && !PyErr_Occurred()) { /* not after an error: it may be there */
         index = PyUnstable_Eval_RequestCodeExtraIndex(code_dies);
         number = index < 0 ? NULL : PyLong_FromSsize_t(index);
         if (!number || PyDict_SetItem(dict, name, number))
@@ -74,13 +74,13 @@ struct branch {
     struct code_site site;
 };
 
-/* A code object that is to have branches. */
+/* A code object that gets branches. */
 struct to_do {
     struct code_record *record;
     struct branch *branches;
     size_t n;
-    PyObject *name; /* bytes, borrowed by their owners; NULL: those are others' */
-    char *owners;   /* likewise */
+    PyObject *name; /* bytes; NULL: the caller holds the strings that `owner` borrows */
+    char *owners;   /* the strings that `owner` borrows; NULL as `name` */
 };
 
 static bool to_do_init(struct to_do *one, PyObject *code, size_t n)
@@ -100,9 +100,9 @@ static bool to_do_init(struct to_do *one, PyObject *code, size_t n)
 static void to_do_free(struct to_do *one)
 {
     if (one->record && one->branches)
-        for (size_t i = one->record->n; i < one->n; i++) /* the others are their entries' */
+        for (size_t i = one->record->n; i < one->n; i++) /* the entries own the other paths */
             name_path_drop(one->branches[i].site.path);
-    code_dies(one->record); /* NULL where the code object has it now */
+    code_dies(one->record); /* NULL: the code object has it now */
     free(one->branches);
     free(one->owners);
     Py_XDECREF(one->name);
@@ -115,7 +115,10 @@ static void set_site(struct code_record *record, struct branch *branch, Py_ssize
     branch->site.code = &record->poked;
 }
 
-/* For all of them at once. A thread that settles may look at a record as soon as it has an entry, with the GIL. */
+/*
+ * Make all entries, then put all records on their code objects. A thread that settles and holds the GIL may look at a
+ * record as soon as the record has an entry.
+ */
 static bool enter(struct to_do *all, size_t n_all)
 {
     Py_ssize_t index = extra_index(true);
@@ -140,7 +143,7 @@ static bool enter(struct to_do *all, size_t n_all)
     for (struct to_do *one = all; memory && one < all + n_all; one++) {
         if (PyUnstable_Code_SetExtra((PyObject *)one->record->code, index, one->record)) {
             if (!PyErr_Occurred())
-                PyErr_NoMemory(); /* it does not say so itself */
+                PyErr_NoMemory(); /* PyUnstable_Code_SetExtra() sets no error */
             return false;
         }
         one->record = NULL;
@@ -182,7 +185,7 @@ PyObject *code_sites_make(PyObject *self, PyObject *args)
     return made ? Py_NewRef(Py_None) : NULL;
 }
 
-/* ---- the sites of a module, as marked_code.py has them ---- */
+/* ---- the sites of a module, as compile_marked.py gives them ---- */
 
 #define LINE_DIGITS 12 /* ':', those of an int, and the end */
 

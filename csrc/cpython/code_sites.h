@@ -1,6 +1,6 @@
 /*
- * The sites of a code object: the record of them that hangs on it, and how they are made. For code_object.c, which says
- * what they are good for.
+ * The sites of a code object: the record of them on the code object, and the functions that make them. For
+ * code_object.c, which publishes those functions.
  */
 #ifndef JUMPLABEL_CODE_SITES_H
 #define JUMPLABEL_CODE_SITES_H
@@ -10,16 +10,16 @@
 #include "jump_label.h"
 
 struct code_record {
-    struct poked_code poked; /* first: a pointer to it is one to the record */
-    PyCodeObject *code;      /* borrowed: the record goes first */
+    struct poked_code poked; /* first, so that its address is the record's */
+    PyCodeObject *code;      /* borrowed: it frees the record before it goes */
     size_t n;
     struct jump_entry *entries[];
 };
 
-/* NULL with an error set: it cannot be known. NULL without: the code object has none. */
+/* NULL with an error set: the record could not be looked up. NULL without an error: the code object has no record. */
 struct code_record *code_record_of(PyCodeObject *code);
 
-/* To Python: code_object.h describes them. */
+/* Functions for Python. code_object.h describes them. */
 PyObject *code_sites_make(PyObject *self, PyObject *args);
 PyObject *code_sites_make_of_module(PyObject *self, PyObject *args);
 

@@ -11,17 +11,17 @@
 
 static unsigned long long changes;
 
-/* To look at `changes` and to turn keys is one step, and so is to count a change and to turn them on. */
+/* Comparing `changes` and turning keys is one step. Counting a change and turning keys on is one, too. */
 #ifdef Py_GIL_DISABLED
 static PyMutex one_step;
 #define ONE_STEP() PyMutex_Lock(&one_step)
 #define DONE() PyMutex_Unlock(&one_step)
 #else
-#define ONE_STEP() (void)0 /* by the GIL, which is kept */
+#define ONE_STEP() (void)0 /* the GIL, which is held all the while */
 #define DONE() (void)0
 #endif
 
-/* ---- to turn keys ---- */
+/* ---- turning keys ---- */
 
 static PyObject *changes_now(PyObject *self, PyObject *unused)
 {
@@ -85,13 +85,13 @@ static PyMethodDef functions[] = {
 
 #if PY_VERSION_HEX >= 0x030c0000
 
-/* ---- to hear of changes ---- */
+/* ---- watching for changes ---- */
 
-static PyObject *names, *touched, *turned, *settle, *away;
+static PyObject *names, *to_look_up, *turned, *settle, *away;
 static int watcher;
-static bool waiting; /* for settle */
+static bool waiting; /* a pending call of settle_now() is due */
 
-/* Include/internal/pycore_ceval.h; unlike Py_AddPendingCall, any thread takes the call. */
+/* Include/internal/pycore_ceval.h. Any thread runs such a call; a call of Py_AddPendingCall needs the main thread. */
 static int (*add_pending_call)(PyInterpreterState *, int (*call)(void *), void *argument, int flags);
 
 static int settle_now(void *unused)
@@ -100,10 +100,10 @@ static int settle_now(void *unused)
     waiting = false;
     PyObject *result = PyObject_CallNoArgs(settle);
     Py_XDECREF(result);
-    return result ? 0 : -1; /* what a signal handler raised is for the code that runs */
+    return result ? 0 : -1; /* a signal handler's exception goes to the running code */
 }
 
-/* Where there is no place for another call the keys stay on, until a call for another reason settles. */
+/* If the queue of pending calls is full, the keys stay on until a later change queues the call. */
 static void settle_soon(void)
 {
     if (waiting)
@@ -114,7 +114,7 @@ static void settle_soon(void)
         waiting = false;
 }
 
-/* A new reference; NULL, and no error: it is not there. */
+/* A new reference to the value. NULL: there is none. Leaves no error set. */
 static PyObject *get(PyObject *dict, PyObject *key)
 {
 #if PY_VERSION_HEX >= 0x030d0000
@@ -129,7 +129,7 @@ static PyObject *get(PyObject *dict, PyObject *key)
 #endif
 }
 
-/* Without memory the turn is not told: on_toggle() callbacks miss it. */
+/* Record the turn for on_toggle() callbacks. Without memory they miss it. */
 static void tell(PyObject *address, const struct key_report *report)
 {
     if (!report || !report->n)
@@ -151,15 +151,15 @@ static void go_on(PyObject *keys)
     struct key_report *report = (struct key_report *)(void *)room;
     while (PyDict_Next(keys, &i, &address, NULL)) {
         step[0] = (struct key_step){PyLong_AsVoidPtr(address), KEY_ENABLE};
-        /* settle() finds out that this failed, and may raise it. */
+        /* settle() finds a failure here, and may raise it. */
         if (!step[0].key->enabled)
             tell(address, static_key_apply(step, 1, &failed, report) ? NULL : report);
-        PySet_Add(touched, address);
+        PySet_Add(to_look_up, address);
         PyErr_Clear();
     }
 }
 
-/* Sites for which there is no memory are led away by settle. */
+/* Without memory, settle leads the sites away. */
 static void lead_away(PyObject *codes)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(codes); i++) {
@@ -175,7 +175,7 @@ static void lead_away(PyObject *codes)
 static int on_change(PyDict_WatchEvent event, PyObject *dict, PyObject *name, PyObject *value)
 {
     (void)value;
-    /* To look up a name of another type may run its code; it may equal any. */
+    /* A key of another type counts as any name: it may equal any name, and to look it up may run its code. */
     bool one = event <= PyDict_EVENT_DELETED && name && PyUnicode_CheckExact(name);
     if (one && !name_filter_has(name))
         return 0;
@@ -261,16 +261,16 @@ static PyMethodDef watching[] = {
     {"follow_again", follow_again, METH_VARARGS, NULL},
 };
 
-static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_,
+static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t to_look_up_, uintptr_t turned_, uintptr_t settle_,
                           uintptr_t away_)
 {
     watcher = PyDict_AddWatcher(on_change);
     if (watcher < 0) {
-        PyErr_Clear(); /* all eight are taken */
+        PyErr_Clear(); /* all eight watchers are taken */
         return 0;
     }
     names = Py_NewRef((PyObject *)names_);
-    touched = Py_NewRef((PyObject *)touched_);
+    to_look_up = Py_NewRef((PyObject *)to_look_up_);
     turned = Py_NewRef((PyObject *)turned_);
     settle = Py_NewRef((PyObject *)settle_);
     away = Py_NewRef((PyObject *)away_);
@@ -282,22 +282,22 @@ static int start_watching(uintptr_t list, uintptr_t names_, uintptr_t touched_, 
 
 #else
 
-static int start_watching(uintptr_t list, uintptr_t names, uintptr_t touched, uintptr_t turned, uintptr_t settle,
+static int start_watching(uintptr_t list, uintptr_t names, uintptr_t to_look_up, uintptr_t turned, uintptr_t settle,
                           uintptr_t away)
 {
-    (void)list, (void)names, (void)touched, (void)turned, (void)settle, (void)away;
+    (void)list, (void)names, (void)to_look_up, (void)turned, (void)settle, (void)away;
     return 0;
 }
 
 #endif
 
-int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t touched_, uintptr_t turned_, uintptr_t settle_,
+int dict_watch_start(uintptr_t list, uintptr_t names_, uintptr_t to_look_up_, uintptr_t turned_, uintptr_t settle_,
                      uintptr_t away_)
 {
     PyGILState_STATE gil = PyGILState_Ensure();
     int result = publish_functions(functions, sizeof(functions) / sizeof(functions[0]), list);
     if (!result)
-        result = start_watching(list, names_, touched_, turned_, settle_, away_);
+        result = start_watching(list, names_, to_look_up_, turned_, settle_, away_);
     PyGILState_Release(gil);
     return result;
 }

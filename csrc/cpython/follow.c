@@ -8,7 +8,7 @@ typedef struct {
     PyObject *codes, *logger_class, *make;
 } Follow;
 
-/* What a variable of the closure holds, borrowed from the cell; NULL: nothing yet. */
+/* The value of a variable of the closure, borrowed from the cell. NULL: it has none yet. */
 static PyObject *held(PyObject *closure, PyObject *variable)
 {
     Py_ssize_t i = PyLong_AsSsize_t(variable);
@@ -24,7 +24,7 @@ static bool refers_to(PyObject *reference, PyObject *object)
     PyObject *found;
     if (PyWeakref_GetRef(reference, &found) < 0)
         PyErr_Clear();
-    Py_XDECREF(found); /* the closure holds it, if it is that object */
+    Py_XDECREF(found); /* if it is that object, the closure keeps it alive */
     return found == object;
 #else
     return PyWeakref_GET_OBJECT(reference) == object;
@@ -42,7 +42,7 @@ static bool globals_are(PyObject *globals, PyObject *expected)
     return true;
 }
 
-/* The code that was made for such a closure, a new reference; NULL: none. */
+/* A new reference to the code that was made for such a closure. NULL: there is none. */
 static PyObject *found(PyObject *made, PyObject *variables, PyObject *closure)
 {
     for (Py_ssize_t i = 0; i < PyList_GET_SIZE(made); i++) {
@@ -73,11 +73,11 @@ static bool is_for_want_of_room(void)
     return PyErr_ExceptionMatches(PyExc_MemoryError) || PyErr_ExceptionMatches(PyExc_RecursionError);
 }
 
-/* The exceptions of ours are no matter of the program's, which just defines a function. */
+/* The program only defines a function here, so it gets no error of ours. */
 static void set_code(PyObject *function, PyObject *code)
 {
     if (function_set_code(function, code) && PyErr_ExceptionMatches(PyExc_Exception))
-        PyErr_Clear(); /* an audit hook's */
+        PyErr_Clear(); /* an audit hook raised it */
 }
 
 static void follow_known(Follow *self, PyObject *function, PyObject *closure, PyObject *known)
@@ -110,7 +110,8 @@ static PyObject *compare(PyObject *object, PyObject *function, int operation)
     return PyErr_Occurred() ? NULL : Py_NewRef(function);
 }
 
-/* On 3.11 a comparison may find the stack full where the program does not: there it is `follow | function`. */
+/* On 3.11 a comparison counts against the recursion limit, and may fail where the program's own statement would not. So
+ * the code has `follow | function` there. */
 static PyObject *combine(PyObject *object, PyObject *function)
 {
     if (Py_TYPE(object)->tp_richcompare != compare)
@@ -120,7 +121,7 @@ static PyObject *combine(PyObject *object, PyObject *function)
 
 static Py_hash_t hash(PyObject *object) { return (Py_hash_t)((uintptr_t)object >> 4); }
 
-/* Code that has it as a constant is pickled by some tools: by this name. */
+/* Some tools pickle code that has this object as a constant. The pickle has this name only. */
 static PyObject *reduce(PyObject *object, PyObject *unused)
 {
     (void)object, (void)unused;

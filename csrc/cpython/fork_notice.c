@@ -39,8 +39,7 @@ static void before_fork(void) { own_thread_before_fork(!python_forks); }
 
 static void in_parent(void) { own_thread_after_fork(!python_forks); }
 
-/* Most such children execute another program at once, and need nothing. So the interpreter's lock is left alone then.
- */
+/* Most such children execute another program at once, and need nothing. So do not take the pending calls' lock then. */
 static void in_child(void)
 {
     own_thread_in_child();
@@ -60,7 +59,7 @@ int fork_notice_start(uintptr_t new_function)
     function = (PyObject *)new_function;
     Py_INCREF(function);
     PyGILState_Release(gil);
-    /* The last to be registered is the first to be called before a fork: our threads need the engine to fall asleep. */
+    /* The handler registered last runs first before a fork: our threads need a working engine to fall asleep. */
     int error = at_fork_start();
     return error ? error : os_at_fork(before_fork, in_parent, in_child);
 }

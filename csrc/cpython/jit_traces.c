@@ -5,7 +5,7 @@
 
 #include <dlfcn.h>
 
-/* Include/internal/pycore_optimizer.h. An interpreter without the JIT in it does not have them. */
+/* Include/internal/pycore_optimizer.h. NULL: the interpreter is built without the JIT. */
 static void (*invalidate)(PyInterpreterState *, void *object, int is_invalidation);
 static void (*invalidate_all)(PyInterpreterState *, int is_invalidation);
 
@@ -13,8 +13,8 @@ static void (*invalidate_all)(PyInterpreterState *, int is_invalidation);
 
 #define Py_BUILD_CORE 1
 #undef _Py_TIER2
-#define _Py_TIER2 1 /* the layout is that of an interpreter with the JIT in it, as it is on */
-#pragma GCC diagnostic ignored "-Wunused-parameter" /* theirs */
+#define _Py_TIER2 1 /* the layout of an interpreter that is built with the JIT; used only if it is on */
+#pragma GCC diagnostic ignored "-Wunused-parameter" /* in those headers */
 #include <internal/pycore_optimizer.h>
 #include <internal/pycore_tstate.h>
 
@@ -22,7 +22,7 @@ static void (*invalidate_all)(PyInterpreterState *, int is_invalidation);
 static int (*add_pending_call)(PyInterpreterState *, int (*call)(void *), void *argument, int flags);
 static bool waiting;
 
-static bool anybody_records(PyInterpreterState *interpreter)
+static bool any_thread_records(PyInterpreterState *interpreter)
 {
     for (PyThreadState *t = PyInterpreterState_ThreadHead(interpreter); t; t = PyThreadState_Next(t)) {
         const struct _PyJitTracerState *tracer = ((_PyThreadStateImpl *)t)->jit_tracer_state;
@@ -32,12 +32,12 @@ static bool anybody_records(PyInterpreterState *interpreter)
     return false;
 }
 
-/* A pending call, until all traces are done that were being recorded when the code changed. */
+/* A pending call. Queues itself again until all threads have ended the recordings from when the code changed. */
 static int drop_when_done(void *unused)
 {
     PyInterpreterState *interpreter = PyInterpreterState_Get();
-    waiting = anybody_records(interpreter) && !add_pending_call(interpreter, drop_when_done, unused, 0);
-    if (!waiting) /* or there is no place for another call, and most are better than none */
+    waiting = any_thread_records(interpreter) && !add_pending_call(interpreter, drop_when_done, unused, 0);
+    if (!waiting) /* or the queue is full: drop all finished traces at least */
         invalidate_all(interpreter, 1);
     return 0;
 }
@@ -51,7 +51,7 @@ static bool recordings_start(void)
 
 static void recordings_changed(void)
 {
-    if (!waiting && anybody_records(PyInterpreterState_Get()))
+    if (!waiting && any_thread_records(PyInterpreterState_Get()))
         drop_when_done(NULL);
 }
 

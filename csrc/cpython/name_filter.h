@@ -1,8 +1,8 @@
 /*
- * A filter for changes of watched dicts: most of them are of names that no key and no site depends on.
+ * A filter for changes of watched dicts. Most changes are of names that no key and no site depends on.
  *
- * It is a Bloom filter with one bit a name. It only grows. It says yes for every name that was added, and for some
- * others. Names are exact strings. Any thread may call both functions; neither runs Python code nor sets an error.
+ * It is a Bloom filter with one bit a name. It only grows. It says yes to every name that was added, and to some
+ * others. Names are exact strings. Any thread may call both functions. Neither runs Python code or sets an error.
  */
 #ifndef JUMPLABEL_NAME_FILTER_H
 #define JUMPLABEL_NAME_FILTER_H

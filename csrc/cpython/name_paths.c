@@ -5,7 +5,7 @@
 #include "name_filter.h"
 
 #ifdef Py_GIL_DISABLED
-static PyMutex lock; /* nothing else is locked within it */
+static PyMutex lock; /* an innermost lock: its holder takes no other lock */
 #define LOCK() PyMutex_Lock(&lock)
 #define UNLOCK() PyMutex_Unlock(&lock)
 #else
@@ -19,7 +19,7 @@ struct path {
     uint32_t next_free;
 };
 
-static struct path *paths; /* by number, from 1 on */
+static struct path *paths; /* by number; the first number is 1 */
 static size_t room;
 static uint32_t last, first_free; /* 0: none */
 static PyObject *numbers;         /* {path: number} */
@@ -83,7 +83,7 @@ void name_path_drop(uint32_t number)
     PyErr_Fetch(&type, &value, &traceback);
     LOCK();
     if (!--paths[number].sites) {
-        if (PyDict_DelItem(numbers, paths[number].tuple)) { /* it stays, for other sites */
+        if (PyDict_DelItem(numbers, paths[number].tuple)) { /* no memory: keep the path for other sites */
             PyErr_Clear();
         } else {
             paths[number] = (struct path){NULL, 0, first_free};

@@ -15,10 +15,10 @@ void name_table_lock(void) {}
 void name_table_unlock(void) {}
 #endif
 
-#define A_BUCKET 4 /* records, as many on average at most: a bucket takes 8 bytes, and there are two tables of them */
+#define A_BUCKET 4 /* the most records a bucket on average: a bucket takes 8 bytes in each of the two tables */
 
 static struct name_user **by_dict, **by_code;
-static size_t n_buckets, n; /* n_buckets: a power of two, or 0 */
+static size_t n_buckets, n; /* n_buckets is a power of two, or 0 */
 
 static size_t bucket(const void *address)
 {
@@ -52,7 +52,7 @@ static bool grow(void)
     return true;
 }
 
-/* What the table knows of both; NULL: nothing. */
+/* The record of exactly these three. NULL: there is none. */
 static struct name_user *find(void *dict, void *builtins, void *code)
 {
     struct name_user *user = NULL;
@@ -91,7 +91,7 @@ struct name_user *name_table_next_of_code(void *code, struct name_user *user)
     return user;
 }
 
-/* A bucket of a dict is as long as the dict has users: to forget all of those, forget the dict. */
+/* A dict's bucket has a record for each of the dict's users. So use name_table_forget_dict() to forget all of them. */
 static void forget(struct name_user *user)
 {
     struct name_user **link = &by_dict[bucket(user->dict)];

@@ -14,13 +14,13 @@
 #if PY_VERSION_HEX >= 0x030c0000
 
 static int watcher;
-static PyObject *builtins; /* the interpreter's own, which lives as long as it does */
+static PyObject *builtins; /* the dict of the module builtins, which lives as long as the interpreter */
 
-/* ---- to lead sites away, and back ---- */
+/* ---- leading sites away, and back ---- */
 
 struct led {
     struct jump_entry **entries;
-    int *arguments; /* -1: it follows its key */
+    int *arguments; /* -1: the site follows its key */
     size_t n;
 };
 
@@ -62,7 +62,7 @@ static Py_ssize_t unit_of(PyObject *code, const struct jump_entry *entry)
     return (entry->code.unit - (uint8_t *)((PyCodeObject *)code)->co_code_adaptive) / CODE_UNIT;
 }
 
-/* The list's tuples are ours: (unit, argument), small ints. */
+/* The caller has checked the list: its tuples are (unit, argument), small ints. */
 int named_sites_lead(PyObject *code, PyObject *list, bool back)
 {
     size_t n, room = PyList_GET_SIZE(list);
@@ -96,7 +96,7 @@ static PyObject *lead_branches(PyObject *self, PyObject *args)
     return named_sites_lead(code, list, false) ? PyErr_NoMemory() : Py_NewRef(Py_None);
 }
 
-/* ---- who follows names ---- */
+/* ---- code objects that test names ---- */
 
 static bool any_asks(PyObject *code, PyObject *name)
 {
@@ -108,7 +108,8 @@ static bool any_asks(PyObject *code, PyObject *name)
     return false;
 }
 
-/* Takes the reference. The list is made late: most changes concern no code object. An error is left set. */
+/* Takes the reference. Makes the list at the first append, because most changes concern no code object. An error stays
+ * set. */
 static void append(PyObject **list, PyObject *object)
 {
     if (!*list)
@@ -137,7 +138,7 @@ PyObject *named_sites_of(PyObject *dict, PyObject *name, bool is_gone)
     return asking;
 }
 
-/* Returns 1 where it is known, 0 otherwise: changes in the dict are heard of from now on. -1 with an error set. */
+/* Watch the dict for the code. Returns 1 if the table had this already, else 0; -1 with an error set. */
 static int watch_for(PyObject *code, PyObject *dict, PyObject *its_builtins)
 {
     hold_later(code);
@@ -165,14 +166,15 @@ PyObject *holder_dict(PyObject *holder)
     if (PyDict_Check(holder))
         return Py_NewRef(holder);
     PyObject *dict = PyType_Check(holder) ? PyType_GetDict((PyTypeObject *)holder) : PyModule_GetDict(holder);
-    if (!dict && !PyErr_Occurred()) /* the garbage collector has taken it apart */
+    if (!dict && !PyErr_Occurred()) /* the garbage collector has cleared the module */
         PyErr_SetString(PyExc_AttributeError, "it has no dict any more");
     return PyType_Check(holder) ? dict : Py_XNewRef(dict);
 }
 
-/* ---- to follow names ---- */
+/* ---- following names ---- */
 
-/* What the dict has, a new reference; NULL: nothing, perhaps with an error set. Names are strings: no code runs. */
+/* A new reference to the name's value. NULL: there is none, or an error is set. Names are exact strings, so no Python
+ * code runs. */
 static PyObject *get(PyObject *dict, PyObject *name)
 {
 #if PY_VERSION_HEX >= 0x030d0000
@@ -183,7 +185,7 @@ static PyObject *get(PyObject *dict, PyObject *name)
 #endif
 }
 
-/* The same, and changes of the name are heard of from now on. */
+/* The same from a holder's dict, which is watched from now on. */
 static PyObject *get_from(PyObject *holder, PyObject *name, PyObject *code)
 {
     PyObject *dict = holder_dict(holder);
@@ -193,7 +195,7 @@ static PyObject *get_from(PyObject *holder, PyObject *name, PyObject *code)
     return found;
 }
 
-/* An attribute of an ordinary module or class; of any other one, NULL: jumplabel/looks.py knows more. */
+/* An attribute of an ordinary module or class. NULL for any other holder: jumplabel/_program/looks.py finds those. */
 static PyObject *get_attribute(PyObject *holder, PyObject *name, PyObject *code)
 {
     if (PyModule_CheckExact(holder))
@@ -206,7 +208,7 @@ static PyObject *get_attribute(PyObject *holder, PyObject *name, PyObject *code)
     return found;
 }
 
-/* Whether the path leads to what was found there. If not, it may, but does so on a way that is not known here. */
+/* Whether the path leads to the object that was found there. If false, it may still do so in a way not known here. */
 static bool leads_there(PyObject *path, PyObject *code, PyObject *globals, PyObject *found)
 {
     PyObject *there = get(found, path);
@@ -262,9 +264,9 @@ static PyObject *follow_also(PyObject *self, PyObject *args)
     return known < 0 ? NULL : Py_NewRef(Py_None);
 }
 
-/* ---- to look ---- */
+/* ---- looking sites up ---- */
 
-/* Without memory, NULL with an error set. */
+/* NULL with an error set: no memory. */
 static PyObject *sites_of(PyObject *code)
 {
     PyObject *list = PyList_New(0);

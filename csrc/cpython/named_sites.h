@@ -1,12 +1,12 @@
 /*
- * Sites in bytecode that are tests of names, and what becomes of them while a name stands for something else.
+ * Sites in bytecode that are tests of names.
  *
- * A site leads to the ordinary test behind it from the moment at which a name on the way to its key changes, which is
- * never wrong. branch_names.py looks what the name stands for, and has the site follow its key again. Who
- * tests which name is in name_table.h and name_paths.h.
+ * When a name on the way to its key changes, a site leads to the ordinary test behind it. That is always right. Later
+ * branch_names.py finds that the name stands for the key, and has the site follow its key again. name_table.h and
+ * name_paths.h keep which code object tests which name.
  *
- * This does not hear of changes: dict_watch.c does, and calls. It does not count them, and calls nothing of Python's.
- * From CPython 3.12 on.
+ * dict_watch.c watches for the changes, counts them, and calls this file. This file runs no Python code. From CPython
+ * 3.12 on.
  */
 #ifndef JUMPLABEL_NAMED_SITES_H
 #define JUMPLABEL_NAMED_SITES_H
@@ -17,45 +17,49 @@
 #include <stdint.h>
 
 /*
- * Called once a process, with the GIL. watcher: of dicts. Publishes functions (publish.h):
+ * Called once a process, with the GIL. watcher: the number of the dict watcher. Publishes functions (publish.h):
  *
  *     follow(code, globals, builtins, found)
  *                      have sites of the code follow their keys only while the names stand for them, in functions with
- *                      these dicts. found: {path: what was found there}. Returns the paths that may lead to something
- *                      else, or go by other holders than modules and classes: follow_also() each holder, and look
+ *                      these dicts. found: {path: the object found there}. Returns the paths that may lead to another
+ *                      object, or lead through holders other than modules and classes. For these paths, the caller
+ *                      calls follow_also() with each holder, and then looks the name up
  *     follow_also(code, holder)
- *                      names in the dict of this module or class, or in this dict, are on the way, too
- *     followed(id)     of the code object with this id(): (code, [globals, builtins, other globals, ...], [(path, key
- *                      address, unit, ordinary, off, on), ...]), see make_branches(). None: its sites follow no names
+ *                      also watch the names in the dict of this module or class, or in this dict
+ *     followed(id)     return (code, [globals, builtins, other globals, ...], [(path, key address, unit, ordinary, off,
+ *                      on), ...]) of the code object with this id(), see make_branches(). None: its sites follow no
+ *                      names
  *     lead_branches(code, [(unit, argument), ...])
- *                      have these sites lead where the argument says, whatever their keys' state
- *     followers()      for tests: how many pairs of a code object and a dict there are, how many paths, and how many of
- *                      those there were at most
+ *                      have these sites lead where the argument says, in every state of their keys
+ *     followers()      for tests: return the number of pairs of a code object and a dict, the number of paths, and the
+ *                      highest number of paths so far
  *
  * They raise MemoryError. Returns as publish_functions().
  */
 int named_sites_start(uintptr_t list, int watcher);
 
 /*
- * The name in the dict changes, or any name, for NULL: a new list of the code objects with sites that test it. NULL:
- * there are none. is_gone: the dict is; from now on none is followed there. Sets no error.
+ * A new list of the code objects with sites that test this name in the dict. NULL: there are none. name: NULL stands
+ * for any name. is_gone: the dict goes, so forget the names in it. Sets no error.
  */
 PyObject *named_sites_of(PyObject *dict, PyObject *name, bool is_gone);
 
 /*
- * Have the code's sites be ordinary tests, but those without the room for that. Returns 0; -1 for no memory, with no
- * error set, and as they were.
+ * Lead the code's sites to their ordinary tests. A site without an ordinary test stays as it is. Returns 0; -1 for no
+ * memory: then no site has changed, and no error is set.
  */
 int named_sites_lead_away(PyObject *code);
 
-/* As lead_branches(); back: have these sites follow their keys again. Returns 0; -1 for no memory, with no error set.
+/*
+ * Do what lead_branches() does, or with `back` have these sites follow their keys again. Returns 0; -1 for no memory,
+ * with no error set.
  */
 int named_sites_lead(PyObject *code, PyObject *list, bool back);
 
-/* Take the watcher from a dict, unless sites follow names in it. Returns -1 with an error set. */
+/* Remove the watcher from a dict, unless sites follow names in it. Returns 0, or -1 with an error set. */
 int named_sites_unwatch(PyObject *dict, int watcher);
 
-/* A new reference to the dict of a module or class, or to this dict. NULL with an error set. */
+/* A new reference to the dict of a module or class, or to `holder` if it is a dict. NULL with an error set. */
 PyObject *holder_dict(PyObject *holder);
 
 #endif

@@ -12,7 +12,7 @@
 
 enum { FORK_WAITS_SECONDS = 1 };
 
-/* No thread waits for this mutex while it holds the GIL. So a fork may wait for the GIL while it holds the mutex. */
+/* No thread waits for this mutex while it holds the GIL. So a fork may hold the mutex while it waits for the GIL. */
 static pthread_mutex_t mutex = PTHREAD_MUTEX_INITIALIZER;
 static pthread_cond_t changed;
 static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -21,7 +21,7 @@ static int forks;
 static unsigned long rings;
 static pid_t process;
 
-/* Its destructor runs when Python is through with the thread. */
+/* Its destructor runs when Python has finished with the thread. */
 static pthread_key_t at_end;
 static pthread_once_t at_end_once = PTHREAD_ONCE_INIT;
 
@@ -36,7 +36,7 @@ static void make_condition(void)
     pthread_condattr_destroy(&attributes);
 }
 
-/* The C library tells us of no raw clone or _Fork: the parent's threads still wait for the condition, in its child. */
+/* The C library reports no raw clone or _Fork. In such a child the condition still has the parent's waiting threads. */
 static void make_ready(void)
 {
     if (process != getpid())
@@ -61,7 +61,7 @@ static void count(int change)
 static void ends(void *unused)
 {
     (void)unused;
-    if (own) /* not in the child of a fork */
+    if (own) /* false in the child of a fork */
         count(-1);
 }
 
@@ -166,8 +166,8 @@ void own_thread_ring(void)
     pthread_mutex_unlock(&mutex);
 }
 
-/* The thread state of the calling thread, if it holds the GIL. PyGILState_Check() says yes to all threads where there
- * are sub-interpreters. */
+/* The thread state of the calling thread if it holds the GIL, else NULL. PyGILState_Check() cannot tell: with
+ * sub-interpreters it returns 1 in all threads. */
 static PyThreadState *thread_state_with_gil(void)
 {
 #if PY_VERSION_HEX >= 0x030d0000
@@ -187,7 +187,7 @@ static void wait_until_all_sleep(void)
         ;
 }
 
-/* A callback of the program's may fork in one of the threads: that one waits for the others. */
+/* A callback of the program may fork in one of these threads. That thread waits for the others only. */
 void own_thread_before_fork(int foreign)
 {
     if (!foreign)
@@ -221,7 +221,7 @@ void own_thread_after_fork(int foreign)
     pthread_mutex_unlock(&mutex);
 }
 
-/* None of the threads is here but the calling one, which goes on as another thread. */
+/* The child has no thread but the calling one, which is no longer a thread of the package. */
 void own_thread_in_child(void)
 {
     static const pthread_mutex_t unlocked = PTHREAD_MUTEX_INITIALIZER;

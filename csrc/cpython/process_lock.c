@@ -9,13 +9,13 @@
 
 struct process_lock {
     PyObject_HEAD
-    PyThread_type_lock lock; /* NULL: in the child of a fork, which has not made it anew yet */
-    unsigned long owner;     /* the thread that holds it, while count is above zero */
+    PyThread_type_lock lock; /* NULL: the child of a fork has not made it anew yet */
+    unsigned long owner;     /* the thread that holds the lock; valid while count is above zero */
     size_t count;
     struct process_lock *next;
 };
 
-/* Threads change the list with the GIL. A fork may find it at any point: each change is a single store. */
+/* The list is changed with the GIL. A fork may happen at any point, so each change is a single store. */
 static struct process_lock *all;
 static pid_t process;
 
@@ -24,13 +24,13 @@ static bool is_mine(const struct process_lock *self)
     return self->count && self->owner == PyThread_get_thread_ident();
 }
 
-/* Before the child has another thread: that may get the ident of a thread of the parent, with its stack. */
+/* Runs before the child has another thread: a new thread may get the stack, and so the ident, of a parent's thread. */
 void process_lock_in_child(void)
 {
     if (process == getpid())
         return;
     for (struct process_lock *self = all; self; self = self->next) {
-        self->lock = NULL; /* a thread of the parent may hold the old one, or wait for it */
+        self->lock = NULL; /* a parent's thread may hold the old lock or wait for it */
         if (!is_mine(self))
             self->count = 0;
     }
@@ -44,10 +44,10 @@ void process_lock_notice(void)
     PyGILState_Release(gil);
 }
 
-/* Make the lock of a child. Whatever is counted is held by the thread that has forked. */
+/* Make the child's new lock. If the count is above zero, the forking thread holds the lock. */
 static int ready(struct process_lock *self)
 {
-    process_lock_in_child(); /* after a raw clone or _Fork: the C library has not told us of it */
+    process_lock_in_child(); /* in case of a raw clone or _Fork, which the C library does not report */
     if (self->lock)
         return 0;
     PyThread_type_lock lock = PyThread_allocate_lock();

@@ -1,5 +1,5 @@
 /*
- * The engine, to those who use it: keys, entries, transactions and the jump table. No Python here.
+ * The engine's interface: keys, entries, transactions and the jump table. No Python here.
  */
 #ifndef JUMPLABEL_JUMP_LABEL_H
 #define JUMPLABEL_JUMP_LABEL_H

@@ -1,5 +1,5 @@
 /*
- * A static key: what it knows, who uses it, and which sites follow it.
+ * A static key: its state, its users, and the sites that follow it.
  *
  * After Linux kernel/jump_label.c: a key counts its users, and entries join a site to it (jump_entry.h). A change of
  * keys is a transaction (transaction.h).

@@ -79,7 +79,7 @@ class Scope(NamedTuple):
                 spaces: list[Any] = (
                     [looks.variables(value)]
                     if issubclass(kind, ModuleType)
-                    else [looks.space(base) for base in looks.mro(value)]
+                    else [looks.class_dict(base) for base in looks.mro(value)]
                 )
                 held = [space[name] for space in spaces for name in names if name in space]
                 values += [one for one in held if _may_lead_to_a_key(type(one)) and not _among(one, values)]

@@ -112,7 +112,7 @@ def _doubt_of_item(path: Path, scope: Scope) -> str:
     return ""
 
 
-_PLAIN = [looks.first(kind, "__getattribute__") for kind in (object, tuple, SimpleNamespace)]
+_PLAIN = [looks.class_attribute(kind, "__getattribute__") for kind in (object, tuple, SimpleNamespace)]
 """The methods that find attributes in the usual way."""
 
 _STORED = (MemberDescriptorType, type(vars(Test)["path"]))
@@ -126,13 +126,13 @@ def _may_have_a_key(holder: Any, kind: type, name: str) -> bool:
     """Return whether an object's attribute is a key now, or code of the program decides what it is."""
     if issubclass(kind, type | ModuleType):
         return True
-    finds = looks.first(kind, "__getattribute__")
-    if not any(finds is one for one in _PLAIN) or looks.first(kind, "__getattr__") is not NOT_FOUND:
+    finds = looks.class_attribute(kind, "__getattribute__")
+    if not any(finds is one for one in _PLAIN) or looks.class_attribute(kind, "__getattr__") is not NOT_FOUND:
         return True
-    of_class = looks.first(kind, name)
+    of_class = looks.class_attribute(kind, name)
     if type(of_class) in _NO_KEYS:
         return False
-    has_getter = any("__get__" in looks.space(base) for base in looks.mro(type(of_class)))
+    has_getter = any("__get__" in looks.class_dict(base) for base in looks.mro(type(of_class)))
     if is_key(of_class) or (has_getter and type(of_class) not in _STORED):
         return True
     # The collector knows what an object refers to. vars() would give the object a dictionary, and make it slower.

@@ -1,4 +1,4 @@
-"""Functions whose logger is a closure's variable: each gets sites for the one that it has found."""
+"""Functions that find their logger in a closure: each gets sites that follow its own logger."""
 
 import logging
 from collections.abc import Iterable
@@ -23,17 +23,17 @@ from jumplabel._program.printing import printable
 from jumplabel._program.unseen import Unseen, is_ours
 
 KEPT = 8
-"""As many of the codes made of one are kept, though no function has them now: the next call may make one again."""
+"""How many copies of a code object are kept though no function has them now: the next call may need one again."""
 
 Identity = tuple[tuple[str, int], ...]
-"""Marks, and the addresses of their keys."""
+"""Marks, each with the address of its key."""
 
 _codes: dict[int, tuple[tuple[int, ...], tuple[tuple[str, object], ...], list[tuple[Any, ...]]]] = {}
-"""What csrc/cpython/follow.h says of codes."""
+"""The argument ``codes`` of csrc/cpython/follow.h."""
 
 
 class _Seen:
-    """A code object with marks of closures, whose sites lead on for good; and what was made of it."""
+    """A code object with marks of closures, and the copies that were made of it. Its own sites stay in the on state."""
 
     def __init__(self, code: CodeType, sites: Iterable[Site], module: str) -> None:
         self.sites = list(sites)
@@ -41,18 +41,18 @@ class _Seen:
         self.module = module
         self.codes: dict[Identity, ref[CodeType]] = {}
         self.room = KEPT
-        """With so many it is time to look which of them are gone."""
+        """At this number of copies, look which of them are gone."""
         names = dict.fromkeys(statement.logger[0] for statement in self.statements.values())
         self.variables = tuple(code.co_freevars.index(name) for name in names)
         levels = [one.level for one in self.statements.values() if isinstance(one.level, tuple)]
         self.globals = tuple((name, logging) for name in dict.fromkeys(level[0] for level in levels))
         self.is_by_variables = all(len(statement.logger) == 1 for statement in self.statements.values())
-        """Whether their values say all of it: not what is an attribute."""
+        """Each logger is the variable itself, not an attribute of it."""
         self.made: list[tuple[Any, ...]] = []
         self.gone: CodeRef | None = None
 
     def code_for(self, code: CodeType, keys: dict[str, LogKey]) -> CodeType:
-        """Functions with the same loggers share their code."""
+        """Return the copy of the code for these keys. Functions with the same loggers share it."""
         identity = tuple((mark, address(key)) for mark, key in keys.items())
         reference = self.codes.get(identity)
         made = reference() if reference is not None else None
@@ -65,14 +65,14 @@ class _Seen:
         return made
 
     def note(self, function: FunctionType, code: CodeType) -> None:
-        """Have functions with the same values in their closures find the code."""
+        """Enter the copy for follow.c: later functions with the same values in their closures get it without a call."""
         holds = self.is_by_variables and all(
             function.__globals__.get(name) is value for name, value in self.globals
-        )  # or else nobody would notice that they are others
+        )  # follow.c compares with these values only
         cells = function.__closure__ or ()
         try:
             references: list[Any] = [ref(cells[i].cell_contents) for i in self.variables] if holds else [None]
-        except (TypeError, ValueError):  # no weak reference can be made to one, or there is none yet
+        except (TypeError, ValueError):  # a value allows no weak reference, or the variable has none yet
             references = [None]
         self.made[:] = [(code, *references), *self.made[: KEPT - 1]]
 
@@ -82,7 +82,7 @@ _gone = Unseen(lambda gone: _codes.pop(gone.number, None))
 
 
 def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
-    """Where new functions with this code, which has sites for closures, find what to follow."""
+    """Have new functions with this code get the code that follows their own loggers."""
     _seen[code] = seen = _Seen(code, sites, module)
     _codes[id(code)] = seen.variables, seen.globals, seen.made
     seen.gone = CodeRef(code, _gone)
@@ -90,21 +90,22 @@ def register(code: CodeType, sites: Iterable[Site], module: str) -> None:
 
 
 def register_copy(new: CodeType, old: CodeType) -> None:
-    """The same for code that has been made of such code, with the same sites."""
+    """Do the same for a copy of registered code that has the same sites."""
     seen = _seen.get(old)
     if seen is not None:
         register(new, seen.sites, seen.module)
 
 
 def _follow(function: FunctionType) -> None:
-    """Give a function that has just been made the code whose sites follow the loggers in its closure.
+    """Give a new function the code that follows the loggers in its closure.
 
-    What goes wrong here is no matter of the program's, which makes a function: its statements stay on.
+    The program only defines a function here, so it gets no error of ours. After an error the function's logging
+    statements stay on.
     """
     try:
         _give_code(function)
     except BusyError:
-        return  # the other thread may wait for a lock that the program holds here
+        return  # do not wait: the other thread may wait for a lock that the program holds here
     except Exception as error:
         if not is_ours(error):
             raise
@@ -123,7 +124,7 @@ def _give_code(function: FunctionType) -> None:
         return
     try:
         made = seen.code_for(code, keys)
-    except RuntimeError as error:  # other tools have taken all places for data on code objects: it stays as when on
+    except RuntimeError as error:  # other tools have taken all places for data on code objects: it stays on
         if not is_ours(error):
             raise
         return
@@ -133,18 +134,18 @@ def _give_code(function: FunctionType) -> None:
 
 (_Follow,) = published(lib.follow_type)
 follow: Any = _Follow(_codes, logging.Logger, Unseen(_follow))
-"""What stands for FOLLOW in code that runs: ``follow < function`` is the function."""
+"""Replaces FOLLOW in code that runs. ``follow < function`` is the function."""
 
 
 def _key(statement: Statement, scope: Scope) -> LogKey | None:
     level: Any = statement.level
     if isinstance(level, tuple):
-        # No other module's: nobody would tell us that the name is bound to another number.
+        # Only a level of the module logging. For another module's name, nothing reports that its number changes.
         level = scope.find((GLOBAL, *level)) if _is_of_logging(level, scope) else None
         if type(level) is not int:
             return None
     logger = scope.find((CLOSURE, *statement.logger))
-    # An adapter is often made for one request, and not worth code of its own.
+    # A LoggerAdapter often serves one request only, and is not worth code of its own.
     return LogKey.of(logger, statement.method, level, wait=False) if issubclass(type(logger), logging.Logger) else None
 
 
@@ -163,7 +164,7 @@ def _make(code: CodeType, seen: _Seen, keys: dict[str, LogKey]) -> CodeType:
     has = branches_of(code)
     others = {address(key): key for key in kept(code)}
     missing = {number for number, *_ in has} - others.keys()
-    if missing:  # the code around it keeps their keys
+    if missing:  # the code object around this one keeps their keys alive
         others |= {address(key): key for key in living() if address(key) in missing}
     branches += [
         (number, printable(f"{seen.module}.{code.co_qualname}"), unit, *site, *named.get(unit, ()))

@@ -1,13 +1,17 @@
-"""Where marked code is kept between two starts, and when it is believed. compile_marked.py makes it.
+"""Files that keep marked code between two starts. compile_marked.py makes the code.
 
-It is kept beside the interpreter's own ``.pyc`` files, by the interpreter's rules: ``sys.pycache_prefix`` moves it,
-``sys.dont_write_bytecode`` keeps it from being written (not from being read), ``--check-hash-based-pycs`` says whether
-a file that goes by the source's hash is checked. Where that folder cannot be written, it is kept in private_cache.py's.
+The files are beside the interpreter's own ``.pyc`` files, and follow the interpreter's rules:
 
-A file begins as a ``.pyc`` file does: magic number, flags, and the source's time and size or its hash. Then come the
-hash of the rest, and the rest: marshalled, a text that says how it was made, the source's path, and the fields of
-``Marked`` (none: nothing in the source is for a site). A file that is damaged, of another version, of other options or
-of another source counts as none.
+- ``sys.pycache_prefix`` moves them.
+- ``sys.dont_write_bytecode`` stops writing, not reading.
+- ``--check-hash-based-pycs`` says whether a file with the source's hash is checked.
+
+If that folder cannot be written, the file is in the private folder (private_cache.py).
+
+A file begins as a ``.pyc`` file does: magic number, flags, then the source's time and size, or its hash. Then comes the
+hash of the rest. The rest is marshalled: a text that says how the code was made, the source's path, and the fields of
+``MarkedCode``. It has no fields if the source has nothing for a site. A file is ignored if it is damaged, or belongs to
+another version, other options or another source.
 """
 
 import _imp
@@ -21,37 +25,37 @@ from typing import NamedTuple
 
 from jumplabel._bytecode.instructions import prepare
 from jumplabel._instrument import private_cache
-from jumplabel._instrument.compile_marked import Marked, compile_or_leave, left_whole
+from jumplabel._instrument.compile_marked import MarkedCode, compile_or_leave, left_whole
 from jumplabel._instrument.options import Options
 from jumplabel._program.name_watch import HEARS_ALL
 from jumplabel.errors import DecorationError
 
 FORMAT = 5
-"""Of the files, and of marks: one more whenever marked code is made in another way."""
+"""The version of the files and the marks. Add one whenever the code of the same source changes."""
 
 _HEAD = 24
 _HASH_BASED, _CHECKED = 1, 2
 TIMESTAMP, UNCHECKED_HASH, CHECKED_HASH = 0, _HASH_BASED, _HASH_BASED | _CHECKED
-"""How a file tells that its source has changed: the flags of ``.pyc`` files, PEP 552."""
+"""How a file shows that its source has changed: the flags of ``.pyc`` files, PEP 552."""
 
 Source = Callable[[], bytes]
 
 
 class Kept(NamedTuple):
-    """What is kept for a source.
+    """The content of a file.
 
-    marked  None: nothing in the source is for a site
+    marked  None: the source has nothing for a site
     """
 
-    marked: Marked | None
+    marked: MarkedCode | None
 
 
-def load(path: str, options: Options, source: Source) -> Marked | None:
-    """Return a source's marked code, from a file if one holds it; None: nothing in the source is for a site.
+def load(path: str, options: Options, source: Source) -> MarkedCode | None:
+    """Return a source's marked code, from a file if one has it. None: the source has nothing for a site.
 
     path     of the source, as its code objects name it
     options  of the instrumentation
-    source   returns what the file holds
+    source   returns the source's content
 
     Raises what compile() raises for the source, and what ``source`` raises. Any thread may call this.
     """
@@ -65,7 +69,7 @@ def load(path: str, options: Options, source: Source) -> Marked | None:
     try:
         prepare()
     except DecorationError as error:
-        return left_whole(content, path, error)  # not kept: at the next start it may be another matter
+        return left_whole(content, path, error)  # no file is written: the next start may succeed
     marked = _marked(content, path, options)
     if stamp is not None and not sys.dont_write_bytecode:
         _keep(path, options, marked, flags, stamp, content)
@@ -73,14 +77,15 @@ def load(path: str, options: Options, source: Source) -> Marked | None:
 
 
 def store(path: str, options: Options, flags: int, force: bool = False) -> str | None:
-    """Keep a source's marked code in a file. Return where, or "" where nothing in it is for a site; None: it is there.
+    """Write a source's marked code to a file.
 
     flags  TIMESTAMP, UNCHECKED_HASH or CHECKED_HASH
-    force  also where a file holds it already
+    force  write even if a file has the code already
 
-    Raises OSError where neither folder can be written and where the source cannot be read, and what compile() raises.
+    Returns the file's path; "" if the source has nothing for a site; None if a file has the code already.
+    Raises OSError if neither folder can be written, or the source cannot be read. Raises what compile() raises.
     """
-    stamp = _four(0) * 2 if flags else _stamp(path)  # before it is read: a source that changes later is newer then
+    stamp = _four(0) * 2 if flags else _stamp(path)  # before reading: a later change gives the source a newer time
     with open(path, "rb") as file:
         content = file.read()
     prepare()
@@ -98,8 +103,10 @@ def store(path: str, options: Options, flags: int, force: bool = False) -> str |
 
 
 def name(path: str, options: Options) -> str | None:
-    """Return the path of the file beside the interpreter's own, as another degree of optimization: so who throws
-    ``.pyc`` files away throws it away, too. None where the interpreter keeps none."""
+    """Return the path of the file beside the interpreter's own. None: the interpreter keeps no files.
+
+    The file's name is that of another degree of optimization. So tools that remove ``.pyc`` files remove it, too.
+    """
     given = zip("lap", (options.logging, options.asserts, options.only_pure), strict=True)
     ours = "jumplabel" + "".join(letter for letter, is_given in given if is_given)
     try:
@@ -108,13 +115,13 @@ def name(path: str, options: Options) -> str | None:
         return None
 
 
-def _marked(content: bytes, path: str, options: Options) -> Marked | None:
+def _marked(content: bytes, path: str, options: Options) -> MarkedCode | None:
     marked = compile_or_leave(content, path, options)
     return marked if marked.sites or marked.left else None
 
 
 def _stamp(path: str) -> bytes | None:
-    """The source's time and size, as a ``.pyc`` file has them."""
+    """Return the source's time and size, as in a ``.pyc`` file. None: the source is not there."""
     try:
         status = os.stat(path)
     except OSError:
@@ -132,13 +139,15 @@ def _how(options: Options) -> str:
     )
 
 
-# ---- to find it ----
+# ---- reading ----
 
 
 def _find(path: str, options: Options, stamp: bytes, source: Source, check: bool = False) -> tuple[Kept | None, int]:
-    """What is kept, and the flags of the file; of a stale one, too, whose successor gets the same.
+    """Return the content of a fresh file, and its flags. None: there is no fresh file.
 
-    check  the hash of the source, whatever the interpreter was told
+    The flags may then come from a stale file. The file that replaces it gets the same flags.
+
+    check  compare the source's hash, even if ``--check-hash-based-pycs`` forbids it
     """
     flags = TIMESTAMP
     place = name(path, options)
@@ -156,11 +165,11 @@ def _find(path: str, options: Options, stamp: bytes, source: Source, check: bool
 
 
 _AT_ONCE = 1 << 16
-"""Bytes; most files have fewer, and take one read."""
+"""Bytes. Most files are smaller, so one read is enough."""
 
 
 def _read(place: str) -> bytes | None:
-    """By as few calls of the system as can be: each module that is imported comes here."""
+    """Read a file with few system calls, because every import of a module does this. None: it cannot be read."""
     try:
         file = os.open(place, os.O_RDONLY | os.O_CLOEXEC)
     except (OSError, ValueError):
@@ -179,7 +188,10 @@ def _read(place: str) -> bytes | None:
 def _believed(
     data: bytes, flags: int, path: str, options: Options, stamp: bytes, source: Source, check: bool, exact: bool
 ) -> Kept | None:
-    """exact  whether the file has to name this very path; one beside the source moves with it."""
+    """Return the content of a file if it is fresh, or None.
+
+    exact  the file must name this very path. A file beside the source need not: it moves with the source
+    """
     body = memoryview(data)[_HEAD:]
     if flags & ~CHECKED_HASH or data[16:_HEAD] != _imp.source_hash(FORMAT, body):
         return None
@@ -193,25 +205,27 @@ def _believed(
         how, of, fields = marshal.loads(body)
         if how != _how(options) or (exact and of != path):
             return None
-        marked = Marked(*fields) if fields else None
-    except (EOFError, TypeError, ValueError):  # it has the right hash, and is no work of ours
+        marked = MarkedCode(*fields) if fields else None
+    except (EOFError, TypeError, ValueError):  # the hash is right, but another program wrote the file
         return None
-    if marked is not None and of != path:  # it was moved with its source, as between the stages of an image
+    if marked is not None and of != path:  # file and source were moved, as between the stages of an image
         _imp._fix_co_filename(marked.code, path)  # type: ignore[attr-defined]
     return Kept(marked)
 
 
 def _is_checked(flags: int) -> bool:
-    """As ``SourceLoader.get_code()`` decides it."""
+    """Return whether the source's hash must be compared, as ``SourceLoader.get_code()`` decides it."""
     when = _imp.check_hash_based_pycs
     return when != "never" and (bool(flags & _CHECKED) or when == "always")
 
 
-# ---- to keep it ----
+# ---- writing ----
 
 
-def _keep(path: str, options: Options, marked: Marked | None, flags: int, stamp: bytes, content: bytes) -> str | None:
-    """Return where it is kept. None: nowhere."""
+def _keep(
+    path: str, options: Options, marked: MarkedCode | None, flags: int, stamp: bytes, content: bytes
+) -> str | None:
+    """Write a file, and return its path. None: it cannot be written."""
     place = name(path, options)
     if place is None:
         return None
@@ -226,7 +240,7 @@ def _keep(path: str, options: Options, marked: Marked | None, flags: int, stamp:
 
 
 def _write(place: str, data: bytes, path: str) -> None:
-    """As the interpreter writes its own: with the source's mode, and at once or not at all."""
+    """Write a file as the interpreter writes a ``.pyc`` file: atomically, and with the source's mode."""
     os.makedirs(os.path.dirname(place), exist_ok=True)
     mode = stat.S_IMODE(os.stat(path).st_mode) & 0o666 | stat.S_IWUSR
     private_cache.write_at_once(place, data, mode)

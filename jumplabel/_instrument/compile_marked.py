@@ -1,7 +1,8 @@
-"""Code with a site for each mark, from a source; and the keys of those sites, when a module is to run it.
+"""Compile a source to code with a site for each mark.
 
-The sites are in the code before anything runs, and lead to what the source says, as when on: code that nobody attaches
-to keys does what it always did. Compiled code is a plain value, which can be marshalled.
+The compiler's output already has the sites, in their on state: each statement runs as the source says. So code without
+keys behaves as the original code. Compiled code is a plain value that can be marshalled. instrumented_modules.py
+attaches keys to the sites when a module runs the code.
 """
 
 from collections.abc import Container, Iterable, Iterator, Mapping
@@ -19,39 +20,41 @@ from jumplabel._keys.static_key import StaticKey
 from jumplabel.errors import DecorationError
 
 Way = tuple[int, ...]
-"""Down from a module's code: which one of the code objects within it, of those within that."""
+"""The way from a module's code to a code object within it: at each level the index among the nested code objects."""
 
 Site = tuple[int, int, int, bool, str, int]
 """Unit, arguments for off and on, twin, mark, line."""
 
 
-class Marked(NamedTuple):
-    """What a source was compiled to. A tuple of plain values."""
+class MarkedCode(NamedTuple):
+    """A compiled source. A tuple of plain values."""
 
     code: CodeType
     sites: dict[Way, list[Site]]
-    """Of each code object that has some."""
+    """The sites of each code object that has some."""
     left: list[tuple[int, str]]
-    """Lines of statements without a site, and why they have none."""
+    """Lines of statements without a site, and the reasons."""
     digest: bytes
-    """Of the source."""
+    """The source's hash."""
     marks: list[str]
-    """Of the sites, each once."""
+    """The marks of the sites, each once."""
     changed: list[tuple[Way, CodeType]]
-    """The code objects with sites, and what they are in: all that is not as the original."""
+    """The code objects that differ from the original's: those with sites, and the code objects around them."""
     is_filled: bool
-    """Whether nothing is to be put in the place of constants, see with_objects()."""
+    """No constant is to be replaced by an object, see with_objects()."""
 
 
-def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
-    """The code, without a site where there is nothing to mark. Raises what compile() raises.
+def compile_marked(source: bytes, filename: str, options: Options, main: bool = False) -> MarkedCode:
+    """Compile a source with a site for each mark. Raises what compile() raises.
 
-    A test that cannot be made a site is found out by trying. Its statement then stays as it is in the source. So is the
-    line of the first instruction of a statement, on which what stands before it has to be.
+    Two facts are known only after a compilation, so this compiles again with what it has learned:
+
+    - Tests that cannot become sites. Their statements then stay as they are in the source.
+    - The line of a statement's first instruction. The test in front of the statement must be on the same line.
     """
     from jumplabel._instrument.mark_statements import (
         mark,
-    )  # it needs syntax trees and symbol tables, which a filled cache spares us
+    )  # imports syntax trees and symbol tables; a process that reads all code from files needs neither
 
     without: dict[int, str] = {}
     starts: dict[int, int] | None = None
@@ -68,28 +71,31 @@ def compile_marked(source: bytes, filename: str, options: Options, main: bool = 
             left = [(line, why) for line, why in marked.left]
             marks = list(dict.fromkeys(mark for way in sites for *_, mark, _ in sites[way]))
             changed = list(codes(code, _within(sites)))
-            return Marked(code, sites, left, source_hash(source), marks, changed, is_filled(code))
+            return MarkedCode(code, sites, left, source_hash(source), marks, changed, is_filled(code))
         if tests.keys() <= without.keys():
             raise DecorationError(f"there are tests without room on other lines than {sorted(tests)}")
         without |= tests
 
 
-def compile_or_leave(source: bytes, filename: str, options: Options, main: bool = False) -> Marked:
-    """The same, but where that is beyond us: then it is the plain code, and says why."""
+def compile_or_leave(source: bytes, filename: str, options: Options, main: bool = False) -> MarkedCode:
+    """Compile a source with a site for each mark. If that is impossible, return the plain code and the reason.
+
+    Raises what compile() raises.
+    """
     try:
         return compile_marked(source, filename, options, main)
     except (DecorationError, RecursionError) as error:
         return left_whole(source, filename, error)
 
 
-def left_whole(source: bytes, filename: str, why: Exception) -> Marked:
-    """The plain code, which says why. Raises what compile() raises."""
+def left_whole(source: bytes, filename: str, why: Exception) -> MarkedCode:
+    """Return a source's code without sites, with the reason in ``left``. Raises what compile() raises."""
     code = compile(source, filename, "exec", dont_inherit=True)
-    return Marked(code, {}, [(1, f"the module as a whole: {why}")], source_hash(source), [], [], True)
+    return MarkedCode(code, {}, [(1, f"the module as a whole: {why}")], source_hash(source), [], [], True)
 
 
-def with_objects(marked: Marked, objects: Mapping[Constant, object]) -> Marked:
-    """The same with these objects in the place of constants, as it has to be before it runs."""
+def with_objects(marked: MarkedCode, objects: Mapping[Constant, object]) -> MarkedCode:
+    """Return the marked code with these objects in the place of constants. Code must not run before this."""
     if marked.is_filled:
         return marked
     code = filled(marked.code, objects)
@@ -97,7 +103,7 @@ def with_objects(marked: Marked, objects: Mapping[Constant, object]) -> Marked:
 
 
 def codes(code: CodeType, only: Container[Way] | None = None, way: Way = ()) -> Iterator[tuple[Way, CodeType]]:
-    """A code object and all within it, or those at these ways."""
+    """Yield a code object and all code objects within it, or those at the ways in ``only``."""
     if only is None or way in only:
         yield way, code
         for i, inner in enumerate(_codes_in(code)):
@@ -105,7 +111,7 @@ def codes(code: CodeType, only: Container[Way] | None = None, way: Way = ()) -> 
 
 
 def _within(sites: Iterable[Way]) -> set[Way]:
-    """The ways to code with sites, and to what such code is in."""
+    """Return the ways to code objects with sites, and to the code objects around them."""
     return {way[:n] for way in sites for n in range(len(way) + 1)}
 
 
@@ -115,11 +121,11 @@ def _codes_in(code: CodeType) -> list[CodeType]:
 
 _SOME_KEY = object.__new__(StaticKey)
 _SOME_KEY._key = None
-"""For plans, which ask only whether there is one."""
+"""A key for plans: they only ask whether a name stands for a key."""
 
 
 def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeType:
-    """The code, and all within it, with a site for each test of a mark, as when on."""
+    """Return the code with a site for each test of a mark, in its on state, here and in nested code objects."""
     within = {id(inner): _with_sites(inner, (*way, i), sites) for i, inner in enumerate(_codes_in(code))}
     as_compiled, code = code, compared(code)
     marks = dict.fromkeys(filter(is_mark, code.co_names), _SOME_KEY)
@@ -136,7 +142,10 @@ def _with_sites(code: CodeType, way: Way, sites: dict[Way, list[Site]]) -> CodeT
 
 
 def _starts(code: CodeType, sites: dict[Way, list[Site]]) -> dict[int, int]:
-    """The lines of what comes behind that which is on no line of the source."""
+    """Return the lines of the first instructions behind the tests and loads that got a line beyond the source.
+
+    mark_statements.py gave them the line NO_LINE plus an index. The result is by that index.
+    """
     starts: dict[int, int] = {}
     for way, one in codes(code):
         pairs = [(unit, unit + 1 + on) for unit, _, on, *_ in sites.get(way, ())] + loads_of_follow(one)
@@ -149,7 +158,7 @@ def _starts(code: CodeType, sites: dict[Way, list[Site]]) -> dict[int, int]:
 
 
 def _tests_left(code: CodeType) -> Iterator[int]:
-    """The lines of marks that the code would still look up."""
+    """Yield the lines of tests that are no sites: the code would look their marks up as names."""
     for _, one in codes(code):
         marks = {i for i, name in enumerate(one.co_names) if is_mark(name)}
         if not marks:

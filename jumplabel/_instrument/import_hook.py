@@ -1,7 +1,7 @@
-"""``install()``: modules get their sites as they are imported. Here is the finder.
+"""``install()``: modules get sites while they are imported. This file has the finder.
 
-Its specs have the loader of loader.py until the module's code runs. compile_marked.py makes that code, and
-code_cache.py keeps it; instrumented_modules.py knows which keys are for whom, and what was the original.
+loader.py has the loader that the finder's specs have until the module's code runs. compile_marked.py makes the code,
+and code_cache.py keeps it. instrumented_modules.py knows each module's keys and its original code.
 """
 
 import sys
@@ -15,7 +15,7 @@ from jumplabel._bytecode.instructions import prepare
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument.asserts_off import take_off
 from jumplabel._instrument.closures import follow
-from jumplabel._instrument.compile_marked import Marked, compile_or_leave, with_objects
+from jumplabel._instrument.compile_marked import MarkedCode, compile_or_leave, with_objects
 from jumplabel._instrument.definitions import FOLLOW, READY
 from jumplabel._instrument.instrumented_modules import Owner, Record, add, functions_of, records, restore
 from jumplabel._instrument.loader import Loader
@@ -27,20 +27,20 @@ from jumplabel.errors import DecorationError
 OF_MARKING = frozenset(
     "__future__ annotationlib ast bytecode copy dataclasses dis inspect symtable token tokenize".split()
 )
-"""What mark_statements.py and bytecode import when they are needed first, within another import.
+"""The modules that mark_statements.py and bytecode import at their first use, which is within another import.
 
-Marking would wait for itself.
+No hook may mark them: marking would then wait for itself.
 """
 
 
 def is_left_alone(name: str) -> bool:
-    """Return whether no hook may have the module: it is one of ours, or one of OF_MARKING, or within one."""
+    """Return whether every hook leaves the module alone: it is jumplabel, in OF_MARKING, or within one of these."""
     top = name.partition(".")[0]
     return top == "jumplabel" or top in OF_MARKING
 
 
 class Hook(Owner):
-    """What ``install()`` has put in place. ``uninstall()`` takes it away again; so does the end of a ``with`` block."""
+    """The import hook that ``install()`` returns. ``uninstall()`` or the end of a ``with`` block removes it."""
 
     def __init__(self, patterns: Patterns, options: Options) -> None:
         self.patterns = patterns
@@ -48,10 +48,11 @@ class Hook(Owner):
         self.is_installed = True
 
     def uninstall(self) -> None:
-        """Instrument no more modules, and give the functions of those that are their original code. Once is enough.
+        """Instrument no more modules, and give back the original code to the functions of the instrumented ones.
 
-        Calls that are running, generators and coroutines go on in the code that they have, as if everything were on.
-        So do functions that others have decorated by rewriting their code, and those whose source has been changed.
+        Running calls, generators and coroutines continue in the code that they have, with all sites on. The same holds
+        for functions with code that another tool has rewritten, or with a changed source. Further calls do nothing.
+        Any thread may call this.
         """
         self.is_installed = False
         if self in sys.meta_path:
@@ -61,8 +62,8 @@ class Hook(Owner):
     def __repr__(self) -> str:
         return f"<jumplabel.Hook for {self.patterns!r}>"
 
-    def begin(self, module: ModuleType, path: str, marked: Marked | None) -> Record:
-        """Before a module's code is run."""
+    def begin(self, module: ModuleType, path: str, marked: MarkedCode | None) -> Record:
+        """Record a run of a module's code, and attach the keys. Call this before the code runs."""
         record = Record(self, module, path, marked, self.options)
         if add(record):
             record.runs()
@@ -71,11 +72,11 @@ class Hook(Owner):
         return record
 
     def find_spec(self, name: str, path: Sequence[str] | None, target: ModuleType | None = None) -> ModuleSpec | None:
-        """The finder's part: what the others find, if that is an ordinary source file, with a loader of ours."""
+        """Return the spec that the finders behind this one find. If it is for a source file, it gets our loader."""
         if name not in self.patterns or is_left_alone(name):
             return None
         for finder in self._others():
-            if not hasattr(finder, "find_spec"):  # up to 3.11 it may have find_module(): the interpreter asks that
+            if not hasattr(finder, "find_spec"):  # on 3.11 it may have find_module(): leave that to the interpreter
                 return None
             spec: ModuleSpec | None = finder.find_spec(name, path, target)
             if spec is not None:
@@ -85,7 +86,7 @@ class Hook(Owner):
         return None
 
     def _others(self) -> list[Any]:
-        """The finders that the interpreter would ask after this one, without other hooks of ours."""
+        """Return the finders behind this one, without other hooks of ours."""
         finders = list(sys.meta_path)
         at = next((i for i, finder in enumerate(finders) if finder is self), -1)
         return [finder for finder in finders[at + 1 :] if not isinstance(finder, Hook)]
@@ -98,20 +99,21 @@ def install(
 
     patterns   names of modules, such as ``"shop", "shop.*"``; see README, "Whole packages"
     logging    statements ``logger.debug(...)`` become sites that are on while the logger is enabled for their level
-    asserts    True or ``"on"``: ``assert`` becomes a site under the key ``asserts.<module>``, which starts on, as the
-               source says. ``"off"``: the key starts off, as with ``python -O``; under a test runner stderr is told so.
-               A key that is there already keeps its state
+    asserts    True or ``"on"``: ``assert`` becomes a site of the key ``asserts.<module>``, which starts on, as the
+               source says. ``"off"``: the key starts off, as with ``python -O``. Under a test runner, a message on
+               stderr says so. A key that exists already keeps its state
     keys       tests of static keys become sites, as under ``static_branches``
-    only_pure  leave the logging statements whose arguments call something, which would not be called while they are off
+    only_pure  leave logging statements as they are if their arguments contain a call. **Without this option the
+               arguments of a logging statement that is off are not evaluated, so their calls do not happen**
 
-    For modules that are loaded already there is ``instrument()``. Modules that come from elsewhere than a source file
-    (built in, in C, from an archive) are imported as ever, and so are sources that another import hook loads. Hooks may
-    be installed on top of each other; the newest that knows a name decides. Any thread may install and uninstall.
+    ``instrument()`` is for modules that are loaded already. Modules without a source file (built in, in C, from an
+    archive) and sources that another import hook loads are imported without sites. Hooks may be installed on top of
+    each other: the newest one with a matching pattern decides. Any thread may install and uninstall.
 
     The instrumented code is kept beside the interpreter's own, in ``__pycache__``, under the interpreter's rules
     (``sys.dont_write_bytecode``, ``sys.pycache_prefix``).
 
-    Raises PatternError, and InstrumentError for an option that is none of these.
+    Raises PatternError for a bad pattern, and InstrumentError for a bad option.
     """
     hook = Hook(Patterns(patterns), checked(logging, asserts, keys, only_pure))
     if not hook.options.asserts_start_on:
@@ -128,16 +130,16 @@ def uninstall() -> None:
 
 
 def main_code(source: bytes, filename: str, name: str, module: ModuleType) -> CodeType:
-    """The code of a program, which is about to run in this module; instrumented if a hook is for its name.
+    """Return the code of a program that is about to run in this module, with sites if a hook's pattern matches it.
 
-    Logging sites are on, and tests of keys are none, until the program comes to `if __name__ == "__main__":`; where
-    names are heard of when they are bound (3.12), logging sites follow their loggers from then on.
+    Until the program reaches `if __name__ == "__main__":`, its logging sites are on and its tests of keys are not yet
+    sites. From CPython 3.12 on a logging site follows its logger as soon as the logger's name is bound.
     """
     hooks = [finder for finder in sys.meta_path if isinstance(finder, Hook)]
     hook = next((hook for hook in hooks if name in hook.patterns), None)
     if hook is None or not KNOWN:
         return compile(source, filename, "exec", dont_inherit=True)
-    with suppress(DecorationError):  # what becomes a site later, in the midst of the program, says so then
+    with suppress(DecorationError):  # the program's later attempts to make sites report this error
         prepare()
     marked = compile_or_leave(source, filename, hook.options, main=True)
     marked = with_objects(marked, {FOLLOW: follow, READY: _Ready()})
@@ -151,13 +153,13 @@ _main: Record | None = None
 
 
 def _main_is_ready(ready: object, nothing: object) -> None:
-    """Its functions are there."""
+    """Make sites in the program's functions, which are defined by now."""
     module = _main.module() if _main else None
     if _main and module:
         _main.ready(functions_of(module))
 
 
 class _Ready:
-    """What stands for READY in the code of a program, which compares it with nothing."""
+    """Replaces READY in the code of a program. The code compares it with None to call ``_main_is_ready()``."""
 
     __lt__ = Unseen(_main_is_ready)

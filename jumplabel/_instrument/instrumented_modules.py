@@ -1,4 +1,4 @@
-"""Modules that are instrumented: which keys turn their sites, what their code was, and how to go back to it."""
+"""The instrumented modules: the keys of their sites, their original code, and how functions get it back."""
 
 import gc
 import itertools
@@ -14,7 +14,7 @@ from jumplabel._bytecode.code_objects import enter, make_branches_of_module, set
 from jumplabel._bytecode.scope import Scope
 from jumplabel._engine import ffi, lib
 from jumplabel._instrument import asserts_off, closures
-from jumplabel._instrument.compile_marked import Marked, Site, Way, codes
+from jumplabel._instrument.compile_marked import MarkedCode, Site, Way, codes
 from jumplabel._instrument.marks import ASSERTS, Statement, is_of_a_closure
 from jumplabel._instrument.options import Options
 from jumplabel._instrument.original_code import origin, remember_copy
@@ -36,12 +36,12 @@ from jumplabel.errors import DecorationError
 
 
 class Instrumented(NamedTuple):
-    """A module, as ``instrumented()`` tells of it.
+    """An instrumented module, as ``instrumented()`` returns it.
 
     name   of the module
     file   its source
-    sites  how many statements are sites for logging, for assertions: copies that the compiler makes count each
-    left   (line, why) of those that looked like one for a site, and have stayed as they are
+    sites  the number of logging statements and assertions that are sites. Each copy that the compiler makes counts
+    left   (line, why) of each statement of these kinds that has no site and stays as it is
     """
 
     name: str
@@ -51,7 +51,7 @@ class Instrumented(NamedTuple):
 
 
 class Owner:
-    """Who has modules instrumented, and can undo it; the end of a ``with`` block does."""
+    """The owner of instrumented modules. ``uninstall()`` or the end of ``with`` undoes the instrumentation."""
 
     def uninstall(self) -> None:
         """Give the functions their original code."""
@@ -68,9 +68,11 @@ _numbers = itertools.count()
 
 
 class Record:
-    """Of one run of a module's code, by whose hook. It lives as long as that code, or as ``hold()`` says."""
+    """One run of a module's code, and its hook. Lives as long as that code, or as ``hold()`` says."""
 
-    def __init__(self, owner: Owner, module: ModuleType, path: str, marked: Marked | None, options: Options) -> None:
+    def __init__(
+        self, owner: Owner, module: ModuleType, path: str, marked: MarkedCode | None, options: Options
+    ) -> None:
         self.owner = owner
         self.number = next(_numbers)
         self.name = looks.name_of(module)
@@ -85,7 +87,7 @@ class Record:
         self.assertions: ref[StaticKey] | None = None
 
     def originals(self) -> dict[Way, CodeType]:
-        """Of all its code; empty where the source is not what it was."""
+        """Return the original code objects by their ways. Empty if the source is gone or has changed."""
         try:
             with open(self.path, "rb") as file:
                 source = file.read()
@@ -98,10 +100,10 @@ class Record:
     def report(self) -> Instrumented:
         return Instrumented(self.name, self.path, self.sites, tuple(sorted(self.left)))
 
-    # ---- before its code runs, and behind it ----
+    # ---- before and after the module's code runs ----
 
-    def attach(self, module: ModuleType, marked: Marked) -> None:
-        """Give the code its keys. Code that cannot have sites stays as when all is on."""
+    def attach(self, module: ModuleType, marked: MarkedCode) -> None:
+        """Attach keys to the code's sites. If that is impossible, the code stays as in the on state."""
         keys: dict[str, StaticKey] = {
             mark: self._assertions() if mark == ASSERTS else self._log_key(module, Statement.of(mark))
             for mark in marked.marks
@@ -138,7 +140,7 @@ class Record:
         return made
 
     def _assertions(self) -> StaticKey:
-        """Return the module's own key by that name, if it has one, in the state that it has; or a new one."""
+        """Return the key of the module's assertions. If it exists already, it keeps its state."""
         name = _of_assertions(self.name)
         with registry.lock:
             found = registry.by_name.get(name)
@@ -155,7 +157,7 @@ class Record:
         return found
 
     def runs(self) -> None:
-        """The module's code is about to run, perhaps not for the first time: nobody may hear of what names it binds."""
+        """Unbind the module's logging keys before its code runs again: it binds their names anew."""
         keys = self._log_keys_of_module()
         if keys:
             unbind(keys)
@@ -167,11 +169,11 @@ class Record:
         return [key for one in found if one.module() is module for key in one.log_keys()]
 
     def log_keys(self) -> list[LogKey]:
-        """Those that live."""
+        """Return the logging keys that still live."""
         return [key for reference in self._log_keys if (key := reference()) is not None]
 
     def ready(self, functions: Iterable[FunctionType]) -> None:
-        """The names are there: let logging sites follow their loggers, and make sites of the tests of keys."""
+        """Bind the logging keys, and make sites of tests of keys. The module's names are bound by now."""
         _bind_soon(self._log_keys_of_module())
         for function in _that_may_test_keys(functions) if self.options.keys else ():
             old = function.__code__
@@ -187,7 +189,7 @@ class Record:
 
 
 def _keys_of(sites: list[Site], keys: dict[str, StaticKey]) -> tuple[StaticKey, ...]:
-    """The keys of these sites, each once."""
+    """Return the keys of these sites, each once."""
     return tuple({id(key): key for key in [keys[site[4]] for site in sites]}.values())
 
 
@@ -196,9 +198,9 @@ _made: WeakSet[StaticKey] = WeakSet()
 
 
 def _that_may_test_keys(functions: Iterable[FunctionType]) -> list[FunctionType]:
-    """The functions, of one module; fewer where that can be told quickly, as for most modules it can."""
+    """Return the functions of one module that may test keys. A quick look leaves most modules' functions out."""
     if n_living() == len(_made) or all(type(key) is LogKey or key in _made for key in living()):
-        return []  # only those that are made here, which no source names
+        return []  # all living keys are made here, and no source names those
     functions = list(functions)
     names = {name for function in functions for _, code in codes(function.__code__) for name in code.co_names}
     if functions and Scope.of(functions[0]).has_a_key(names):
@@ -210,12 +212,12 @@ _MANAGED_DICT = 1 << 4  # Py_TPFLAGS_MANAGED_DICT, Include/object.h
 
 
 def functions_of(module: ModuleType) -> Iterator[FunctionType]:
-    """What its names lead to, if its own code."""
+    """Yield the functions of the module's own code that its names lead to."""
     variables, name = looks.variables(module), looks.name_of(module)
     for value in list(variables.values()):
         if issubclass(type(value), type):
             has_some = looks.module_of(value) == name
-        else:  # but for objects of Python's classes: to look into one gives it a dict, and makes it slower
+        else:  # do not look into instances of Python classes: that gives them a dict, and makes them slower
             has_some = not looks.flags(type(value)) & _MANAGED_DICT
         if has_some:
             yield from (one for one in functions_in(value) if one.__globals__ is variables)
@@ -225,21 +227,22 @@ _PAUSE_MILLISECONDS = 5
 
 
 def _bind_soon(keys: list[LogKey]) -> None:
-    """Now; but do not wait, as whoever imports has other locks.
+    """Bind the keys now if the lock of logging is free. Otherwise a thread of ours binds them later.
 
-    Others import with the lock of logging: dictConfig() does. Until the keys are bound, they are on.
+    The importing thread holds other locks, so it may not wait for that lock: dictConfig() imports while it holds it.
+    The keys are on until they are bound.
     """
     lock = logging._lock  # type: ignore[attr-defined]
     if not keys:
         return
     if not lock.acquire(blocking=False):
         _unbound[id(keys)] = keys
-        lib.fork_notice_urgent = 1  # a child binds them itself
+        lib.fork_notice_urgent = 1  # a forked child must bind them itself
         begun = allocate_lock()
         begun.acquire()
-        with suppress(RuntimeError):  # there can be no more threads: the next import binds them
+        with suppress(RuntimeError):  # no thread can be started: the next import binds them
             start_own_thread(_bind_when_free, (keys, begun))
-            begun.acquire(timeout=1)  # an interpreter that ends dies of a thread that has not begun
+            begun.acquire(timeout=1)  # an interpreter that ends would crash on a thread that has not begun
         return
     try:
         bind([*keys, *itertools.chain.from_iterable(_unbound.values())])
@@ -248,11 +251,11 @@ def _bind_soon(keys: list[LogKey]) -> None:
 
 
 _unbound: dict[int, list[LogKey]] = {}
-"""By the ids of the lists: the keys that threads of ours are to bind."""
+"""The keys that threads of ours are to bind, by the ids of the lists."""
 
 
 def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
-    """In a thread of the system, which looks now and then: to wait for a lock of gevent's would run a hub here."""
+    """Bind the keys once the lock is free, in a system thread. It polls: to wait for gevent's lock starts a hub."""
     lib.own_thread_enters()
     begun.release()
     lock = logging._lock  # type: ignore[attr-defined]
@@ -266,7 +269,7 @@ def _bind_when_free(keys: list[LogKey], begun: Any) -> None:
 
 
 def _forked() -> None:
-    """The child has none of the threads that were to bind keys."""
+    """Bind the keys in the child, because the parent's threads that were to bind them are not there."""
     unbound = list(_unbound.values())
     _unbound.clear()
     for keys in unbound:
@@ -278,9 +281,9 @@ forks.in_child(_forked)
 
 _records: WeakSet[Record] = WeakSet()
 _by_module: dict[int, list[ref[Record]]] = {}
-"""By id: an import looks at the records of its module, not at all there are."""
+"""The records of each module, by the module's id. So an import need not look through all records."""
 _held: dict[int, Record] = {}
-"""By the id of a module: the record of its last run, also where its code has no sites."""
+"""The record of each module's last run, by the module's id. A record without sites is kept, too."""
 _records_lock = ProcessLock()
 
 
@@ -290,12 +293,12 @@ def _forget_module(number: int) -> None:
 
 
 def hold(record: Record, module: ModuleType) -> None:
-    """Let a record live as long as its module, until the module's code runs again."""
+    """Keep a record alive as long as its module, or until the module's code runs again."""
     _held[id(module)] = record
 
 
 def add(record: Record) -> bool:
-    """Return whether the module has records already."""
+    """Add a record. Return whether the module had records already."""
     number = id(record.module())
     with _records_lock:
         _records.add(record)
@@ -308,19 +311,19 @@ def add(record: Record) -> bool:
 
 
 def records() -> list[Record]:
-    """In the order of their runs."""
+    """Return the records in the order of their runs."""
     with _records_lock:
         found = list(_records)
     return sorted(found, key=lambda record: record.number)
 
 
 def _of_assertions(module: str) -> str:
-    """The name of the key for a module's assertions."""
+    """Return the name of the key for a module's assertions."""
     return addressable(f"asserts.{module}")
 
 
 def _untaken(name: str) -> StaticKey | None:
-    """The key by which a module's assertions would be switched, if it is instrumented without them."""
+    """Return a stand-in for a key ``asserts.<module>`` if the module is instrumented without assertions, or None."""
     if name.startswith("asserts."):
         untaken = [_of_assertions(one.name) for one in records() if not one.options.asserts]
         return UntakenAsserts(name) if name in untaken else None
@@ -331,13 +334,16 @@ registry.missing = _untaken
 
 
 def instrumented() -> list[Instrumented]:
-    """The instrumented modules, in the order of their names: how many sites they have, and what has none, and why."""
+    """Return the instrumented modules in the order of their names, with their sites and what has none, and why."""
     last = {record.name: record for record in records() if record.module() is not None}
     return sorted(record.report() for record in last.values())
 
 
 def restore(gone: Iterable[Record]) -> None:
-    """Give functions their original code, and turn on what cannot have it: generators, say, that wait in theirs."""
+    """Give functions their original code.
+
+    Some code cannot be replaced, such as that of a suspended generator. Its sites are on from now on.
+    """
     gone = list(gone)
     with _records_lock:
         _records.difference_update(gone)
@@ -367,5 +373,5 @@ def restore(gone: Iterable[Record]) -> None:
 
 
 def all_functions() -> list[FunctionType]:
-    """All that the collector knows; not those of before ``gc.freeze()``."""
+    """Return the functions that the garbage collector knows. It does not know those from before ``gc.freeze()``."""
     return [one for one in gc.get_objects() if type(one) is FunctionType]

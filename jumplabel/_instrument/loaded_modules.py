@@ -8,7 +8,7 @@ from jumplabel._bytecode.code_objects import set_code
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument.asserts_off import take_off
 from jumplabel._instrument.closures import follow
-from jumplabel._instrument.compile_marked import Marked, codes, compile_or_leave, with_objects
+from jumplabel._instrument.compile_marked import MarkedCode, codes, compile_or_leave, with_objects
 from jumplabel._instrument.definitions import FOLLOW
 from jumplabel._instrument.instrumented_modules import Owner, Record, add, all_functions
 from jumplabel._instrument.options import Asserts, Options, checked
@@ -102,7 +102,7 @@ class _Prepared:
                 source = file.read()
         except OSError as error:
             raise InstrumentError(f"the source of {module.__name__} cannot be read: {error}") from error
-        self.marked: Marked | None = None
+        self.marked: MarkedCode | None = None
         self.original = dict(codes(compile(source, path, "exec", dont_inherit=True)))
         if KNOWN and (options.logging or options.asserts):
             marked = compile_or_leave(source, path, options)

@@ -1,7 +1,8 @@
-"""The loader of a module that a hook instruments: there from when its spec is found until its code runs.
+"""The loader of a module that a hook instruments.
 
-It is the interpreter's own loader for source files in all but one thing: the code that it runs has sites. What stays
-with the module is the loader that was found, so a spec compares, pickles and looks as without a hook.
+It behaves as the interpreter's own loader for source files, except that the code that it runs has sites. The hook puts
+it into the module's spec. Before the module's code runs, it puts the found loader back into the spec and the module. So
+a spec compares, pickles and prints as without a hook.
 """
 
 from importlib._bootstrap import _call_with_frames_removed  # type: ignore[attr-defined]
@@ -12,13 +13,17 @@ from typing import Any
 from jumplabel._bytecode.plan_sites import KNOWN
 from jumplabel._instrument import code_cache
 from jumplabel._instrument.closures import follow
-from jumplabel._instrument.compile_marked import Marked, with_objects
+from jumplabel._instrument.compile_marked import MarkedCode, with_objects
 from jumplabel._instrument.definitions import FOLLOW
 from jumplabel._instrument.instrumented_modules import functions_of, hold
 
 
 class Loader(SourceFileLoader):
-    """For tools, ``get_code()`` is the original's. Equal to the loader that it stands for, and pickled as that."""
+    """Runs a module's code with sites.
+
+    It equals the found loader that it replaces, and is pickled as that loader. ``get_code()`` returns the code without
+    sites, for tools.
+    """
 
     __slots__ = ("_found", "_hook", "_spec")
 
@@ -38,7 +43,7 @@ class Loader(SourceFileLoader):
         if vars(module).get("__loader__") is self:
             module.__loader__ = self._found
         of_module = vars(module).get("__spec__")
-        if of_module is not self._spec:  # a copy
+        if of_module is not self._spec:  # the module has a copy of the spec
             as_found(of_module)
         hook = self._hook
         marked = self._marked() if hook.is_installed else None
@@ -49,28 +54,31 @@ class Loader(SourceFileLoader):
         if hook.is_installed:
             hold(record, module)
             record.ready(functions_of(module))
-        else:  # since this import began
+        else:  # the hook was uninstalled during this import: restore the functions that have been made since
             hook.uninstall()
 
-    def _marked(self) -> Marked | None:
-        """None: there is nothing to mark, or it cannot be; the interpreter has its own cache for that."""
+    def _marked(self) -> MarkedCode | None:
+        """Return the module's marked code.
+
+        None: nothing is to be marked, or this interpreter's bytecode is unknown. Its own cache serves then.
+        """
         options = self._hook.options
         if not (KNOWN and (options.logging or options.asserts)):
             return None
         return code_cache.load(self.path, options, lambda: self.get_data(self.path))
 
 
-# Its name is in the repr() of specs.
+# The repr() of a spec shows its loader's class.
 Loader.__name__ = Loader.__qualname__ = SourceFileLoader.__name__
 Loader.__module__ = SourceFileLoader.__module__
 
-# As for the interpreter's own loaders: tracebacks of what a module raises are without the frames of whoever imports it.
-# CPython's Python/import.c, remove_importlib_frames(), goes by the file's name.
+# The interpreter removes the frames of its own loaders from the tracebacks of a module's exceptions. It recognizes them
+# by the name of their file (CPython's Python/import.c, remove_importlib_frames()). This gives ours the same name.
 Loader.exec_module.__code__ = Loader.exec_module.__code__.replace(co_filename="<frozen importlib._bootstrap_external>")
 
 
 def as_found(spec: Any) -> None:
-    """Give a spec the loader that it was found with."""
+    """Give a spec back the loader that was found."""
     loader = getattr(spec, "loader", None)
     if type(loader) is Loader:
         spec.loader = loader._found

@@ -1,7 +1,7 @@
-"""What a mark says: which statements of a module are for sites, and what each site is for.
+"""Marks: the names in marked code that say what each site is for.
 
-A mark is a global with a name that no source can have. mark_statements.py puts marks into syntax trees. What is here
-is needed wherever marked code runs, and needs neither syntax trees nor symbol tables.
+A mark is a global with a name that no source can have. mark_statements.py puts marks into syntax trees. Every process
+that runs marked code imports this file. So it imports neither syntax trees nor symbol tables.
 """
 
 from typing import NamedTuple
@@ -12,19 +12,19 @@ ASSERTS = f"{PREFIX}asserts"
 
 
 NO_LINE = 1 << 28
-"""Behind all lines of a source."""
+"""A line number beyond the last line of any source."""
 
 
 class Statement(NamedTuple):
-    """What a mark says of a logging statement or guard."""
+    """A logging statement or guard, as its mark describes it."""
 
     logger: tuple[str, ...]
-    """The global or closure variable, and its attributes."""
+    """The name of the global or closure variable, then those of the attributes that lead to the logger."""
     method: str
     level: int | tuple[str, ...] | None
-    """Of `log` and `isEnabledFor`: a number, or where it is found, as the logger is."""
+    """The level of `log` and `isEnabledFor`: a number, or the names that lead to it. None: the method has its own."""
     free: bool = False
-    """Whether the variable is a closure's."""
+    """The variable is a closure's."""
 
     @property
     def mark(self) -> str:

@@ -1,9 +1,10 @@
 """The user's own folder of files with marked code: ``$XDG_CACHE_HOME/jumplabel``, or ``~/.cache/jumplabel``.
 
-**Whoever can write these files can have this process run any code.** So the folder is used only while it belongs to the
-effective user, is no symbolic link, and is closed to all others (0700), and so are the files in it. What is read and
-written goes by a descriptor of the folder that was looked at. It is not made in the folder of another user: under
-``sudo``, HOME may still name that. A process that runs with rights which its user does not have uses none.
+**A user with write access to these files can make this process run any code.** So this process uses the folder only
+if it belongs to the effective user, is no symbolic link, and is closed to all others (0700). The same holds for each
+file in it. Reads and writes go through a descriptor of the folder that was checked. The folder is never made within
+another user's folder: under ``sudo``, HOME may still name that one. A process with more rights than its user uses no
+private folder.
 """
 
 import _imp
@@ -17,7 +18,7 @@ _OPEN_TO_OTHERS = 0o077
 
 
 def folder() -> str | None:
-    """Return the path of the folder. None: this process has none."""
+    """Return the path of the folder. None: this process may use none."""
     if (os.getuid(), os.getgid()) != (os.geteuid(), os.getegid()):
         return None
     base = "" if sys.flags.ignore_environment else os.environ.get("XDG_CACHE_HOME", "")
@@ -37,7 +38,7 @@ def name(path: str, place: str) -> str:
 
 
 def read(name: str) -> bytes | None:
-    """Return what a file holds. None: there is no such file, or it might be another user's work."""
+    """Return a file's content. None: there is no such file, or another user may have written it."""
     path = folder()
     opened = -1 if path is None else _open(path)
     if opened < 0:
@@ -53,7 +54,7 @@ def read(name: str) -> bytes | None:
 
 
 def write(name: str, data: bytes) -> str | None:
-    """Write a file, at once or not at all. Return its path; None: it cannot be written."""
+    """Write a file atomically. Return its path; None: it cannot be written."""
     path = folder()
     if path is None:
         return None
@@ -76,7 +77,7 @@ def write(name: str, data: bytes) -> str | None:
 
 
 def write_at_once(path: str, data: bytes, mode: int, folder: int | None = None) -> None:
-    """Write a new file and give it its name when it is whole. Raises OSError, and leaves nothing behind then."""
+    """Write a file atomically: under another name, then rename it. Raises OSError, and leaves no file behind then."""
     new = f"{path}.{os.getpid()}.{threading.get_ident()}"
     number = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, mode, dir_fd=folder)
     try:
@@ -92,7 +93,7 @@ def write_at_once(path: str, data: bytes, mode: int, folder: int | None = None) 
 
 
 def _open(path: str) -> int:
-    """A descriptor of the folder; negative where it is not there or might be another user's work."""
+    """Return a descriptor of the folder. Negative: it is not there, or another user may have made or changed it."""
     try:
         opened = os.open(path, _FOLDER)
     except OSError:
@@ -109,7 +110,7 @@ def _is_ours(status: os.stat_result, kind: int) -> bool:
 
 
 def _make(path: str) -> None:
-    """Raises OSError where it cannot, or should not be made."""
+    """Make the folder. Raises OSError if that is impossible, or if another user owns the folder above."""
     missing, above = [path], os.path.dirname(path)
     while not os.path.lexists(above):
         missing.append(above)
@@ -120,5 +121,5 @@ def _make(path: str) -> None:
     for one in reversed(missing):
         try:
             os.mkdir(one, 0o700)
-        except FileExistsError:  # another process was faster
+        except FileExistsError:  # another process has just made it
             pass

@@ -15,7 +15,7 @@ from functools import partial
 from typing import Any
 from weakref import ref
 
-from jumplabel._program.looks import NOT_FOUND, attributes, first
+from jumplabel._program.looks import NOT_FOUND, attributes, class_attribute
 from jumplabel._program.own_builtins import BUILTINS as __builtins__  # type: ignore[no-redef]  # noqa: F401
 from jumplabel._program.unseen import Unseen, seen
 
@@ -131,7 +131,7 @@ def _nothing() -> None:
 
 def _is_set_by_code(kind: type, name: str) -> bool:
     """Return whether a data descriptor sets the attribute, such as a property."""
-    return not _is_special(name) and first(type(first(kind, name)), "__set__") is not NOT_FOUND
+    return not _is_special(name) and class_attribute(type(class_attribute(kind, name)), "__set__") is not NOT_FOUND
 
 
 def _is_special(name: str) -> bool:

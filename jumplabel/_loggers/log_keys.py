@@ -158,7 +158,7 @@ def bind(keys: Iterable[LogKey], wait: bool = True) -> None:
         for followed in found:
             bound[followed.address] = followed
             name_watch.everything[followed.address] = followed.engine_key
-            name_watch.touched.add(followed.address)
+            name_watch.to_look_up.add(followed.address)
         bring_up_to_date([])
         return True
 

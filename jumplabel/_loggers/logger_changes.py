@@ -72,7 +72,7 @@ def _make_change_past_lock(changed: object, change: Callable[[], None]) -> None:
 
     def turn_on() -> None:
         affected = depending_on(changed)
-        name_watch.touched.update(followed.address for followed in affected)
+        name_watch.to_look_up.update(followed.address for followed in affected)
         name_watch.changed()
         turn(lambda: ([followed.address for followed in affected if not followed.engine_key.enabled], []))
 
@@ -107,11 +107,11 @@ def _rebind_name(keys: dict[int, Any], change: Callable[[], None]) -> None:
     def work() -> None:
         addresses = list(keys)
         turn(lambda: ([each for each in addresses if each in bound and not bound[each].engine_key.enabled], []))
-        name_watch.touched.update(addresses)  # already here, because a signal handler may raise behind the change
+        name_watch.to_look_up.update(addresses)  # already here, because a signal handler may raise behind the change
         try:
             change()
         finally:
-            name_watch.touched.update(addresses)
+            name_watch.to_look_up.update(addresses)
             name_watch.changed()
             bring_up_to_date([])
 

@@ -48,7 +48,7 @@ def exclusively(
             if name_watch.turned and _depth == 1:
                 toggles += turned_by_watches()
             result = work(*arguments)
-            if name_watch.touched and _depth == 1:  # by threads that found the lock taken
+            if name_watch.to_look_up and _depth == 1:  # by threads that found the lock taken
                 bring_up_to_date([])
             return result
         finally:

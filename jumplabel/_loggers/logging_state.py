@@ -252,13 +252,13 @@ class LoggerStates:
             version = _version(kind)
             known = _plain.get((version, base))
         if known is None:
-            of_base, below = looks.space(base), list(takewhile(lambda one: one is not base, kinds))
+            of_base, below = looks.class_dict(base), list(takewhile(lambda one: one is not base, kinds))
             none_has = {*attributes, "__getattribute__", "__bool__", "__len__"}
             none_below_has = {*own, "__setattr__", "__delattr__"}
             known = (
                 all(function and of_base.get(name) is function for name, function in own.items())
-                and all(none_has.isdisjoint(looks.space(one)) for one in kinds)
-                and all(none_below_has.isdisjoint(looks.space(one)) for one in below)
+                and all(none_has.isdisjoint(looks.class_dict(one)) for one in kinds)
+                and all(none_below_has.isdisjoint(looks.class_dict(one)) for one in below)
                 and _usual_dict(kind)
                 and change_hooks.hook(base)
             )
@@ -277,7 +277,7 @@ class LoggerStates:
 
 
 _logger_attributes, _manager_attributes = (
-    looks.first(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager)
+    looks.class_attribute(kind, "__dict__").__get__ for kind in (logging.Logger, logging.Manager)
 )
 
 _plain: dict[tuple[int, type], bool] = {}
@@ -294,7 +294,7 @@ def _version(kind: type) -> int:
 
 def _usual_dict(kind: type) -> bool:
     """Return whether every ``__dict__`` in the class and its bases is the interpreter's, and none is a property."""
-    found = [space["__dict__"] for space in map(looks.space, mro(kind)) if "__dict__" in space]
+    found = [space["__dict__"] for space in map(looks.class_dict, mro(kind)) if "__dict__" in space]
     return all(type(one) is _GETSET for one in found)
 
 

@@ -32,7 +32,7 @@ def _may_act(
     if version not in VERSIONS or method == "isEnabledFor" or type(core_kind) is not type:
         return True, ()
     states.note_kinds(kind, core_kind)
-    space, core_space = looks.space(kind), looks.space(core_kind)
+    space, core_space = looks.class_dict(kind), looks.class_dict(core_kind)
     own_methods = all(code_defined_in(module, space.get(name), name) for name in (method, "_log"))
     if not own_methods or "__getattribute__" in space or "__getattribute__" in core_space:
         return True, ()

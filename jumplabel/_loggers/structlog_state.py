@@ -63,7 +63,7 @@ def _proxy_may_act(states: LoggerStates, proxy: Any, base: type, method: str, le
     configuration = variables("structlog._config").get("_CONFIG")
     if not change_hooks.hook(type(configuration), past_lock=True):
         return True, depends
-    defaults = {**looks.space(type(configuration)), **states.attributes(configuration)}
+    defaults = {**looks.class_dict(type(configuration)), **states.attributes(configuration)}
     depends += (id(configuration),)
     states.note_kinds(type(configuration))
     wrapper = _own_or_default(own, "_wrapper_class", defaults)
@@ -74,7 +74,7 @@ def _proxy_may_act(states: LoggerStates, proxy: Any, base: type, method: str, le
 
 def _is_unchanged_proxy(kind: type, own: dict[str, Any]) -> bool:
     """Return whether structlog's own ``bind`` and ``__getattr__`` answer for the object's logging methods."""
-    space = looks.space(kind)
+    space = looks.class_dict(kind)
     if "__getattribute__" in space or not DECISIVE.isdisjoint((*own, *space)):
         return False
     config = variables("structlog._config")
@@ -115,7 +115,7 @@ def _first_use_only_binds(own: dict[str, Any], defaults: dict[str, Any]) -> bool
         _own_or_default(own, "_context_class", defaults) is dict
         and type(own.get("_initial_values")) is dict
         and makes_known_logger
-        and all(looks.first(kind, name) is NOT_FOUND for kind in tested for name in ("__bool__", "__len__"))
+        and all(looks.class_attribute(kind, name) is NOT_FOUND for kind in tested for name in ("__bool__", "__len__"))
     )
 
 
@@ -148,7 +148,7 @@ def _is_empty(kind: type, method: str, level: int | None) -> bool:
     if not first_is(kind, "__getattribute__", object):
         return False
     module = variables("structlog._native")
-    function = looks.first(kind, method)
+    function = looks.class_attribute(kind, method)
     if method == "exception":
         code = code_defined_in(module, function, "exception")
         calls_error = code is not None and {*code.co_names} <= {"setdefault", "error"}

@@ -35,19 +35,19 @@ def bring_up_to_date(some: list[FollowedLogger] | None) -> None:
     try:
         turn(partial(_as_loggers_are, looked_up, some is None))
     except BaseException:
-        name_watch.touched.update(map(attrgetter("address"), looked_up))
+        name_watch.to_look_up.update(map(attrgetter("address"), looked_up))
         raise
 
 
 def _as_loggers_are(some: list[FollowedLogger], all_of_them: bool) -> Turn:
     """Look the names up that have changed, and compare. Adds the keys of these names to ``some``."""
-    for its_address in list(name_watch.touched):
+    for its_address in list(name_watch.to_look_up):
         followed = bound.get(its_address)
         if followed is not None:
             # Before discard(), behind which a signal handler may raise: bring_up_to_date() then notes the key again.
             # The key also stays in `some` for the next round of turn().
             some.append(followed)
-        name_watch.touched.discard(its_address)
+        name_watch.to_look_up.discard(its_address)
         if followed is not None:
             followed.look_up()
     states = LoggerStates(concerned)

@@ -78,7 +78,7 @@ def type_call(callable: Any) -> Any:
     """
     kind = type(callable)
     for one in kind, type(kind):
-        found = looks.first(one, "__call__")
+        found = looks.class_attribute(one, "__call__")
         if found is not NOT_FOUND:
             return found
     raise AttributeError("__call__")

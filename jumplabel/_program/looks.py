@@ -25,13 +25,13 @@ def mro(kind: type) -> tuple[type, ...]:
     return found or ()
 
 
-def space(kind: type) -> "MappingProxyType[str, Any]":
+def class_dict(kind: type) -> "MappingProxyType[str, Any]":
     """Return the dict of a class, as ``vars(kind)`` does."""
     found: MappingProxyType[str, Any] = _dict(kind)
     return found
 
 
-def first(kind: type, name: str) -> Any:
+def class_attribute(kind: type, name: str) -> Any:
     """Return what a class has by a name, its own or from the first base that has it; or NOT_FOUND."""
     for base in mro(kind):
         found = _dict(base).get(name, NOT_FOUND)
@@ -108,17 +108,17 @@ def attribute(holder: Any, name: str) -> tuple[Any, list[Any]]:
     """
     kind: Any = type(holder)
     usual: Any = next((usual for usual in (ModuleType, type) if issubclass(kind, usual)), None)
-    if usual is None or first(kind, "__getattribute__") is not space(usual)["__getattribute__"]:
+    if usual is None or class_attribute(kind, "__getattribute__") is not class_dict(usual)["__getattribute__"]:
         return NOT_FOUND, []
     depends: list[Any] = [base for base in mro(kind) if can_change(base)]  # an attribute of a metaclass may come first
-    if first(kind, name) is not NOT_FOUND:
+    if class_attribute(kind, name) is not NOT_FOUND:
         return NOT_FOUND, depends
     places: tuple[Any, ...] = mro(holder) if usual is type else (holder,)
     for one in places:
         if usual is ModuleType or can_change(one):
             depends.append(one)
-        value = (space(one) if usual is type else variables(one)).get(name, NOT_FOUND)
+        value = (class_dict(one) if usual is type else variables(one)).get(name, NOT_FOUND)
         if value is not NOT_FOUND:
-            decides = usual is type and first(type(value), "__get__") is not NOT_FOUND
+            decides = usual is type and class_attribute(type(value), "__get__") is not NOT_FOUND
             return (NOT_FOUND if decides else value), depends
     return NOT_FOUND, depends

@@ -26,11 +26,12 @@ STALE = lib.TURN_STALE
 _Keys = dict[int, Any]
 names: dict[int, dict[str, _Keys]] = {}
 """Maps the number of a dict, and a name in it, to the keys that depend on the name: address to what keeps the key."""
-touched: set[int] = set()
-"""The addresses of keys that C has turned on because a name that they depend on has changed."""
+to_look_up: set[int] = set()
+"""The addresses of the keys whose names must be looked up again. C adds the keys of a name that changes."""
 turned: list[tuple[int, int, int]] = []
-"""The keys of these that were off before, until callbacks are told of the toggle: the address, the number of sites,
-and the nanoseconds that the toggle took.
+"""The keys that C has turned on, until callbacks are told of the toggle.
+
+Each is the address, the number of sites, and the nanoseconds that the toggle took.
 """
 
 away: set[int] = set()
@@ -41,7 +42,7 @@ everything: _Keys = {}
 
 
 class _Listeners:
-    """What is done about changes. log_keys.py and branch_names.py put their own functions here."""
+    """The functions to call after changes. logger_changes.py and branch_names.py set their own functions here."""
 
     def __init__(self) -> None:
         self.settle: Callable[[], None] = int  # type: ignore[assignment]
@@ -71,7 +72,7 @@ _settle = Unseen(_settle_now)
 
 
 def _start() -> tuple[Any, ...]:
-    shared = names, touched, turned, _settle, away
+    shared = names, to_look_up, turned, _settle, away
     changes, changed, turn, *watching = published(lib.dict_watch_start, *map(id, shared))
     return changes, changed, turn, *(watching or (None,) * 9)
 

@@ -320,9 +320,9 @@ def _absolute(folder: Any) -> str:
 
 
 def attach(path: str) -> None:
-    """Connect to the operator who listens at ``path``, and serve this connection in this thread until it closes.
+    """Connect to the operator at the socket ``path``, and serve this connection in this thread until it closes.
 
-    For remote_exec.py. An operator who can run code in this process needs no further check.
+    For remote_exec.py. It needs no check of the operator, because the operator can run any code in this process.
     """
     lib.own_thread_joins()
     server = Server(None)

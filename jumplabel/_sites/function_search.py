@@ -55,7 +55,7 @@ def functions_in(target: Any, above: tuple[Any, ...] = ()) -> Iterator[FunctionT
         return
     above = (*above, target)
     if issubclass(kind, type):
-        for name, value in list(looks.space(target).items()):
+        for name, value in list(looks.class_dict(target).items()):
             if not issubclass(type(value), type) or _is_defined_in(target, value):
                 yield from functions_in(value, above)
                 yield from _hidden(target, name, value)
@@ -122,7 +122,7 @@ def _may_wrap(one: Any) -> bool:
         return len(one) <= _MANY
     if issubclass(kind, type | ModuleType | Snapshot):
         return False
-    return kind is CellType or callable(one) or looks.first(kind, "__get__") is not NOT_FOUND
+    return kind is CellType or callable(one) or looks.class_attribute(kind, "__get__") is not NOT_FOUND
 
 
 def _parts(one: Any) -> list[Any]:
@@ -150,9 +150,9 @@ def _held(target: Any, kind: type) -> list[Any]:
     for base, name in _WRAPPERS_IN_PYTHON:
         if issubclass(kind, base):
             return [looks.attributes(target).get(name)]
-    if looks.first(kind, _LAZY) is not NOT_FOUND:
+    if looks.class_attribute(kind, _LAZY) is not NOT_FOUND:
         return []
-    getter = looks.first(kind, "__wrapped__")
+    getter = looks.class_attribute(kind, "__wrapped__")
     if type(getter) in _GETTERS:  # wrapt's proxies in C, or a slot
         try:
             return [getter.__get__(target)]

@@ -1,4 +1,4 @@
-"""Marked code in files: which of them are believed, and where they are when ``__pycache__`` cannot be written."""
+"""Files of marked code: which files are read, and where they are if ``__pycache__`` cannot be written."""
 
 import gc
 import importlib.util
@@ -38,7 +38,7 @@ def writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files whose source was compiled."""
+    """The names of the sources that are compiled."""
     found: list[str] = []
     compile_or_leave = code_cache.compile_or_leave
 
@@ -56,7 +56,7 @@ def again(packages: Packages, name: str, source: str = CART) -> Any:
 
 
 def without_a_pycache(packages: Packages) -> None:
-    """Its name is a file's: not even root can write below it."""
+    """Put a file in the folder's place, so that not even root can write below it."""
     (packages.folder / "__pycache__").write_text("")
 
 
@@ -64,7 +64,7 @@ def private(tmp_path: Path) -> list[Path]:
     return sorted(tmp_path.glob("cache/jumplabel/*"))
 
 
-# ---- what is believed ----
+# ---- files that are read or ignored ----
 
 
 @pytest.mark.parametrize("size", [1, 1 << 16, 1 << 18])
@@ -76,7 +76,7 @@ def test_a_file_of_any_size_is_read(packages: Packages, compiled: list[str], siz
     assert compiled == ["shop_large.py"]
 
 
-def test_kept_code_is_read_where_none_is_written(
+def test_files_are_read_even_if_none_may_be_written(
     packages: Packages, compiled: list[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     install("shop_ca")
@@ -107,7 +107,7 @@ def test_kept_code_is_read_where_none_is_written(
         lambda data: sealed(b"", data),
     ],
 )
-def test_a_damaged_file_is_none(packages: Packages, compiled: list[str], damage: Any) -> None:
+def test_a_damaged_file_is_ignored(packages: Packages, compiled: list[str], damage: Any) -> None:
     install("shop_cb")
     packages.load("shop_cb", CART)
     [path] = packages.caches()
@@ -119,13 +119,13 @@ def test_a_damaged_file_is_none(packages: Packages, compiled: list[str], damage:
 
 
 def sealed(body: bytes, data: bytes) -> bytes:
-    """With the right hash."""
+    """Return the data with another body and the right hash."""
     import _imp
 
     return data[:16] + _imp.source_hash(code_cache.FORMAT, body) + body
 
 
-def test_code_of_other_options_is_none_whatever_its_file_is_called(packages: Packages, compiled: list[str]) -> None:
+def test_a_file_of_other_options_is_ignored_even_under_the_right_name(packages: Packages, compiled: list[str]) -> None:
     hook = install("shop_cc", asserts=True)
     packages.load("shop_cc", CART)
     [path] = packages.caches()
@@ -137,10 +137,10 @@ def test_code_of_other_options_is_none_whatever_its_file_is_called(packages: Pac
     assert sites("shop_cc") == ["asserts.shop_cc"]
 
 
-def test_code_that_was_moved_with_its_source_names_its_new_place(
+def test_code_that_moved_with_its_source_names_the_new_path(
     packages: Packages, compiled: list[str], tmp_path: Path
 ) -> None:
-    """As from one stage of an image to the next."""
+    """The stages of a container image move both."""
     install("shop_cd")
     path = packages.write("shop_cd", CART)
     again(packages, "shop_cd")
@@ -167,7 +167,7 @@ def test_code_that_was_moved_with_its_source_names_its_new_place(
         (code_cache.UNCHECKED_HASH, "always", True),
     ],
 )
-def test_files_that_go_by_the_hash_are_checked_as_the_interpreter_was_told(
+def test_files_with_the_sources_hash_are_checked_by_the_interpreters_option(
     packages: Packages, compiled: list[str], monkeypatch: pytest.MonkeyPatch, flags: int, when: str, is_checked: bool
 ) -> None:
     import _imp
@@ -176,18 +176,18 @@ def test_files_that_go_by_the_hash_are_checked_as_the_interpreter_was_told(
     path = packages.write("shop_ce", CART)
     assert code_cache.store(str(path), Options(), flags) == str(packages.caches()[0])
     assert code_cache.store(str(path), Options(), flags) is None
-    os.utime(path, (1, 1))  # another time says nothing
+    os.utime(path, (1, 1))  # the time alone does not matter
     install("shop_ce")
     again(packages, "shop_ce")
     assert compiled == ["shop_ce.py"]
     again(packages, "shop_ce", CART + "    x = 1\n")
     assert compiled == ["shop_ce.py"] * (2 if is_checked else 1)
-    assert packages.caches()[0].read_bytes()[4] == flags  # a new one goes by the hash, too
+    assert packages.caches()[0].read_bytes()[4] == flags  # the new file has the hash, too
     again(packages, "shop_ce", CART + "    x = 1\n")
     assert compiled == ["shop_ce.py"] * (2 if is_checked else 1)
 
 
-def test_a_source_of_the_same_time_and_another_size_is_another(packages: Packages, compiled: list[str]) -> None:
+def test_a_source_of_the_same_time_and_another_size_is_compiled_again(packages: Packages, compiled: list[str]) -> None:
     path = packages.write("shop_cf", CART)
     os.utime(path, (10**9, 10**9))
     install("shop_cf")
@@ -198,7 +198,7 @@ def test_a_source_of_the_same_time_and_another_size_is_another(packages: Package
     assert compiled == ["shop_cf.py"] * 2
 
 
-def test_two_that_write_at_once_leave_a_whole_file(packages: Packages) -> None:
+def test_two_writers_at_once_leave_a_whole_file(packages: Packages) -> None:
     path = packages.write("shop_cg", CART)
     threads = [
         threading.Thread(target=code_cache.store, args=(str(path), Options(), 0), kwargs={"force": True})
@@ -212,7 +212,7 @@ def test_two_that_write_at_once_leave_a_whole_file(packages: Packages) -> None:
     assert [one.name for one in (packages.folder / "__pycache__").iterdir()] == [packages.caches()[0].name]
 
 
-def test_a_file_that_cannot_be_written_whole_is_not_there(
+def test_a_file_that_is_written_in_part_is_removed(
     packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(os, "write", lambda number, data: len(data) - 1)
@@ -224,8 +224,8 @@ def test_a_file_that_cannot_be_written_whole_is_not_there(
     assert again(packages, "shop_ch").total(1) == 1
 
 
-def test_a_stamp_is_older_than_what_was_read_behind_it(packages: Packages, compiled: list[str]) -> None:
-    """A source that changes while it is compiled is compiled again."""
+def test_a_source_that_changes_while_it_is_compiled_is_compiled_again(packages: Packages, compiled: list[str]) -> None:
+    """The time in the file is from before the source was read."""
     path = packages.write("shop_co", CART)
     os.utime(path, (time.time() - 100,) * 2)
     py_compile.compile(str(path))
@@ -240,10 +240,10 @@ def test_a_stamp_is_older_than_what_was_read_behind_it(packages: Packages, compi
     assert compiled == ["shop_co.py"] * 2
 
 
-# ---- the user's own folder ----
+# ---- the user's private folder ----
 
 
-def test_where_pycache_cannot_be_written_it_is_in_the_private_folder(
+def test_without_a_writable_pycache_the_file_is_in_the_private_folder(
     packages: Packages, compiled: list[str], tmp_path: Path
 ) -> None:
     without_a_pycache(packages)
@@ -259,7 +259,7 @@ def test_where_pycache_cannot_be_written_it_is_in_the_private_folder(
     assert len(sites("shop_ci")) == 2
 
 
-def test_two_sources_of_one_name_are_apart_in_the_private_folder(
+def test_two_sources_of_one_name_have_two_files_in_the_private_folder(
     packages: Packages, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [tmp_path / "a" / "shop.py", tmp_path / "b" / "shop.py"]
@@ -268,13 +268,13 @@ def test_two_sources_of_one_name_are_apart_in_the_private_folder(
         path.write_text(f"assert {i}\n")
         os.utime(path, (10**9, 10**9))
         (path.parent / "__pycache__").write_text("")
-        monkeypatch.chdir(path.parent)  # even where both are found by a relative path
+        monkeypatch.chdir(path.parent)  # even if both have relative paths
         marked = code_cache.load("shop.py", Options(asserts=True), path.read_bytes)
         assert marked is not None and marked.digest == importlib.util.source_hash(path.read_bytes())
     assert compiled == ["shop.py"] * 2 and len(private(tmp_path)) == 2
 
 
-def test_a_file_of_another_path_in_the_private_folder_is_none(
+def test_a_file_of_another_path_in_the_private_folder_is_ignored(
     compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     paths = [tmp_path / "a.py", tmp_path / "b.py"]
@@ -287,7 +287,7 @@ def test_a_file_of_another_path_in_the_private_folder_is_none(
     assert compiled == ["a.py", "b.py"]
 
 
-def test_with_a_prefix_there_is_no_other_place(
+def test_with_a_cache_prefix_the_private_folder_is_not_used(
     packages: Packages, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "prefix").write_text("")
@@ -298,7 +298,7 @@ def test_with_a_prefix_there_is_no_other_place(
     assert compiled == ["shop_ck.py"] * 2 and private(tmp_path) == []
 
 
-def test_nothing_is_written_anywhere_if_nothing_is_to_be(
+def test_without_writing_of_bytecode_no_file_is_written(
     packages: Packages, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     without_a_pycache(packages)
@@ -343,7 +343,7 @@ def file_is_a_folder(folder: Path, file: Path) -> None:
 @pytest.mark.parametrize(
     "change", [open_to_group, open_to_write, link, file_open_to_write, file_link, file_is_a_pipe, file_is_a_folder]
 )
-def test_what_another_user_might_have_written_is_not_believed(
+def test_a_file_that_another_user_can_write_is_ignored(
     packages: Packages, compiled: list[str], tmp_path: Path, change: Any
 ) -> None:
     without_a_pycache(packages)
@@ -355,7 +355,7 @@ def test_what_another_user_might_have_written_is_not_believed(
 
 
 @pytest.mark.parametrize("whose", ["folder", "file"])
-def test_what_belongs_to_another_user_is_not_believed(
+def test_a_file_of_another_user_is_ignored(
     packages: Packages, compiled: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch, whose: str
 ) -> None:
     without_a_pycache(packages)
@@ -374,8 +374,8 @@ def test_what_belongs_to_another_user_is_not_believed(
     assert compiled == ["shop_cn.py"] * 2
 
 
-def test_no_folder_is_made_in_that_of_another_user(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """As by sudo, which may leave HOME as it was."""
+def test_no_private_folder_is_made_in_another_users_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """sudo may leave HOME as it was."""
     monkeypatch.setenv("XDG_CACHE_HOME", "")
     monkeypatch.setenv("HOME", str(tmp_path))
     user = os.geteuid()
@@ -384,16 +384,14 @@ def test_no_folder_is_made_in_that_of_another_user(tmp_path: Path, monkeypatch: 
     assert private_cache.write("name", b"data") is None
     assert list(tmp_path.iterdir()) == []
     monkeypatch.setattr(os, "geteuid", lambda: user)
-    assert private_cache.folder() is None  # with other rights than the user's own
+    assert private_cache.folder() is None  # this process has other rights than its user
     monkeypatch.setattr(os, "getuid", lambda: user)
     assert private_cache.write("name", b"data") == str(tmp_path / ".cache/jumplabel/name")
     assert private_cache.read("name") == b"data"
 
 
 @pytest.mark.parametrize("base", ["", "relative", "~"])
-def test_what_is_no_path_in_the_variable_counts_for_nothing(
-    base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_relative_path_in_the_variable_is_ignored(base: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", base)
     monkeypatch.setenv("HOME", str(tmp_path))
     assert private_cache.folder() == str(tmp_path / ".cache/jumplabel")

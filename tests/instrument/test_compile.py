@@ -1,4 +1,4 @@
-"""``python -m jumplabel compile``: what it finds, keeps and says."""
+"""``python -m jumplabel compile``: the modules that it finds, the files that it writes, and its messages."""
 
 import importlib.util
 import os
@@ -33,7 +33,7 @@ def writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 @pytest.fixture
 def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The files whose source was compiled."""
+    """The names of the sources that are compiled."""
     found: list[str] = []
     compile_or_leave = code_cache.compile_or_leave
 
@@ -72,11 +72,11 @@ def tool(*arguments: str, cwd: Path, **environment: str) -> tuple[int, list[str]
 def shop(packages: Packages) -> Packages:
     packages.write("shop_x", CART, package=True)
     packages.write("shop_x.plain", "x = 1\n")
-    packages.write("shop_x.space.cart", CART)  # in a namespace
+    packages.write("shop_x.space.cart", CART)  # in a namespace package
     return packages
 
 
-def test_what_is_compiled_ahead_is_found_at_the_first_start(shop: Packages, compiled: list[str]) -> None:
+def test_the_first_start_finds_code_that_was_compiled_ahead(shop: Packages, compiled: list[str]) -> None:
     (shop.folder / "shop_x/__init__.py").write_text("raise SystemExit('it is imported')\n")
     status, said, wrong = tool("--path", ".", "shop_x,shop_x.*", cwd=shop.folder)
     assert (status, wrong) == (0, [])
@@ -106,7 +106,7 @@ def test_the_options_are_those_of_run(shop: Packages, compiled: list[str]) -> No
 
 
 @pytest.mark.parametrize("options", [(), ("--logging",), ("--asserts",), ("--logging", "--only-pure")])
-def test_what_is_compiled_is_what_a_run_with_the_same_options_finds(shop: Packages, options: Any) -> None:
+def test_a_run_with_the_same_options_finds_the_compiled_code(shop: Packages, options: Any) -> None:
     assert tool("-q", "--path", ".", *options, "shop_x,shop_x.*", cwd=shop.folder) == (0, [], [])
     before = shop.caches()
     assert len(before) == 3
@@ -126,7 +126,7 @@ def test_what_is_compiled_is_what_a_run_with_the_same_options_finds(shop: Packag
         (("--invalidation-mode", "timestamp"), {"SOURCE_DATE_EPOCH": "1"}, 0),
     ],
 )
-def test_how_a_file_goes_by_its_source_is_as_with_compileall(
+def test_files_show_changes_of_their_sources_as_with_compileall(
     shop: Packages, arguments: Any, environment: Any, flags: int
 ) -> None:
     assert tool("-q", "--path", ".", *arguments, "shop_x.*", cwd=shop.folder, **environment) == (0, [], [])
@@ -134,12 +134,12 @@ def test_how_a_file_goes_by_its_source_is_as_with_compileall(
         assert path.read_bytes()[4] == flags
 
 
-def test_what_goes_wrong_is_told_and_counts(shop: Packages) -> None:
+def test_failures_are_reported_and_counted(shop: Packages) -> None:
     shop.write("shop_x.wrong", "x = = 1\n")
     status, said, wrong = tool("-q", "--path", ".", "shop_x.*", cwd=shop.folder)
     assert (status, wrong) == (1, [])
     assert said[0] == f"*** Error compiling {str(shop.folder / 'shop_x/wrong.py')!r}..." and "SyntaxError" in said[1]
-    assert len(shop.caches()) == 2  # the others are compiled
+    assert len(shop.caches()) == 2  # the other modules are compiled
     assert tool("-qq", "--path", ".", "shop_x.*", cwd=shop.folder) == (1, [], [])
     status, said, wrong = tool("no_shop.*", cwd=shop.folder)
     assert (status, said) == (1, [])
@@ -148,7 +148,7 @@ def test_what_goes_wrong_is_told_and_counts(shop: Packages) -> None:
         assert tool(*arguments, cwd=shop.folder)[0] == 2
 
 
-def test_what_is_for_one_user_alone_is_told(shop: Packages) -> None:
+def test_files_for_one_user_only_are_reported(shop: Packages) -> None:
     (shop.folder / "shop_x/space/__pycache__").write_text("")
     status, _, wrong = tool("-q", "--path", ".", "shop_x.space.cart", cwd=shop.folder)
     folder = shop.folder / ".cache/jumplabel"
@@ -156,8 +156,8 @@ def test_what_is_for_one_user_alone_is_told(shop: Packages) -> None:
     assert len(list(folder.iterdir())) == 1
 
 
-@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # to find that is to import setuptools
-def test_patterns_for_all_find_what_is_on_the_path(shop: Packages) -> None:
+@pytest.mark.filterwarnings("ignore:Setuptools is replacing distutils")  # finding this module imports setuptools
+def test_a_pattern_for_all_finds_the_modules_on_the_path(shop: Packages) -> None:
     from jumplabel._instrument.compile_modules import modules
     from jumplabel._keys.patterns import Patterns
 

@@ -1,4 +1,4 @@
-"""An instrumented module has the loader and the spec that it would have without a hook, and so has what looks at it."""
+"""An instrumented module has the same loader and spec as without a hook, also for tools that look at it."""
 
 import copy
 import importlib
@@ -40,14 +40,14 @@ def found(name: str) -> Any:
 
 @pytest.fixture
 def plain(packages: Packages) -> Any:
-    """The spec without a hook. From here on there is one."""
+    """The spec without a hook. After this fixture a hook is installed."""
     packages.write("shop_la", CART)
     plain = found("shop_la")
     install("shop_la")
     return plain
 
 
-def test_what_is_found_is_equal_to_what_the_module_has_and_to_what_was_found_without(plain: Any) -> None:
+def test_the_found_spec_equals_the_modules_spec_and_the_spec_without_a_hook(plain: Any) -> None:
     before = found("shop_la")
     module = importlib.import_module("shop_la")
     assert sites("shop_la") == ["logging.shop_la.logger.debug"]
@@ -58,7 +58,7 @@ def test_what_is_found_is_equal_to_what_the_module_has_and_to_what_was_found_wit
     assert before.loader != found("packages").loader and found("packages").loader != before.loader
 
 
-def test_a_module_has_the_loader_of_the_interpreter_from_its_first_line_on(plain: Any) -> None:
+def test_a_module_has_the_interpreters_loader_from_its_first_line_on(plain: Any) -> None:
     module = importlib.import_module("shop_la")
     loader = importlib.machinery.SourceFileLoader
     assert module.early[:2] == (loader, loader)
@@ -68,7 +68,7 @@ def test_a_module_has_the_loader_of_the_interpreter_from_its_first_line_on(plain
     assert vars(module.__loader__) == vars(plain.loader)
 
 
-def test_specs_look_as_without_a_hook_before_and_after(plain: Any) -> None:
+def test_specs_print_as_without_a_hook_before_and_after_the_load(plain: Any) -> None:
     def shown(spec: Any) -> str:
         return repr(spec).replace(f"{id(spec.loader):#x}", "0x0").replace(f"{id(spec.loader):x}", "0")
 
@@ -90,7 +90,7 @@ def test_specs_and_loaders_pickle_as_without_a_hook(plain: Any, protocol: int) -
         assert type(again.loader) is importlib.machinery.SourceFileLoader
 
 
-def test_pickles_are_read_where_there_is_no_jumplabel(plain: Any, tmp_path: Path) -> None:
+def test_pickles_are_read_without_jumplabel(plain: Any, tmp_path: Path) -> None:
     specs = [found("shop_la"), importlib.import_module("shop_la").__spec__]
     file = tmp_path / "specs"
     file.write_bytes(pickle.dumps(specs))
@@ -107,7 +107,7 @@ def test_copies_are_equal(plain: Any) -> None:
         assert copy.deepcopy(spec.loader) == copy.copy(spec.loader) == plain.loader
 
 
-def test_a_spec_that_was_copied_before_it_is_loaded_has_its_loader_back(plain: Any) -> None:
+def test_a_spec_that_is_copied_before_the_load_gets_its_loader_back(plain: Any) -> None:
     spec = copy.copy(found("shop_la"))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
@@ -115,7 +115,7 @@ def test_a_spec_that_was_copied_before_it_is_loaded_has_its_loader_back(plain: A
     assert type(spec.loader) is type(module.__loader__) is importlib.machinery.SourceFileLoader
 
 
-def test_a_reloaded_module_is_instrumented_and_has_the_loader_of_the_interpreter(packages: Packages) -> None:
+def test_a_reloaded_module_is_instrumented_and_has_the_interpreters_loader(packages: Packages) -> None:
     install("shop_lb")
     module = packages.load("shop_lb", CART)
     packages.write("shop_lb", CART + "    x = 1\n")
@@ -126,7 +126,7 @@ def test_a_reloaded_module_is_instrumented_and_has_the_loader_of_the_interpreter
     assert len(sites("shop_lb")) == 1
 
 
-def test_a_module_that_fails_has_the_loader_of_the_interpreter_in_its_spec(packages: Packages) -> None:
+def test_a_module_that_fails_has_the_interpreters_loader_in_its_spec(packages: Packages) -> None:
     packages.write("shop_lc", CART + "    1 / 0\n")
     install("shop_lc")
     spec = found("shop_lc")
@@ -136,7 +136,7 @@ def test_a_module_that_fails_has_the_loader_of_the_interpreter_in_its_spec(packa
     assert instrumented() == []
 
 
-def test_modules_without_sites_are_told_of_as_long_as_they_live(packages: Packages) -> None:
+def test_modules_without_sites_are_listed_as_long_as_they_live(packages: Packages) -> None:
     install("shop_ld")
     module = packages.load("shop_ld", "x = 1\n")
     assert [one.name for one in instrumented()] == ["shop_ld"]
@@ -196,7 +196,7 @@ def test_a_finder_in_front_of_ours_may_wrap_what_ours_finds(packages: Packages, 
     assert type(module.__spec__.loader) is type(module.__loader__) is Wrapper  # type: ignore[union-attr]
 
 
-def test_finders_in_front_of_ours_are_not_asked_by_it(packages: Packages, monkeypatch: Any) -> None:
+def test_our_finder_does_not_ask_finders_in_front_of_it(packages: Packages, monkeypatch: Any) -> None:
     asked = []
 
     class Finder:
@@ -210,11 +210,11 @@ def test_finders_in_front_of_ours_are_not_asked_by_it(packages: Packages, monkey
     assert sites("shop_lg") and asked == ["shop_lg"]
     packages.write("shop_lh", CART)
     monkeypatch.setattr(sys, "meta_path", [one for one in sys.meta_path if one is not hook])
-    assert hook.find_spec("shop_lg", None) is not None  # it is in no list: all others are asked
+    assert hook.find_spec("shop_lg", None) is not None  # the hook is in no list of finders, so it asks all others
     assert asked == ["shop_lg"] * 2
 
 
-def test_the_source_is_found_by_who_looks_for_it(packages: Packages) -> None:
+def test_tools_find_the_source(packages: Packages) -> None:
     install("shop_li", "shop_li.*")
     packages.write("shop_li", "", package=True)
     (packages.folder / "shop_li" / "data.txt").write_text("data")
@@ -231,7 +231,7 @@ def test_the_source_is_found_by_who_looks_for_it(packages: Packages) -> None:
     assert pkgutil.get_data("shop_li", "data.txt") == b"data"
 
 
-def test_a_program_that_is_run_has_the_loader_of_the_interpreter(packages: Packages) -> None:
+def test_a_program_has_the_interpreters_loader(packages: Packages) -> None:
     packages.write("shop_lj", "print(type(__loader__).__bases__, type(__spec__.loader).__bases__)\n")
     command = [sys.executable, "-m", "jumplabel", "run", "--logging", "-m", "shop_lj"]
     environment = {"PYTHONPATH": f"{packages.folder}:{Path(jumplabel.__file__).parents[1]}"}

@@ -22,7 +22,7 @@ from jumplabel.errors import StaticKeyError
 def wait_until_told():
     """Wait: names are settled between two instructions, and a thread of the library's calls the callbacks."""
     end = time.monotonic() + 5
-    while (name_watch.touched or toggles._teller) and time.monotonic() < end:
+    while (name_watch.to_look_up or toggles._teller) and time.monotonic() < end:
         time.sleep(0.001)
 
 

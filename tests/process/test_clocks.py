@@ -1,6 +1,6 @@
-"""Time is read where no library moves it: freezegun, mocks of ``time``, also where they look through modules.
+"""The library reads the real time: freezegun and mocks of ``time`` do not move it.
 
-Each case in a process of its own (processes.py).
+Each case runs in a process of its own (processes.py).
 """
 
 import pytest
@@ -24,7 +24,7 @@ LINGERS = """
 
     def lingers_as_long_as_it_should():
         use(late)
-        use(soon)  # which has the thread look
+        use(soon)  # this makes the thread look
         wait_for(lambda: not soon.enabled)
         assert late.enabled
         late.flush()
@@ -32,7 +32,7 @@ LINGERS = """
 """
 
 REFUSE = """
-import logging  # which asks as it is imported
+import logging  # reads the time while it is imported
 import sys
 import time
 
@@ -59,7 +59,7 @@ def test_a_frozen_date(date, first):
 @pytest.mark.parametrize(
     "first", ["", "import jumplabel._keys.lingering, jumplabel._remote.connections, jumplabel._remote.ask"]
 )
-def test_functions_of_time_that_are_replaced_wherever_they_are_found(first):
+def test_functions_of_time_that_are_replaced_in_all_modules(first):
     run(
         LINGERS,
         """
@@ -74,7 +74,7 @@ def test_functions_of_time_that_are_replaced_wherever_they_are_found(first):
         server = serve(home.name + "/sockets")
         folder = os.open(home.name + "/sockets", os.O_RDONLY)
         server.close()
-        fcntl.flock(folder, fcntl.LOCK_EX)  # it has to wait for that
+        fcntl.flock(folder, fcntl.LOCK_EX)  # the other process must wait for this
         unpatched.start_new_thread(lambda: (unpatched.sleep(0.02), os.close(folder)), ())
         server = serve(home.name + "/sockets")
         list(ask.ask(os.getpid(), {"command": "enable", "patterns": ["late"]}, 30.0))
@@ -85,7 +85,7 @@ def test_functions_of_time_that_are_replaced_wherever_they_are_found(first):
     )
 
 
-def test_who_watches_is_told_the_time_that_it_is():
+def test_a_watcher_is_told_the_real_time():
     pytest.importorskip("freezegun")
     run(
         LINGERS,

@@ -1,4 +1,4 @@
-"""Commands whose output has no reader any more, or that have no output at all: they end quietly."""
+"""Commands end quietly after their output has lost its reader, or without any output."""
 
 import os
 import socket
@@ -12,12 +12,12 @@ from jumplabel import StaticKey, serve
 from jumplabel._process.closed_pipe import STATUS, ends_quietly, has_reader
 
 COMMAND = [sys.executable, "-m", "jumplabel"]
-# Without PYTHONUNBUFFERED, too: what is left in a buffer is what is told of at the end.
+# PYTHONUNBUFFERED is not set: an interpreter reports, at its end, output that it cannot write from a buffer.
 ENVIRONMENT = {name: value for name, value in os.environ.items() if not name.startswith(("JUMPLABEL_", "PYTHON"))}
 
 
 def run(*arguments, out=subprocess.PIPE, errors=subprocess.PIPE, **more):
-    """Status, stdout, stderr. A descriptor that is given is closed here when the process has it."""
+    """Run a command. Return status, stdout and stderr. Closes a given descriptor once the process has it."""
     process = subprocess.Popen([*COMMAND, *map(str, arguments)], env=ENVIRONMENT, stdout=out, stderr=errors, **more)
     for descriptor in {out, errors} - {subprocess.PIPE, subprocess.STDOUT, None}:
         os.close(descriptor)
@@ -26,7 +26,7 @@ def run(*arguments, out=subprocess.PIPE, errors=subprocess.PIPE, **more):
 
 
 def without_reader():
-    """A pipe that nothing reads."""
+    """Return the write end of a pipe without a reader."""
     read, write = os.pipe()
     os.close(read)
     return write
@@ -34,7 +34,7 @@ def without_reader():
 
 @pytest.fixture
 def served(tmp_path):
-    """This process, with more keys than a pipe has room for."""
+    """This process serves more keys than fit into a pipe."""
     with serve(tmp_path / "sockets"):
         kept = [StaticKey(f"rack.{n:04}.{'x' * 40}") for n in range(2000)]
         yield os.getpid()
@@ -60,7 +60,7 @@ def test_output_without_a_reader_ends_a_command_quietly(served, number):
     assert (status, told) in [(STATUS, b""), (STATUS, b"jumplabel: watching process %d\n" % served)]
 
 
-# What argparse writes it takes for written, where the pipe says so at once and not in the end.
+# argparse ignores an error of its own writes.
 @pytest.mark.parametrize("command", ["--help", "keys --help", "run --help"])
 def test_help_without_a_reader_ends_quietly(command):
     status, _, told = run(*command.split(), out=without_reader())
@@ -68,7 +68,7 @@ def test_help_without_a_reader_ends_quietly(command):
 
 
 @pytest.mark.parametrize("command", ["keys", "--no-such-option", "enable 1"])
-def test_what_is_said_of_arguments_without_a_reader_ends_quietly(command):
+def test_errors_of_arguments_without_a_reader_end_quietly(command):
     status, printed, _ = run(*command.split(), errors=without_reader())
     assert status in (2, STATUS) and printed == b""
 
@@ -90,17 +90,17 @@ def test_errors_without_a_reader_end_a_command_quietly(arguments):
 
 
 @pytest.mark.parametrize(("arguments", "status"), [(["keys", 99999999], 1), (["keys"], 2), (["dis", "x"], 2)])
-def test_where_stderr_is_closed_from_the_start_errors_do_not_go_to_stdout(arguments, status):
+def test_with_stderr_closed_from_the_start_errors_do_not_go_to_stdout(arguments, status):
     assert run(*arguments, preexec_fn=lambda: os.close(2), errors=None) == (status, b"", None)
 
 
-def test_where_stdout_is_closed_from_the_start_a_command_does_its_work(served):
+def test_with_stdout_closed_from_the_start_a_command_does_its_work(served):
     key = StaticKey("cellar.tracing")
     assert run("enable", served, key.name, preexec_fn=lambda: os.close(1), out=None) == (0, None, b"")
     assert key.enabled
 
 
-def test_a_program_that_is_run_has_its_own_end(tmp_path):
+def test_a_program_handles_its_own_closed_pipe(tmp_path):
     (tmp_path / "program.py").write_text("""
 import sys
 try:
@@ -122,7 +122,7 @@ def test_another_broken_pipe_is_an_error(capfd):
         raise BrokenPipeError
 
 
-def test_what_has_a_reader(tmp_path, capfd):
+def test_output_with_a_reader(tmp_path, capfd):
     read, write = os.pipe()
     left, right = socket.socketpair()
     with open(write, "w") as pipe, open(tmp_path / "file", "w") as file, right, right.makefile("w") as connection:
@@ -146,6 +146,6 @@ def test_what_has_a_reader(tmp_path, capfd):
         (["level", 1, "shop"], "LEVEL"),
     ],
 )
-def test_what_is_missing_is_what_is_said_to_be(arguments, missing):
+def test_the_missing_streams_are_the_expected_ones(arguments, missing):
     status, _, told = run(*arguments)
     assert status == 2 and told.decode().endswith(f"the following arguments are required: {missing}\n")

@@ -1,6 +1,6 @@
-"""Forks that Python is not told of, as uWSGI and libraries in C make them: fork(3) without PyOS_AfterFork_Child().
+"""Foreign forks, as by uWSGI and C libraries: fork(3) without PyOS_AfterFork_Child().
 
-Each case in a process of its own (processes.py).
+Each case runs in a process of its own (processes.py).
 """
 
 import pytest
@@ -10,7 +10,7 @@ from processes import run
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
 def test_a_child_opens_its_own_socket(fork):
-    """Without a call of ours in it."""
+    """The child calls nothing of the library."""
     run(
         FOREIGN,
         fork,
@@ -32,7 +32,7 @@ def test_a_child_opens_its_own_socket(fork):
     )
 
 
-def test_a_child_serves_where_the_variable_says_so():
+def test_a_child_serves_if_the_variable_says_so():
     run(
         FOREIGN,
         """
@@ -49,7 +49,7 @@ def test_a_child_serves_where_the_variable_says_so():
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
 def test_deferred_keys_go_off_in_a_child(fork):
-    """What lingers as it is made, and what begins to linger there."""
+    """Keys that linger during the fork, and keys that begin to linger in the child."""
     run(
         FOREIGN,
         fork,
@@ -75,7 +75,7 @@ def test_deferred_keys_go_off_in_a_child(fork):
 
 
 def test_a_key_that_was_made_again_with_a_delay_goes_off_in_a_child():
-    """Without a toggle in it."""
+    """The child toggles nothing."""
     run(
         FOREIGN,
         """
@@ -83,7 +83,7 @@ def test_a_key_that_was_made_again_with_a_delay_goes_off_in_a_child():
             return StaticKey("again", **options)
 
         first = make()
-        jumplabel._lib.fork_notice_urgent = 0  # as where there are no other keys with a delay
+        jumplabel._lib.fork_notice_urgent = 0  # as without other keys with a delay
         assert make(deferred=0.5) is first
         use(first)
 
@@ -98,7 +98,7 @@ def test_a_key_that_was_made_again_with_a_delay_goes_off_in_a_child():
 
 
 def test_a_toggle_notices_a_fork_in_another_thread():
-    """Only in the main thread does the interpreter do what it is asked for."""
+    """The interpreter runs its pending calls in the main thread only."""
     run(
         FOREIGN,
         """
@@ -141,7 +141,7 @@ def test_a_toggle_notices_a_fork_in_another_thread():
     )
 
 
-def test_serve_notices_a_child_that_the_c_library_does_not_tell_of():
+def test_serve_notices_a_child_that_the_c_library_does_not_report():
     run(
         FOREIGN,
         """
@@ -190,7 +190,7 @@ def test_locks_that_threads_of_the_parent_hold_are_free_in_a_child():
         end.set()
         holder.join()
         assert [lock.acquire(False) for lock in locks] == [True] * 3
-        past_python(lambda: [lock.release() for lock in locks])  # what the forking thread holds it goes on holding
+        past_python(lambda: [lock.release() for lock in locks])  # the forking thread still holds its locks
         for lock in locks:
             lock.release()
             try:
@@ -202,7 +202,7 @@ def test_locks_that_threads_of_the_parent_hold_are_free_in_a_child():
     )
 
 
-def test_a_batch_of_the_parent_is_not_the_childs():
+def test_a_child_is_not_in_the_parents_batch():
     run(
         FOREIGN,
         """
@@ -214,7 +214,7 @@ def test_a_batch_of_the_parent_is_not_the_childs():
     )
 
 
-def test_what_a_thread_of_ours_tells_in_a_child():
+def test_callbacks_in_a_thread_of_ours_in_a_child():
     run(
         FOREIGN,
         """
@@ -276,7 +276,7 @@ def test_a_child_of_python_notices_its_own_children():
     )
 
 
-def test_what_goes_wrong_in_a_child_is_reported_and_the_rest_is_done():
+def test_an_error_in_a_child_is_reported_and_the_rest_is_done():
     run(
         FOREIGN,
         """

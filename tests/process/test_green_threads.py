@@ -1,6 +1,6 @@
 """Our threads, locks and sockets under gevent and eventlet, which replace those of the standard library.
 
-Each case in a process of its own, with the library's patches made before the package is imported, or behind that.
+Each case runs in a process of its own. The green library patches before or after the package is imported.
 """
 
 import pytest
@@ -48,7 +48,7 @@ home = tempfile.TemporaryDirectory()
 ticks = [0]
 
 def tick():
-    '''A greenlet that shows whether others are kept waiting.'''
+    '''A greenlet that counts while other greenlets can run.'''
     while True:
         ticks[0] += 1
         sleep(0.001)
@@ -66,7 +66,7 @@ def use(key):
     key.dec()
 
 def command(*words):
-    '''python -m jumplabel, while this process's greenlets go on.'''
+    '''Run python -m jumplabel while this process's greenlets go on.'''
     before = ticks[0]
     environment = {**os.environ, "JUMPLABEL_SERVE": home.name + "/s"}
     arguments = [sys.executable, "-m", "jumplabel", words[0], "--timeout", "30", str(os.getpid()), *words[1:]]
@@ -78,7 +78,7 @@ def command(*words):
     assert ticks[0] > before
 
 def passes_in_a_child(function):
-    '''Not by waitpid(), which gevent replaces: it misses the end of a first child that is quick.'''
+    '''Wait without waitpid(): gevent's replacement misses the end of a first child that is quick.'''
     def child():
         function()
         Path(home.name, "passed").touch()
@@ -125,7 +125,7 @@ def test_a_served_process_is_reached(library, when):
 
 @pytest.mark.parametrize(("library", "when"), EITHER)
 def test_deferred_keys_go_off(library, when):
-    """Also of a thread of the library's pool, in which no hub runs."""
+    """Also in a thread of the green library's pool, which has no hub."""
     green(
         library,
         when,
@@ -140,7 +140,7 @@ def test_deferred_keys_go_off(library, when):
         use(while_all_wait)
         jumplabel._process.unpatched.sleep(0.01)
         end = monotonic() + 60
-        while while_all_wait.enabled:  # no greenlet is switched to
+        while while_all_wait.enabled:  # no switch to another greenlet
             assert monotonic() < end
         """,
     )
@@ -191,8 +191,8 @@ def test_a_fork_in_a_batch_of_a_green_thread(library, when):
 
 
 @pytest.mark.parametrize(("library", "when"), EITHER)
-def test_what_a_thread_of_ours_tells(library, when):
-    """That of toggles whose thread may hold any lock."""
+def test_callbacks_in_a_thread_of_ours(library, when):
+    """The callbacks of toggles in a thread that may hold any lock."""
     green(
         library,
         when,
@@ -201,7 +201,7 @@ def test_what_a_thread_of_ours_tells(library, when):
         jumplabel.on_toggle(told.append)
         toggles.tell_elsewhere([toggles.Toggle(key, False, True, 0, 0)])
         end = monotonic() + 60
-        while not told:  # no greenlet is switched to
+        while not told:  # no switch to another greenlet
             assert monotonic() < end
         """,
     )
@@ -209,7 +209,7 @@ def test_what_a_thread_of_ours_tells(library, when):
 
 @pytest.mark.parametrize(("library", "when"), EITHER)
 def test_logging_follows_its_loggers(library, when):
-    """Also where the lock of logging, which is a green one, is held by another greenlet while a module is imported."""
+    """Also if another greenlet holds logging's lock, which is a green lock, while a module is imported."""
     green(
         library,
         when,
@@ -233,7 +233,7 @@ def test_logging_follows_its_loggers(library, when):
         wait_for(lambda: release)
         import shop
         (logging_key,) = [found for found in jumplabel.keys() if found.name.startswith("logging.shop")]
-        assert logging_key.enabled  # until it can be bound
+        assert logging_key.enabled  # it stays on until it can be bound
         release.append(None)
         wait(holder)
         wait_for(lambda: not logging_key.enabled)
@@ -248,7 +248,7 @@ def test_logging_follows_its_loggers(library, when):
 
 @pytest.mark.parametrize("library", PATCHES)
 def test_our_locks_stay_locks_of_threads(library):
-    """eventlet replaces the locks that it finds in modules."""
+    """eventlet replaces the existing locks in modules."""
     green(
         library,
         "behind",
@@ -265,7 +265,7 @@ def test_our_locks_stay_locks_of_threads(library):
     )
 
 
-def test_threads_are_the_systems_where_any_other_library_replaces_them():
+def test_our_threads_are_system_threads_under_any_other_library():
     run(
         """
         use = StaticKey("k", deferred=0.01)

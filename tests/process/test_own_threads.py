@@ -1,7 +1,7 @@
 """Threads of the package while a C library forks past Python's hooks: csrc/cpython/own_thread.h.
 
-The child of such a fork inherits the GIL as it is. The main thread takes it from no other thread here, as it calls C
-without letting go of it (ctypes.PyDLL), and Python takes it from no thread by itself (sys.setswitchinterval).
+The child of such a fork inherits the GIL as it is. Here the main thread keeps the GIL:
+ctypes.PyDLL calls C without releasing it, and sys.setswitchinterval stops Python from taking it.
 """
 
 import pytest
@@ -25,7 +25,7 @@ PROCESS = """
     assert ask(server.path, "enable", "key")[0]["outcome"] == "changed"
 
     def thread_works():
-        '''Another thread and this one hand the GIL over to each other.'''
+        '''Hand the GIL over to another thread and back.'''
         turns = []
         for _ in range(100):
             thread = threading.Thread(target=turns.append, args=(1,))
@@ -34,7 +34,7 @@ PROCESS = """
         assert len(turns) == 100
 
     def child(fork):
-        '''It runs threads of its own, and its server answers.'''
+        '''Assert that the child can run threads, and that its server answers.'''
         pid = fork()
         if not pid:
             signal.alarm(20)
@@ -95,7 +95,7 @@ def test_a_fork_does_not_wait_for_ever_for_a_callback():
 
 
 def test_a_callback_may_fork():
-    """In the thread of the package itself, which does not wait for itself."""
+    """The callback runs in a thread of the package. The fork does not wait for that thread."""
     run(
         PROCESS,
         """

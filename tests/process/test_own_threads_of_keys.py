@@ -1,7 +1,7 @@
-"""The threads that switch deferred keys off, tell callbacks and bind keys, while the process forks.
+"""Forks while threads of the package switch deferred keys off, call callbacks and bind keys.
 
-A fork past Python's hooks waits until they have nothing to do with the GIL (csrc/cpython/own_thread.h). The child has
-none of them, and goes on with what they had to do. As in test_own_threads.py the main thread keeps the GIL.
+A fork past Python's hooks waits until these threads are asleep, without the GIL (csrc/cpython/own_thread.h). The child
+has none of them, and continues their work. As in test_own_threads.py the main thread keeps the GIL.
 """
 
 import pytest
@@ -23,10 +23,10 @@ PROCESS = """
     forks = {"holding": holding.fork, "free": free.fork, "os": os.fork}
 
     waited = []
-    '''How many seconds each fork has taken. One that waits in vain takes a second.'''
+    '''The seconds that each fork has taken. A fork that waits in vain takes one second.'''
 
     def thread_works():
-        '''Another thread and this one hand the GIL over to each other.'''
+        '''Hand the GIL over to another thread and back.'''
         turns = []
         for _ in range(100):
             thread = threading.Thread(target=turns.append, args=(1,))
@@ -35,7 +35,7 @@ PROCESS = """
         assert len(turns) == 100
 
     def child(fork, function):
-        '''It runs threads of its own; fail here where it fails there.'''
+        '''Assert that the child can run threads. Fail here if the child fails.'''
         began = unpatched.monotonic()
         pid = forks[fork]()
         if pid:
@@ -55,7 +55,7 @@ PROCESS = """
         assert ended(pid) == 0
 
     class Waits:
-        '''A callback that waits in its first call.'''
+        '''A callback that waits during its first call.'''
 
         def __init__(self):
             self.calls, self.inside, self.go_on = [], threading.Event(), threading.Event()
@@ -89,7 +89,7 @@ def test_the_thread_of_deferred_keys_waits_for_the_gil(fork):
 
 @pytest.mark.parametrize("fork", FORKS)
 def test_the_thread_of_deferred_keys_sleeps(fork):
-    """Another key begins to linger in the child, where no thread sleeps that it could wake."""
+    """Another key begins to linger in the child, where no sleeping thread can be woken."""
     run(
         PROCESS,
         f"""
@@ -156,8 +156,8 @@ TOLD_BY = {
 
 @pytest.mark.parametrize("told_by", TOLD_BY.values(), ids=TOLD_BY)
 @pytest.mark.parametrize("fork", FORKS)
-def test_calls_behind_one_that_has_begun(fork, told_by):
-    """That one is the parent's. The child makes the others, and so does the parent."""
+def test_calls_behind_a_call_that_has_begun(fork, told_by):
+    """Only the parent finishes the call that has begun. Parent and child both make the others."""
     run(
         PROCESS,
         told_by,
@@ -176,7 +176,7 @@ def test_calls_behind_one_that_has_begun(fork, told_by):
 
         for _ in range(3):
             child("{fork}", each_is_told_once)
-        assert min(waited) < 0.5 or "{fork}" != "os", waited  # Python makes its lock anew
+        assert min(waited) < 0.5 or "{fork}" != "os", waited  # Python makes a new GIL
         assert told == []
         waits.go_on.set()
         each_is_told_once()
@@ -187,7 +187,7 @@ def test_calls_behind_one_that_has_begun(fork, told_by):
 @pytest.mark.parametrize("told_by", TOLD_BY.values(), ids=TOLD_BY)
 @pytest.mark.parametrize("fork", FORKS)
 def test_a_callback_that_forks_in_a_thread_of_ours(fork, told_by):
-    """The thread goes on in the child, too, with the calls that follow."""
+    """The thread continues with the next calls in the child, too."""
     run(
         PROCESS,
         told_by,
@@ -225,7 +225,7 @@ def test_a_callback_that_forks_in_a_thread_of_ours(fork, told_by):
             status = 1
             try:
                 each_is_told_once()
-                if "{fork}" == "os":  # or else it is noticed by the next toggle, and the thread goes on until then
+                if "{fork}" == "os":  # otherwise the next toggle notices the fork, and the thread goes on until then
                     wait_for(lambda: forking[0] not in sys._current_frames())
                 jumplabel.off_toggle(forks_once)
                 soon.inc()
@@ -242,15 +242,15 @@ def test_a_callback_that_forks_in_a_thread_of_ours(fork, told_by):
 
         change()
         waits.set()
-        has_forked.wait()  # this thread lets go of the GIL, and wants it no more
+        has_forked.wait()  # this thread releases the GIL, and never takes it again
         each_is_told_once()
         assert ended(children[0]) == 0
         """,
     )
 
 
-def test_a_callback_that_ends_the_thread_that_tells():
-    """What follows in its row is not told. Other rows are."""
+def test_a_callback_that_ends_the_thread_of_callbacks():
+    """The later callbacks in the same row are not called. Those in other rows are."""
     run(
         PROCESS,
         """
@@ -273,7 +273,7 @@ def test_a_callback_that_ends_the_thread_that_tells():
 
 @pytest.mark.parametrize("fork", FORKS)
 def test_keys_that_wait_for_the_lock_of_logging(fork):
-    """Another import has the lock meanwhile. Each child binds them itself."""
+    """Another import holds the lock. Each child binds the keys itself."""
     run(
         PROCESS,
         f"""
@@ -295,7 +295,7 @@ def test_keys_that_wait_for_the_lock_of_logging(fork):
         (key,) = (key for key in jumplabel.keys() if key.name.startswith("logging.shop."))
 
         def is_bound():
-            if logging._lock._is_owned():  # or else logging has made it anew
+            if logging._lock._is_owned():  # otherwise logging has made a new lock
                 logging._lock.release()
             wait_for(lambda: not key.enabled)
             wait_for(lambda: threads() == 1)

@@ -1,4 +1,4 @@
-"""Locks of the package in the children of forks, also of those past Python's hooks: csrc/cpython/process_lock.h."""
+"""Locks of the package in children of forks, also past Python's hooks: csrc/cpython/process_lock.h."""
 
 import pytest
 from foreign_forks import FOREIGN, FORKS
@@ -7,7 +7,7 @@ from processes import run
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
 def test_a_new_thread_does_not_take_a_dead_threads_hold_for_its_own(fork):
-    """The C library gives it the dead thread's stack, and so its ident."""
+    """The C library gives the new thread the dead thread's stack, and so its ident."""
     run(
         FOREIGN,
         fork,
@@ -50,7 +50,7 @@ def test_a_new_thread_does_not_take_a_dead_threads_hold_for_its_own(fork):
             wait_for(lambda: tried)
             assert tried == ["free"]
 
-        jumplabel._lib.fork_notice_urgent = 0  # it is the C library that tells
+        jumplabel._lib.fork_notice_urgent = 0  # the C library's handler settles the locks
         past_python(child, fork)
         end.set()
         holder.join()
@@ -59,7 +59,7 @@ def test_a_new_thread_does_not_take_a_dead_threads_hold_for_its_own(fork):
 
 
 @pytest.mark.parametrize("fork", FORKS.values(), ids=FORKS)
-def test_the_forking_thread_goes_on_holding_what_it_holds_whichever_thread_is_first(fork):
+def test_the_forking_thread_keeps_its_locks_whichever_thread_is_first(fork):
     run(
         FOREIGN,
         fork,
@@ -84,7 +84,7 @@ def test_the_forking_thread_goes_on_holding_what_it_holds_whichever_thread_is_fi
             lock.release()
             wait_for(lambda: tried[-1] == "free")
 
-        jumplabel._lib.fork_notice_urgent = 0  # it is the C library that tells
+        jumplabel._lib.fork_notice_urgent = 0  # the C library's handler settles the locks
         with lock:
             past_python(child, fork)
         """,
@@ -92,7 +92,7 @@ def test_the_forking_thread_goes_on_holding_what_it_holds_whichever_thread_is_fi
 
 
 @pytest.mark.parametrize("first", ["other.acquire(False) and other.release()", "forks.notice()"])
-def test_locks_in_a_child_that_the_c_library_does_not_tell_of(first):
+def test_locks_in_a_child_that_the_c_library_does_not_report(first):
     run(
         FOREIGN,
         f"""
@@ -142,7 +142,7 @@ def test_locks_that_are_gone_are_not_settled_in_a_child():
         kept = locks[::3]
         for lock in kept:
             lock.acquire()
-        locks[1] = locks[4] = locks[8] = None  # between others, and at an end
+        locks[1] = locks[4] = locks[8] = None  # between others, and at the ends
         locks[:] = [ProcessLock()]
         past_python(lambda: [lock.release() for lock in kept])
         for lock in kept:

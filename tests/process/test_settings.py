@@ -1,4 +1,4 @@
-"""Variables with a wrong value, or one that cannot be had: told once, left out, and the program goes on."""
+"""Variables with a wrong or impossible value: each is reported once and left out, and the program goes on."""
 
 import os
 import subprocess
@@ -27,7 +27,7 @@ print(jumplabel.info().syncs_per_batch, len(hooks), key.enabled, len(serving._se
 
 @pytest.fixture
 def python(tmp_path):
-    """python(script, *options, NAME=value): lines on stdout, and stderr, of a process that ends with 0."""
+    """python(script, *options, NAME=value) returns the lines on stdout, and stderr. The process must end with 0."""
     (tmp_path / "tmp").mkdir()
 
     def python(script, *options, **environment):
@@ -66,13 +66,13 @@ WRONG = {
 }
 
 
-def test_all_of_them_are_good(python):
+def test_all_variables_are_good(python):
     assert python(FACTS, **GOOD) == (["3 1 True 1"], "")
 
 
 @pytest.mark.parametrize("options", [[], ["-W", "error"], ["-W", "ignore"]], ids=" ".join)
 @pytest.mark.parametrize("wrong", WRONG)
-def test_a_wrong_one_is_told_once_and_the_others_count(python, wrong, options):
+def test_a_wrong_variable_is_reported_once_and_the_others_count(python, wrong, options):
     expected = {"JUMPLABEL_SYNCS": "3", "JUMPLABEL_INSTRUMENT": "1", "JUMPLABEL_ENABLE": "True", "JUMPLABEL_SERVE": "1"}
     without = {"JUMPLABEL_SYNCS": "2", "JUMPLABEL_INSTRUMENT": "0", "JUMPLABEL_ENABLE": "False", "JUMPLABEL_SERVE": "0"}
     out, errors = python(FACTS, *options, **{**GOOD, wrong: WRONG[wrong]})
@@ -85,7 +85,7 @@ def test_a_wrong_one_is_told_once_and_the_others_count(python, wrong, options):
     assert ("Exception ignored" in errors) is bool(options)  # through sys.unraisablehook
 
 
-def test_all_of_them_are_wrong(python):
+def test_all_variables_are_wrong(python):
     out, errors = python(FACTS, **WRONG)
     assert out == ["2 0 False 0"]
     for name in WRONG:
@@ -130,7 +130,7 @@ def in_proc(path):
     "folder",
     [missing, a_file, a_link, open_to_others, too_long, in_proc, pytest.param(of_another_user, marks=root_only)],
 )
-def test_a_folder_that_cannot_be_had_is_told_and_stops_nothing(python, tmp_path, folder):
+def test_an_impossible_folder_is_reported_and_stops_nothing(python, tmp_path, folder):
     path = str(folder(tmp_path))
     out, errors = python(FACTS, **{**GOOD, "JUMPLABEL_SERVE": path})
     assert out == ["3 1 True 0"]
@@ -139,7 +139,7 @@ def test_a_folder_that_cannot_be_had_is_told_and_stops_nothing(python, tmp_path,
 
 
 @pytest.mark.parametrize("name", ["caf\udce9", "\udcff\udcfe"])
-def test_a_folder_whose_name_is_not_utf_8_is_one(python, tmp_path, name):
+def test_a_folder_with_a_name_that_is_not_utf_8_is_used(python, tmp_path, name):
     path = str(tmp_path / name)
     assert python(FACTS, **{**GOOD, "JUMPLABEL_SERVE": path}) == (["3 1 True 1"], "")
     assert os.listdir(path) == []
@@ -190,7 +190,7 @@ def test_without_threads_there_is_no_server(python):
     assert errors.count("SettingWarning: JUMPLABEL_SERVE='1' is left out: ") == 1 and "can't start new thread" in errors
 
 
-def test_where_a_call_asks_there_is_an_error(tmp_path):
+def test_a_call_of_serve_raises_the_error(tmp_path):
     with pytest.raises(RemoteError, match=r"the folder .*: No such file or directory; name one"):
         serve(tmp_path / "a" / "b")
     with pytest.raises(SettingError):
@@ -215,8 +215,8 @@ def test_a_warning_that_a_filter_raises_is_reported(reported):
     assert isinstance(error, SettingWarning) and "'hope'" in str(error)
 
 
-def test_without_the_variables_the_engine_begins_as_it_is_configured_by_none(python):
-    """So that nothing need be configured then."""
+def test_without_the_variables_the_engine_is_not_configured(python):
+    """No variables give the same configuration as no call of configure()."""
     imports = "from jumplabel import info; from jumplabel._process import settings"
     script = f"{imports}; a = info(); settings.configure({{}}); print(a == info())"
     assert python(script) == (["True"], "")
@@ -226,7 +226,7 @@ def test_without_the_variables_the_engine_begins_as_it_is_configured_by_none(pyt
 
 
 def test_a_child_that_can_have_no_server_goes_on(python, tmp_path):
-    """As a worker does whose server forks it when the folder has gone."""
+    """The folder may be gone when a server forks a worker."""
     script = """
 import os, shutil, sys
 import jumplabel
@@ -243,7 +243,7 @@ print(os.waitstatus_to_exitcode(os.wait()[1]))
 
 
 @pytest.mark.parametrize("method", ["spawn", "forkserver"])
-def test_each_process_tells_for_itself(tmp_path, method):
+def test_each_process_reports_its_own_variables(tmp_path, method):
     (tmp_path / "program.py").write_text(f"""
 import multiprocessing
 import jumplabel

@@ -1,4 +1,4 @@
-"""Sub-interpreters of a process with variables of ours: they begin without a word, and the main one serves."""
+"""Sub-interpreters of a process with our variables: they begin without a message, and the main interpreter serves."""
 
 import os
 import subprocess
@@ -54,7 +54,7 @@ interpreter.close()
 
 @pytest.fixture
 def python(tmp_path):
-    """python(script, NAME=value): what it printed; nothing of it on stderr."""
+    """python(script, NAME=value) returns the output. The process must write nothing to stderr."""
 
     def python(script, **environment):
         inherited = {name: value for name, value in os.environ.items() if not name.startswith(("JUMPLABEL_", "XDG_"))}
@@ -73,19 +73,19 @@ def python(tmp_path):
 
 @pytest.mark.parametrize("variables", VARIABLES)
 @pytest.mark.parametrize("isolated", [True, False])
-def test_one_begins_without_a_word(python, variables, isolated):
+def test_a_subinterpreter_begins_without_a_word(python, variables, isolated):
     script = f"""inside("print('hello', flush=True)", {isolated})"""
     assert python(script, **VARIABLES[variables]) == "hello\n"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 14), reason="PEP 734")
 @pytest.mark.parametrize("variables", VARIABLES)
-def test_those_of_the_standard_library_begin_without_a_word(python, variables):
+def test_subinterpreters_of_the_standard_library_begin_without_a_word(python, variables):
     assert python(MODULE + POOL, **VARIABLES[variables]) == "hello\n2\n"
 
 
 @pytest.mark.skipif(sys.version_info < (3, 12), reason="before 3.12 cffi can be imported in each")
-def test_an_import_in_an_isolated_one_says_why_it_cannot_be(python):
+def test_an_import_in_an_isolated_subinterpreter_says_why_it_fails(python):
     script = """
 inside('''
 try:
@@ -99,7 +99,7 @@ except ImportError as error:
         assert said.startswith("jumplabel cannot be imported in an isolated sub-interpreter: cffi")
 
 
-def test_one_that_can_import_us_shares_the_engine_and_serves_nobody(python):
+def test_a_subinterpreter_that_can_import_us_shares_the_engine_and_serves_no_operator(python):
     script = """
 import jumplabel
 inside('''
@@ -113,7 +113,7 @@ print(len(serving._servers), jumplabel.info().syncs_per_batch)
     assert python(script, JUMPLABEL_SERVE="1", JUMPLABEL_SYNCS="3") == "0 3\n1 3\n"
 
 
-def test_what_is_wrong_is_told_by_the_main_one_alone(tmp_path):
+def test_only_the_main_interpreter_reports_wrong_variables(tmp_path):
     values = {"JUMPLABEL_SERVE": "yes", "JUMPLABEL_INSTRUMENT": "foo:bar", "JUMPLABEL_SYNC": "hope"}
     script = CREATE + "inside('import jumplabel', False)"
     command = [sys.executable, "-W", "ignore::DeprecationWarning", "-c", script]
@@ -122,7 +122,7 @@ def test_what_is_wrong_is_told_by_the_main_one_alone(tmp_path):
 
 
 def test_an_error_of_another_kind_is_shown_by_site(tmp_path):
-    """Only the one that is to be expected is passed over."""
+    """Only the expected error is ignored."""
     (tmp_path / "jumplabel.py").write_text("raise ImportError('another one')\n")
     environment = {**os.environ, "JUMPLABEL_INSTRUMENT": "shop", "PYTHONPATH": str(tmp_path)}
     done = subprocess.run([sys.executable, "-c", "print(1)"], env=environment, capture_output=True, text=True)

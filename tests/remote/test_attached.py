@@ -1,4 +1,4 @@
-"""An operator who is attached, by sys.remote_exec, to a process that serves no socket: serving.attach()."""
+"""An operator attached by sys.remote_exec to a process that serves no socket: serving.attach()."""
 
 from processes import run
 

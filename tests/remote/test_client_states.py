@@ -9,7 +9,7 @@ from jumplabel._remote.connections import ANSWER_SECONDS, REQUEST_SECONDS, _Clie
 
 @pytest.fixture
 def clock(monkeypatch):
-    """A list whose only item is the time."""
+    """A list with one item, the time."""
     now = [1000.0]
     monkeypatch.setattr(connections, "monotonic", lambda: now[0])
     return now

@@ -1,4 +1,4 @@
-"""Many keys toggled from outside at once: one transaction, without those that refuse; and what keys are good for."""
+"""An operator toggles many keys in one transaction, without those that refuse; and keys have docs."""
 
 import subprocess
 import sys
@@ -30,7 +30,7 @@ def shop(request):
 # ---- one transaction ----
 
 
-def test_those_that_refuse_are_left_out_of_the_one_transaction(shop, request):
+def test_keys_that_refuse_are_left_out_of_the_one_transaction(shop, request):
     gates = [static_gate(key)(lambda: 1) for key in shop]
     point = Tracepoint("depot.point")
     for key in shop:
@@ -45,7 +45,7 @@ def test_those_that_refuse_are_left_out_of_the_one_transaction(shop, request):
     assert [gate() for gate in gates] == [None, None, 1, None]
 
 
-def test_a_toggle_tells_of_each_key_with_the_time_of_the_whole(shop):
+def test_callbacks_get_each_key_with_the_time_of_the_whole_transaction(shop):
     told = []
 
     @on_toggle
@@ -88,7 +88,7 @@ def test_a_key_of_a_class_that_toggles_in_its_own_way(shop):
     assert all(key.enabled for key in shop)
 
 
-def test_where_they_cannot_be_rewritten_together_each_is_tried_alone(shop, monkeypatch):
+def test_keys_that_cannot_be_rewritten_together_are_tried_one_by_one(shop, monkeypatch):
     monkeypatch.setattr(toggled_module, "attempt", lambda steps: (-12, len(steps)))
 
     def enable(self):
@@ -110,7 +110,7 @@ def test_a_batch_in_code_is_all_or_nothing_still(shop):
     assert shop[0].enabled
 
 
-# ---- what keys are good for ----
+# ---- docs of keys ----
 
 
 @pytest.mark.parametrize(

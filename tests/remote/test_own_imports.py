@@ -1,4 +1,4 @@
-"""The thread that serves, and the one that switches deferred keys off, import nothing while a program runs."""
+"""The serving thread and the thread that switches deferred keys off import nothing while a program runs."""
 
 from processes import run
 
@@ -10,7 +10,7 @@ IMPORTS = """
     from operators import ask, connect, lines, request, talk, wait_for
 
     class Recorder:
-        '''What is looked for that is not imported yet.'''
+        '''The modules that are looked for and not imported yet.'''
 
         def __init__(self):
             self.found = []
@@ -40,7 +40,7 @@ IMPORTS = """
 
 
 def test_commands_over_the_socket():
-    """The first of each, as the modules that it needs are there from ``serve()`` on."""
+    """Even the first command imports nothing: ``serve()`` has imported the modules that it needs."""
     run(
         IMPORTS,
         """
@@ -69,8 +69,8 @@ def test_commands_over_the_socket():
     )
 
 
-def test_what_the_other_threads_do():
-    """Among it errors, which they report, and callbacks."""
+def test_the_other_threads():
+    """They run callbacks, and report errors."""
     run(
         """
         import logging
@@ -111,8 +111,8 @@ def test_what_the_other_threads_do():
     )
 
 
-def test_the_making_of_a_key():
-    """It holds the lock of all keys. An import may wait for another thread, which may make a key."""
+def test_making_a_key():
+    """Making a key takes the lock of all keys. An import may wait for another thread that makes a key."""
     run(
         """
         import builtins

@@ -12,8 +12,8 @@ from operators import states, wait_for
 from jumplabel.__main__ import main
 from jumplabel._remote import operator_commands, process_tree
 
-# SIGUSR1 is blocked from the first: one that comes before a process waits for it is there when it does. (A handler and
-# pause() would lose one that comes in between, as where another thread gets the GIL there.)
+# SIGUSR1 is blocked from the start. So a signal that comes before a process waits for it is kept. (A handler and
+# pause() would lose a signal that comes between the two, for example while another thread has the GIL.)
 PARENT = """
 import os, signal, sys
 signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGUSR1})
@@ -45,10 +45,10 @@ for line in sys.stdin:
 
 
 class Parent:
-    """A process that serves, and forks when it is told to.
+    """A process that serves, and forks when a test sends it a signal.
 
-    Nothing can be had of it and its children past their sockets, on 3.14 and later as before: while they wait for a
-    signal they would not come by for a script either, and each time that they are asked would take the whole timeout.
+    The operator can reach it and its children by their sockets only. On 3.14 and later a script does not run in them
+    either, because they wait for a signal. So asking them without a socket always takes the whole timeout.
     """
 
     def __init__(self, folder):
@@ -65,7 +65,7 @@ class Parent:
         self.pid = self.forked()
 
     def fork(self, kind="child"):
-        """Return the pid of a child. A "child" serves, and forks at SIGUSR1; a "late" one serves from SIGUSR1 on."""
+        """Return the pid of a child. A "child" serves, and forks at SIGUSR1. A "late" child serves from SIGUSR1 on."""
         self._process.stdin.write(f"{kind}\n")
         self._process.stdin.flush()
         return self.forked()
@@ -92,7 +92,7 @@ def parent(tmp_path):
 
 @pytest.fixture
 def between(monkeypatch):
-    """between(function): call function(pid, n) before the operator asks a process for the n-th time."""
+    """between(function) has function(pid, n) called before the operator asks a process for the n-th time."""
 
     def between(function):
         ask, asked = operator_commands.ask, []
@@ -109,7 +109,7 @@ def between(monkeypatch):
 
 @pytest.fixture
 def operator(monkeypatch):
-    """operator(command, *arguments): the status that the command line ends with."""
+    """operator(command, *arguments) returns the exit status of the command line."""
 
     def operator(*arguments):
         monkeypatch.setattr(sys, "argv", ["jumplabel", *map(str, arguments)])
@@ -127,13 +127,13 @@ def test_a_child_that_is_forked_after_the_tree_was_read_is_reached(parent, betwe
     assert pids == [parent.pid, *forked]
 
 
-def test_a_process_that_is_not_asked_for_its_tree_is_asked_alone(parent, operator):
+def test_without_tree_only_the_named_process_is_asked(parent, operator):
     child = parent.fork()
     assert operator("enable", parent.pid, "*.tracing") == 0
     assert parent.state(parent.pid) and not parent.state(child)
 
 
-def test_a_child_of_such_a_child_is_reached(parent, between, operator):
+def test_a_grandchild_that_is_forked_meanwhile_is_reached(parent, between, operator):
     forked = []
 
     def fork(pid, n):
@@ -148,7 +148,7 @@ def test_a_child_of_such_a_child_is_reached(parent, between, operator):
     assert len(forked) == 2 and parent.state(forked[0]) and parent.state(forked[1])
 
 
-def test_a_process_that_has_ended_meanwhile_counts_for_nothing(parent, between, operator, capsys):
+def test_a_process_that_has_ended_meanwhile_is_ignored(parent, between, operator, capsys):
     child = parent.fork()
     between(lambda pid, n: pid == child and os.kill(pid, signal.SIGKILL))
     assert operator("enable", "--tree", parent.pid, "*.tracing") == 0
@@ -157,14 +157,14 @@ def test_a_process_that_has_ended_meanwhile_counts_for_nothing(parent, between, 
 
 
 @pytest.mark.parametrize("tree", [["--tree"], []])
-def test_the_process_that_was_named_must_be_there(parent, between, operator, tree, capsys):
+def test_the_named_process_must_exist(parent, between, operator, tree, capsys):
     parent.kill()
     assert operator("enable", *tree, parent.pid, "*.tracing") == 1
     assert "there is no such process" in capsys.readouterr().err
 
 
-def test_a_new_process_of_a_tree_is_waited_for(parent, between, operator, monkeypatch):
-    """As it may not have come to open its socket."""
+def test_the_operator_waits_for_a_new_process_of_a_tree(parent, between, operator, monkeypatch):
+    """It may not have opened its socket yet."""
     monkeypatch.setattr(operator_commands, "_YOUNG", 1000)
     child = parent.fork("late")
     between(lambda pid, n: pid == child and n == 3 and os.kill(pid, signal.SIGUSR1))
@@ -181,7 +181,7 @@ def test_an_old_process_of_a_tree_that_does_not_serve_is_named(parent, operator,
 
 
 def test_the_age_of_a_process_is_in_seconds(parent):
-    """The machine has run for longer than this process."""
+    """The age is less than the time since the machine started."""
     assert 0 <= process_tree.age(parent.pid) < 60
     with open("/proc/uptime") as file:
         uptime = float(file.read().split()[0])

@@ -40,7 +40,7 @@ def test_enable_and_disable(start, run, way):
 
 
 @both_ways
-def test_what_refuses_says_why_and_makes_the_status_nonzero(start, run, way):
+def test_a_key_that_refuses_says_why_and_makes_the_status_nonzero(start, run, way):
     process = start(f"strict.inc(); tracing.enable(); {FOREVER}", **way)
     output = run("disable", process.pid, "shop.*", status=1)
     assert re.fullmatch(r"refused  shop.strict: .*let each of them call dec\(\)\nchanged  shop.tracing\n", output)
@@ -71,7 +71,7 @@ def test_watch_ends_by_an_interrupt(start, environment):
         assert (watch.wait(60), watch.stderr.read()) == (0, "")
 
 
-def test_names_do_not_reach_the_terminal_as_they_are(start, run):
+def test_names_reach_the_terminal_escaped(start, run):
     process = start("""hostile = jumplabel.StaticKey("a\\x1b[31m\\nb"); ready(); run()""", **SERVED)
     assert r"'a\x1b[31m\nb'" in run("keys", process.pid, "a*")
 
@@ -88,17 +88,17 @@ def test_names_do_not_reach_the_terminal_as_they_are(start, run):
         (("keys", "--timeout", "nan", 1), "no number of seconds"),
     ],
 )
-def test_what_cannot_be_asked(run, arguments, why):
+def test_bad_arguments(run, arguments, why):
     if arguments[1] == -1:
         arguments = ("keys", "--", -1)
     assert why in run(*arguments, status=2)
 
 
-def test_a_process_that_is_not_there(run):
+def test_a_missing_process(run):
     assert "process 99999999: there is no such process" in run("keys", 99999999, status=1)
 
 
-def test_a_process_that_is_no_python(run):
+def test_a_process_without_python(run):
     with subprocess.Popen(["sleep", "60"]) as process:
         output = run("keys", process.pid, status=1)
         assert "it serves no socket" in output and "JUMPLABEL_SERVE=1" in output
@@ -121,7 +121,7 @@ def test_the_socket_is_found_wherever_it_is(start, run, tmp_path):
 
 @pytest.fixture
 def found(tmp_path, monkeypatch):
-    """A folder in which this process's socket is looked for."""
+    """A folder in which the operator looks for this process's socket."""
     folder = tmp_path / "sockets"
     monkeypatch.setattr(ask, "_folders", lambda pid, uid: [str(folder)])
     monkeypatch.setattr(remote_exec, "connect", lambda pid, timeout: pytest.fail("not this way", pytrace=False))
@@ -183,7 +183,7 @@ STATE = b'{"key": "a", "on": true, "users": 0, "sites": 0}\n'
         (None, "does not answer in time"),
     ],
 )
-def test_an_answer_that_is_none(theirs, answer, why):
+def test_a_bad_answer(theirs, answer, why):
     if answer is not None:
         theirs.sendall(answer)
         theirs.shutdown(socket.SHUT_WR)
@@ -192,7 +192,7 @@ def test_an_answer_that_is_none(theirs, answer, why):
 
 @pytest.fixture
 def theirs(monkeypatch):
-    """The process's end of our connection, in the hands of a test."""
+    """The process's end of the operator's connection. The test plays the process."""
     ours, theirs = socket.socketpair()
     monkeypatch.setattr(ask, "_connect", lambda pid, timeout: ours)
     with theirs:
@@ -225,7 +225,7 @@ def test_an_answer_without_an_end_is_given_up(theirs, monkeypatch, piece, pause,
 
 
 @pytest.mark.parametrize(("command", "may"), [("enable", True), ("keys", False)])
-def test_what_was_asked_may_have_taken_effect(theirs, command, may):
+def test_a_lost_answer_says_whether_the_command_may_have_taken_effect(theirs, command, may):
     assert ("may have taken effect all the same: look with 'keys'" in refusal(timeout=0.2, command=command)) == may
 
 
@@ -238,7 +238,7 @@ def test_what_was_asked_may_have_taken_effect(theirs, command, may):
         ("watch", {"time": 1e300, "key": "\x1b[2J", "old": False, "new": True, "sites": 1}),
     ],
 )
-def test_nothing_that_is_answered_reaches_the_terminal_as_it_is(theirs, monkeypatch, capsys, command, answer):
+def test_answers_reach_the_terminal_escaped(theirs, monkeypatch, capsys, command, answer):
     if command == "watch":
         theirs.sendall(b'{"watching": []}\n')
     theirs.sendall(json.dumps(answer).encode() + b'\n{"end": true}\n')

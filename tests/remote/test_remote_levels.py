@@ -1,4 +1,4 @@
-"""python -m jumplabel level PID LOGGER LEVEL, and what enable and disable do with keys that follow loggers."""
+"""python -m jumplabel level PID LOGGER LEVEL; and enable and disable for keys that follow loggers."""
 
 import json
 import logging
@@ -95,7 +95,7 @@ def test_without_log_keys_nothing_follows_a_logger(server, monkeypatch):
 # ---- level ----
 
 
-def test_a_level_is_set_and_keys_go_along(server, rack, logger):
+def test_a_level_is_set_and_the_keys_follow(server, rack, logger):
     assert set_level(server, logger.name, "DEBUG") == changed(30, 10)
     assert logger.level == 10 and states(rack) == [True] * 6
     assert set_level(server, logger.name, "DEBUG") == {**changed(10, 10), "outcome": "already"}
@@ -141,7 +141,7 @@ REFUSED = {
 
 
 @pytest.mark.parametrize(("name", "level", "why"), REFUSED.values(), ids=REFUSED)
-def test_what_is_not_there_is_refused_and_not_made(server, logger, name, level, why, monkeypatch):
+def test_a_missing_logger_or_level_is_refused_and_not_made(server, logger, name, level, why, monkeypatch):
     logging.getLogger(f"{logger.name}.a.b")
     monkeypatch.setitem(logging.root.manager.loggerDict, f"{logger.name}.odd", "no logger")
     before = dict(logging.root.manager.loggerDict), logger.level, logging.root.level
@@ -172,7 +172,7 @@ NO_REQUESTS = {
 
 
 @pytest.mark.parametrize("fields", NO_REQUESTS.values(), ids=NO_REQUESTS)
-def test_what_is_no_request_changes_nothing(server, logger, fields, reported):
+def test_a_bad_request_changes_nothing(server, logger, fields, reported):
     before = logger.level, logging.root.level
     sent = {"command": "level", "logger": logger.name, "level": 10, **fields}
     (answer,) = talk(server.path, json.dumps(sent).encode() + b"\n")
@@ -208,7 +208,7 @@ def test_a_logger_that_raises_has_refused(server, logger, error, why, monkeypatc
     assert reported == []
 
 
-def test_what_it_is_in_the_end_is_told(server, logger, monkeypatch):
+def test_the_answer_has_the_level_in_the_end(server, logger, monkeypatch):
     def set_and_fail(level):
         logger.level = level
         raise PatchError(1, "not now")
@@ -231,7 +231,7 @@ def test_a_hostile_name_is_only_looked_up(server):
         assert set_level(server, name, 10)["why"] == f"there is no logger {name!r}"
 
 
-def test_requests_are_what_they_are():
+def test_a_request_may_have_its_fields_in_any_order():
     request = operator_requests.parse(b'{"level": "DEBUG", "logger": "shop.cart", "command": "level"}\n')
     assert request == ("level", "shop.cart", "DEBUG")
 
@@ -269,7 +269,7 @@ def test_logging_is_switched_on_in_a_running_process(start, run, way):
     assert ends(process) == ("", "")
 
 
-def test_what_is_refused_says_why(start, run):
+def test_a_refusal_says_why(start, run):
     process = start(
         """
 def fail(level):
@@ -306,7 +306,7 @@ run()
         ((1, "x" * 4096, "10"), "too long"),
     ],
 )
-def test_what_cannot_be_asked(run, arguments, why):
+def test_bad_arguments(run, arguments, why):
     assert why in run("level", *arguments, status=2)
 
 

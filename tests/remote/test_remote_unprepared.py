@@ -62,7 +62,7 @@ assert state() == before and len(os.listdir("/proc/self/task")) == 1
 
 
 @reaches_in
-def test_a_main_thread_that_does_not_come_by(start, run):
+def test_a_main_thread_that_does_not_run_the_script(start, run):
     """When it does at last, the request is not carried out any more, and no answer is sent."""
     process = start("ready(); sys.stdin.readline(); run(lambda: True); time.sleep(0.01); print(tracing.enabled)")
     assert "main thread has not come by for 0.2 s" in run("enable", "--timeout", "0.2", process.pid, "*", status=1)
@@ -79,7 +79,7 @@ def test_a_question_that_may_be_lost_is_asked_again(start, monkeypatch, lost):
         asked.append(script)
         if len(asked) > lost:
             sys.remote_exec(pid, script)
-        time.sleep(0.1)  # it comes by
+        time.sleep(0.1)  # it runs the script
 
     monkeypatch.setattr(remote_exec, "_ASK_AGAIN", 0.1)
     monkeypatch.setattr(remote_exec, "_remote_exec", ask_perhaps_in_vain)
@@ -188,7 +188,7 @@ while not tracing:
     assert ends(process) == ("", "")
 
 
-# The script itself, which any version runs.
+# The script itself. Every version can run it.
 
 
 @pytest.fixture
@@ -196,7 +196,7 @@ def script(tmp_path):
     return remote_exec._SCRIPT.replace("{folder}", ascii(str(tmp_path))), tmp_path
 
 
-def test_the_script_serves_us(script, reported):
+def test_the_script_serves_the_operator(script, reported):
     code, folder = script
     key = StaticKey("shop.tracing")
     with socket.socket(socket.AF_UNIX) as listener:
@@ -227,7 +227,7 @@ def test_the_script_says_why_it_cannot(script, reported, monkeypatch):
         exec(code, {})
     assert "no thread can be started in it: RuntimeError" in (folder / "refused").read_text()
     (folder / "refused").unlink()
-    folder.rename(folder.with_name("gone"))  # as that of a client that has gone is
+    folder.rename(folder.with_name("gone"))  # as after the operator has gone
     exec(code, {})
     with monkeypatch.context() as patch:
         patch.delitem(sys.modules, "jumplabel")

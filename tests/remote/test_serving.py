@@ -1,4 +1,4 @@
-"""jumplabel.serve(): what operators may ask, who they are, where the socket is, and when it goes.
+"""jumplabel.serve(): requests and answers, the operator's user, the socket's place, and its end.
 
 Hostile clients and forks are in test_serving_processes.py, the command line in test_remote.py.
 """
@@ -41,7 +41,7 @@ def keys():
     return StaticKey("rack.tracing"), StaticKey("rack.strict", default=True)
 
 
-# ---- what is asked and answered ----
+# ---- requests and answers ----
 
 
 def test_keys_are_listed_with_their_state_users_and_sites(server, keys):
@@ -108,7 +108,7 @@ def test_a_key_that_has_gone_is_left_out(server, monkeypatch):
         assert ask(server.path, command, "rack.gone") == []
 
 
-def test_who_asks_keeps_no_key_alive(server, monkeypatch):
+def test_an_operator_keeps_no_key_alive(server, monkeypatch):
     kept = [StaticKey(f"kept.{n}.{'x' * 1000}") for n in range(2000)]
     with connect(server.path) as connection:
         connection.sendall(request("keys", "kept.*"))
@@ -119,7 +119,7 @@ def test_who_asks_keeps_no_key_alive(server, monkeypatch):
         assert 0 < len(lines(rest(connection))) < 2000
 
 
-def test_what_another_error_refuses_is_told_too(server, keys, monkeypatch):
+def test_any_other_error_of_a_key_is_reported_too(server, keys, monkeypatch):
     def fail(self):
         raise MemoryError("just now")
 
@@ -130,16 +130,16 @@ def test_what_another_error_refuses_is_told_too(server, keys, monkeypatch):
 
 @pytest.fixture
 def clock(server, monkeypatch):
-    """The server's: a list of the time, which only a test moves on."""
+    """The server's clock: a list with the time. Only the test moves it."""
     now = [time.monotonic()]
     monkeypatch.setattr(connections, "monotonic", lambda: now[0])
     return now
 
 
 @pytest.mark.parametrize(("seconds", "all_of_it"), [(0.2, True), (0.4, False)])
-def test_who_reads_slowly_has_a_time_for_it_all(server, clock, monkeypatch, seconds, all_of_it):
-    """So many go by with each 64 KiB that are read."""
-    monkeypatch.setattr(connections, "_LONG_TURN", float("inf"))  # they go by within a turn, too
+def test_a_slow_reader_has_a_deadline_for_the_whole_answer(server, clock, monkeypatch, seconds, all_of_it):
+    """Each 64 KiB that the client reads take this many seconds."""
+    monkeypatch.setattr(connections, "_LONG_TURN", float("inf"))  # the time passes within a turn, too
     kept = [StaticKey(f"kept.{n}.{'x' * 1000}") for n in range(4000)]
     received = b""
     with connect(server.path) as connection:
@@ -151,7 +151,7 @@ def test_who_reads_slowly_has_a_time_for_it_all(server, clock, monkeypatch, seco
     assert received.count(b"\n") == len(kept) + 1 if all_of_it else 1 << 20 < len(received) < 3 << 20
 
 
-def test_what_others_toggles_take_is_nobodys_slowness(server, clock, monkeypatch):
+def test_the_time_of_another_clients_toggle_is_not_counted_as_slowness(server, clock, monkeypatch):
     kept = [StaticKey(f"kept.{n}.{'x' * 1000}") for n in range(1000)]
 
     def toggles(request):
@@ -166,7 +166,7 @@ def test_what_others_toggles_take_is_nobodys_slowness(server, clock, monkeypatch
         assert rest(connection).count(b"\n") == len(kept) + 1
 
 
-# ---- what is not a request ----
+# ---- bad requests ----
 
 ENABLE = b'{"command": "enable", "patterns": ["rack.*"]}'
 NO_REQUESTS = {
@@ -202,7 +202,7 @@ NO_REQUESTS = {
 
 
 @pytest.mark.parametrize("sent", NO_REQUESTS.values(), ids=NO_REQUESTS)
-def test_what_is_no_request_changes_nothing(server, keys, sent, reported):
+def test_a_bad_request_changes_nothing(server, keys, sent, reported):
     (answer,) = talk(server.path, sent)
     assert list(answer) == ["error"]
     assert [key.count for key in keys] == [0, 1]
@@ -214,7 +214,7 @@ def test_the_longest_request(server, keys):
     assert len(talk(server.path, ENABLE.ljust(4095) + b"\n")) == 3
 
 
-def test_who_sends_half_a_request_and_goes_is_forgotten(server, keys, reported):
+def test_a_client_that_sends_half_a_request_and_goes_is_forgotten(server, keys, reported):
     with connect(server.path) as connection:
         connection.sendall(ENABLE)
     assert states(server.path, "rack.*")["rack.tracing"] is False
@@ -233,7 +233,7 @@ def test_an_error_of_ours_is_reported_and_others_are_served(server, keys, monkey
     assert states(server.path, "rack.strict") == {"rack.strict": True}
 
 
-# ---- who asks ----
+# ---- the operator's user ----
 
 
 def test_another_user_is_dropped(server, monkeypatch):
@@ -253,7 +253,7 @@ print(talk({socket!r}, request("keys")))
 
 
 @root_only
-def test_another_user_is_dropped_even_where_the_folder_is_open():
+def test_another_user_is_dropped_even_if_the_folder_is_open():
     with tempfile.TemporaryDirectory() as parent, serve(f"{parent}/sockets") as server:
         for path in (parent, f"{parent}/sockets", server.path):
             os.chmod(path, 0o777)
@@ -265,7 +265,7 @@ def test_another_user_is_dropped_even_where_the_folder_is_open():
 
 
 @root_only
-def test_root_is_served_by_whoever_serves():
+def test_every_users_process_serves_root():
     with tempfile.TemporaryDirectory() as parent:
         os.chown(parent, NOBODY, -1)
         os.seteuid(NOBODY)
@@ -273,7 +273,7 @@ def test_root_is_served_by_whoever_serves():
             server = serve(f"{parent}/sockets")
         finally:
             os.seteuid(0)
-        os.seteuid(NOBODY)  # and so it is when the connection is accepted
+        os.seteuid(NOBODY)  # also while the server accepts the connection
         try:
             script = AS_NOBODY.format(path=[str(Path(__file__).parent.parent)], user=0, socket=server.path)
             child = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, user=0)
@@ -327,14 +327,14 @@ def test_a_link_is_refused_with_a_slash_behind_it_too(folder):
         serve(f"{folder}/")
 
 
-def test_a_folder_is_not_made_in_one_that_is_not_there(tmp_path):
+def test_a_folder_is_not_made_in_a_missing_one(tmp_path):
     with pytest.raises(RemoteError, match="No such file or directory; name one"):
         serve(tmp_path / "none" / "sockets")
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("wrong", ["", "sockets", "./x", b"/tmp", 1, object(), "/a\0b", "/tmp/\ud800"])
-def test_what_is_no_folder_is_refused(wrong):
+def test_a_path_that_is_no_folder_is_refused(wrong):
     with pytest.raises(RemoteError):
         serve(wrong)
 
@@ -349,7 +349,7 @@ def test_a_folder_is_private_and_may_have_a_long_name(tmp_path):
         os.close(int(listener.split("/")[4]))
 
 
-def test_a_folder_that_somebody_keeps_locked_is_given_up(folder, monkeypatch):
+def test_a_folder_that_stays_locked_is_given_up(folder, monkeypatch):
     monkeypatch.setattr(serving, "_FOLDER_SECONDS", 0.02)
     folder.mkdir(0o700)
     before = descriptors()
@@ -385,10 +385,10 @@ def test_dead_sockets_go_and_living_ones_stay(folder):
     (folder / "x.sock").write_text("not ours")
     sockets = {f"{living.pid}.sock", "123.sock.txt", "x.sock"}
     try:
-        assert set(os.listdir(folder)) == sockets  # the second has removed that of the first
+        assert set(os.listdir(folder)) == sockets  # the second process has removed the socket of the first
         crashed = socket.socket(socket.AF_UNIX)
         crashed.bind(str(folder / f"{dead.pid}.sock"))
-        elsewhere = socket.socket(socket.AF_UNIX)  # of a process that we do not see: in another container
+        elsewhere = socket.socket(socket.AF_UNIX)  # of a process in another container, which is not visible here
         elsewhere.bind(str(folder / "99999999.sock"))
         elsewhere.listen()
         crashed.close()
@@ -402,7 +402,7 @@ def test_dead_sockets_go_and_living_ones_stay(folder):
     assert living.returncode == 0
 
 
-def test_what_workers_leave_goes_when_their_parent_ends(folder):
+def test_sockets_of_killed_workers_go_when_their_parent_ends(folder):
     with serve(folder):
         pass  # which makes the folder
     script = f"""
@@ -411,7 +411,7 @@ jumplabel.serve({str(folder)!r})
 workers = [os.fork() or os.read(0, 1) or os._exit(0), os.fork() or os.kill(os.getpid(), signal.SIGTERM)]
 for pid in workers:
     os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT)
-print(any(os.path.exists(f"{folder}/{{pid}}.sock") for pid in workers))  # one may have removed the other's
+print(any(os.path.exists(f"{folder}/{{pid}}.sock") for pid in workers))  # one may have removed the socket of the other
 for pid in workers:
     os.waitpid(pid, 0)
 """
@@ -436,7 +436,7 @@ def test_a_locked_folder_does_not_keep_a_server_from_its_end(folder):
     assert os.listdir(folder) == []
 
 
-def test_a_dead_socket_of_our_own_number_goes(folder):
+def test_a_dead_socket_of_our_own_pid_goes(folder):
     folder.mkdir(0o700)
     with socket.socket(socket.AF_UNIX) as crashed:
         crashed.bind(str(folder / f"{os.getpid()}.sock"))
@@ -444,7 +444,7 @@ def test_a_dead_socket_of_our_own_number_goes(folder):
         assert ask(server.path, "keys", "none") == []
 
 
-def test_a_living_socket_of_our_own_number_stays(folder):
+def test_a_living_socket_of_our_own_pid_stays(folder):
     folder.mkdir(0o700)
     path = folder / f"{os.getpid()}.sock"
     with socket.socket(socket.AF_UNIX) as elsewhere:
@@ -512,7 +512,7 @@ def test_the_end_of_the_interpreter_removes_the_socket(folder, end):
     assert ("ZeroDivisionError" in done.stderr) == bool(done.stderr)
 
 
-def test_a_kill_leaves_it(folder):
+def test_a_kill_leaves_the_socket(folder):
     script = f"import jumplabel; jumplabel.serve({str(folder)!r}); print(flush=True); input()"
     child = subprocess.Popen([sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     child.stdout.readline()

@@ -1,6 +1,6 @@
 """jumplabel.serve() among hostile clients, and in processes that fork, lose their descriptors or watch.
 
-Each case in a process of its own (processes.py).
+Each case runs in a process of its own (processes.py).
 """
 
 import pytest
@@ -17,7 +17,7 @@ PROCESS = """
     from operators import *
 
     class Clock:
-        '''The server's, which only later() moves on.'''
+        '''The server's clock. Only later() moves it.'''
 
         now = 1000.0
 
@@ -25,22 +25,22 @@ PROCESS = """
             return self.now
 
     def later():
-        '''Whoever is connected has had its time.'''
+        '''Let the time of every connected client run out.'''
         clock.now += 1000
         server._connections._ring()
 
     clock = Clock()
     connections.monotonic = clock.monotonic
-    connections._LONG_TURN = float("inf")  # it moves on within a turn, too
+    connections._LONG_TURN = float("inf")  # the time passes within a turn, too
     reported = []
     sys.unraisablehook = lambda unraisable: reported.append(unraisable.exc_value)
-    before = descriptors(), 1  # the preamble's thread may not quite have gone
+    before = descriptors(), 1  # the thread of the preamble may still be ending
     home = tempfile.TemporaryDirectory()
     folder = Path(home.name) / "sockets"
     key = StaticKey("shop.tracing")
 
     def clean():
-        '''As it was, with only the server's thread and descriptors.'''
+        '''Close the server, and assert that its threads and descriptors go.'''
         wait_for(lambda: not server._connections._clients)
         wait_for(lambda: not jumplabel._keys.toggles.callbacks)
         server.close()
@@ -54,13 +54,13 @@ WORKS = """
     worked, done = [0], threading.Event()
 
     def work():
-        '''The process's own.'''
+        '''The work of the process itself.'''
         while not done.is_set():
             worked[0] += 1
             time.sleep(0)
 
     def works():
-        '''So does it, and a good client is served, too.'''
+        '''Assert that the process goes on, and that a good client is served.'''
         seen = worked[0]
         for _ in range(3):
             assert ask(server.path, "enable", "shop.tracing", when_busy=later)[0]["outcome"] == "changed" and key
@@ -134,7 +134,7 @@ def test_the_process_and_others_are_served(hostile):
         works()
         assert len(server._connections._clients) <= connections.CLIENTS
         later()
-        for connection in held:  # dropped, all of them, whether they have gone or not
+        for connection in held:  # the server has dropped all of them, gone or not
             assert len(lines(rest(connection) if connection.fileno() >= 0 else b"")) <= 1
             connection.close()
         del held
@@ -143,7 +143,7 @@ def test_the_process_and_others_are_served(hostile):
     )
 
 
-def test_more_than_so_many_are_told_at_once_that_we_are_busy():
+def test_more_clients_than_the_limit_are_told_at_once_that_the_server_is_busy():
     run(
         PROCESS,
         "server = serve(folder)",
@@ -160,7 +160,7 @@ def test_more_than_so_many_are_told_at_once_that_we_are_busy():
     )
 
 
-def test_what_is_not_read_is_not_made_and_is_given_up():
+def test_an_answer_that_is_not_read_is_not_made_and_is_given_up():
     run(
         PROCESS,
         WORKS,
@@ -177,7 +177,7 @@ def test_what_is_not_read_is_not_made_and_is_given_up():
         wait_for(lambda: client not in server._connections._clients.values())
         assert 0 < len(rest(held)) < 1 << 20
         held.close()
-        assert len(ask(server.path, "keys")) == 1501  # and who reads has it all
+        assert len(ask(server.path, "keys")) == 1501  # a client that reads gets the whole answer
         """,
         END,
     )
@@ -231,7 +231,7 @@ WATCHING = """
 """
 
 
-def test_who_watches_is_told_of_each_toggle():
+def test_a_watcher_hears_of_each_toggle():
     run(
         PROCESS,
         WATCHING,
@@ -256,7 +256,7 @@ def test_who_watches_is_told_of_each_toggle():
     )
 
 
-def test_toggles_are_told_of_only_while_somebody_watches():
+def test_toggles_are_collected_only_while_an_operator_watches():
     run(
         PROCESS,
         "server = serve(folder)",
@@ -277,7 +277,7 @@ def test_toggles_are_told_of_only_while_somebody_watches():
     )
 
 
-def test_who_watches_and_does_not_read_is_dropped():
+def test_a_watcher_that_does_not_read_is_dropped():
     run(
         PROCESS,
         WORKS,
@@ -295,7 +295,7 @@ def test_who_watches_and_does_not_read_is_dropped():
         count = lambda: [told.append(lines(line)[0].get("lost", 1)) for line in file]
         reader = threading.Thread(target=count, daemon=True)
         reader.start()
-        wait_for(lambda: told)  # it watches
+        wait_for(lambda: told)  # the operator watches now
         toggles = 0
         end = time.monotonic() + MANY
         while not all(client.lost and len(client.out) > connections._BEHIND for client in slow):
@@ -319,7 +319,7 @@ def test_who_watches_and_does_not_read_is_dropped():
     )
 
 
-def test_what_nobody_could_be_told_is_counted():
+def test_toggles_that_no_watcher_could_be_told_are_counted():
     run(
         PROCESS,
         WATCHING,
@@ -330,7 +330,7 @@ def test_what_nobody_could_be_told_is_counted():
         jumplabel._remote.operator_requests.answers = lambda request: entered.set() or leave.wait(MANY) and iter(())
         with connect(server.path) as slow:
             slow.sendall(request("keys"))
-            assert entered.wait(MANY)  # there the thread is
+            assert entered.wait(MANY)  # the thread waits here
             for _ in range(4):
                 key.enable()
                 key.disable()
@@ -436,7 +436,7 @@ def test_a_child_has_a_socket_of_its_own():
     )
 
 
-def test_what_children_leave_does_not_pile_up():
+def test_sockets_of_children_do_not_pile_up():
     run(
         PROCESS,
         "server = serve(folder)",
@@ -466,7 +466,7 @@ def test_a_child_keeps_no_connection_of_its_parent():
             fds = descriptors()
             pid = fork(child)
             later()
-            assert rest(silent) == b""  # though the child lives
+            assert rest(silent) == b""  # although the child still lives
             key.enable()
             assert lines(watching.recv(1000))[0]["new"] is True
             server.close()
@@ -624,7 +624,7 @@ def test_a_worker_that_changes_its_user_is_reached_by_root():
         assert states(folder / f"{pid}.sock", key.name) == {key.name: False}
         os.write(end, b"x")
         assert ended(pid) == 0
-        assert f"{pid}.sock" in os.listdir(folder)  # it could not remove it
+        assert f"{pid}.sock" in os.listdir(folder)  # the worker could not remove it
         for descriptor in (is_ready, ready, may_end, end):
             os.close(descriptor)
         forked(server.close)
@@ -635,14 +635,14 @@ def test_a_worker_that_changes_its_user_is_reached_by_root():
 
 
 def test_a_program_that_closes_all_descriptors_serves_again():
-    """As one does to become a daemon."""
+    """Programs do this to become daemons."""
     run(
         PROCESS,
         "server = serve(folder)",
         """
         def daemon():
             os.closerange(3, 1000)
-            files = [open(folder.parent / f"file{n}", "wb+") for n in range(20)]  # which have their numbers now
+            files = [open(folder.parent / f"file{n}", "wb+") for n in range(20)]  # they take the closed numbers
             again = serve(folder)
             assert again is not server and states(again.path, key.name) == {key.name: False}
             server.close()
@@ -673,7 +673,7 @@ def test_a_server_whose_descriptor_is_another_file_by_now_touches_nothing(lost):
         """
         from operator import attrgetter
         server = serve(folder)
-        assert states(server.path, key.name) == {key.name: False}  # it is waiting again
+        assert states(server.path, key.name) == {key.name: False}  # the server's thread waits again
         wait_for(lambda: not server._connections._clients)
         held = connect(server.path)
         wait_for(lambda: server._connections._clients)
@@ -683,7 +683,7 @@ def test_a_server_whose_descriptor_is_another_file_by_now_touches_nothing(lost):
         theirs.settimeout(0.0)
         theirs.sendall(b"of the program")
         os.dup2(ours.fileno(), number)
-        held.sendall(request("keys"))  # it wakes
+        held.sendall(request("keys"))  # this wakes the server's thread
         wait_for(lambda: reported)
         assert [type(error) for error in reported] == [RemoteError] and "closes all descriptors" in str(reported[0])
         assert rest(held) == b"" if held.settimeout(0.2) else True

@@ -29,7 +29,7 @@ print(os.getpid(), server.path, flush=True)
 
 @pytest.fixture
 def process(temporary):
-    """process(script): a process that serves by default, its own pid, and the path of its socket."""
+    """process(script) returns a process that serves by default, its own pid, and the path of its socket."""
     running = []
 
     def process(script="input()", *before, preamble=SERVE):
@@ -90,7 +90,7 @@ def test_children_share_the_folder_and_the_last_one_removes_it(temporary, proces
     wait_for(lambda: not path.exists())
     assert [entry.name for entry in path.parent.iterdir()] == [f"{child_number}.sock"]
     assert keys(int(child_number)) == ["shop.tracing"]
-    ends(parent)  # which closes the pipe: the child ends
+    ends(parent)  # this closes the pipe, so the child ends
     wait_for(lambda: list(temporary.iterdir()) == [])
 
 
@@ -116,7 +116,7 @@ def test_a_child_without_the_folder_makes_its_own(temporary, process):
     ends(parent)
 
 
-def test_what_a_crash_leaves_is_removed_by_the_next_that_makes_a_folder(temporary, process):
+def test_a_folder_that_a_crash_leaves_is_removed_when_the_next_one_is_made(temporary, process):
     crashed, _, path = process()
     living, number, living_path = process()
     crashed.send_signal(signal.SIGKILL)
@@ -144,7 +144,7 @@ def private(temporary, n):
     return path
 
 
-def test_what_may_not_be_left_stays(temporary):
+def test_folders_that_may_be_in_use_stay(temporary):
     """Folders with another's file in it, locked, of another mode, with a living socket, and others."""
     stays = [private(temporary, n) for n in range(4)]
     (stays[0] / "file").write_text("another's")
@@ -155,7 +155,7 @@ def test_what_may_not_be_left_stays(temporary):
     for path in stays[4:]:
         path.mkdir(0o700)
     (temporary / f"jumplabel-sockets-{9:032x}").symlink_to(temporary / "another")
-    with listening(stays[3] / "99999999.sock"):  # of a process that we do not see: in another container
+    with listening(stays[3] / "99999999.sock"):  # of a process in another container, which is not visible here
         goes = private(temporary, 10)
         before = {path.name for path in temporary.iterdir()} - {goes.name}
         serve().close()
@@ -166,7 +166,7 @@ def test_what_may_not_be_left_stays(temporary):
 
 
 @root_only
-def test_folders_of_other_users_are_none(temporary):
+def test_folders_of_other_users_are_ignored(temporary):
     own, another = private(temporary, 1), private(temporary, 2)
     os.chown(another, NOBODY, -1)
     assert socket_folder.folders_in(str(temporary), {os.getuid()}) == [str(own)]
@@ -174,10 +174,10 @@ def test_folders_of_other_users_are_none(temporary):
     assert socket_folder.folders_in(str(temporary / "none"), {NOBODY}) == []
 
 
-# ---- how it is found ----
+# ---- finding the socket ----
 
 
-def test_it_is_found_whatever_the_folders_are_called(temporary, process, monkeypatch, tmp_path):
+def test_the_socket_is_found_whatever_the_folders_are_called(temporary, process, monkeypatch, tmp_path):
     child, number, path = process("os.chdir('/'); os.environ['TMPDIR'] = '/'; input()")
     monkeypatch.setenv("TMPDIR", str(tmp_path))
     assert keys(number) == ["shop.tracing"]
@@ -192,7 +192,7 @@ def test_it_is_found_whatever_the_folders_are_called(temporary, process, monkeyp
 
 
 def test_another_socket_by_that_name_is_not_asked(temporary, process):
-    """A process may have folders open in which others serve."""
+    """A process may have folders open in which other processes serve."""
     script = f"""
 other = {str(temporary)!r} + "/other"
 os.mkdir(other, 0o700)
@@ -211,7 +211,7 @@ input()
 
 
 def test_a_user_that_had_the_number_before_is_not_asked(temporary, monkeypatch):
-    """The kernel tells the number that a process had when it began to listen; the next of that number is another."""
+    """The kernel reports the pid and user from when the process began to listen. The pid may have been reused since."""
     with serve():
         mine = StaticKey("test_socket_folder.mine")
         assert own_keys() == [mine.name]
@@ -220,7 +220,7 @@ def test_a_user_that_had_the_number_before_is_not_asked(temporary, monkeypatch):
             own_keys()
 
 
-def test_where_we_may_not_look_into_it_known_places_are_tried(temporary, process, monkeypatch, tmp_path):
+def test_known_places_are_tried_if_the_process_may_not_be_looked_into(temporary, process, monkeypatch, tmp_path):
     child, number, _ = process()
     look = os.listdir
 
@@ -250,7 +250,7 @@ HIDDEN = "assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0  # PR_SET_DUMPABLE\
 
 
 @root_only
-def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_does(temporary, process):
+def test_only_its_own_user_finds_a_process_that_hides_its_files(temporary, process):
     """A process hides its files when Python was given capabilities."""
     for folder in (temporary, *temporary.parents[:3]):
         folder.chmod(0o755)
@@ -272,7 +272,7 @@ def test_a_user_finds_the_own_process_that_hides_its_files_and_no_other_user_doe
 @root_only
 @pytest.mark.skipif(shutil.which("unshare") is None, reason="needs unshare(1), of util-linux")
 def test_a_process_in_a_container_is_found(temporary, process, tmp_path):
-    """It sees other numbers, and other files: its own /tmp."""
+    """It has other pids, and other files: its own /tmp."""
     if subprocess.run(["unshare", "-pmf", "true"], capture_output=True).returncode:
         pytest.skip("this system makes no namespaces")
     mount = f"import subprocess; subprocess.run(['mount', '-t', 'tmpfs', 'none', {str(temporary)!r}], check=True)\n"

@@ -80,7 +80,7 @@ def of_another_user(path):
     [as_file, as_link, open_to_others, pytest.param(of_another_user, marks=root_only)],
     ids=lambda make: make.__name__,
 )
-def test_where_it_cannot_be_had_a_private_folder_is_made(temporary, monkeypatch, tmp_path, make):
+def test_without_that_folder_a_private_one_is_made(temporary, monkeypatch, tmp_path, make):
     (tmp_path / "xdg").mkdir(0o700)
     make(tmp_path / "xdg" / "jumplabel")
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(tmp_path / "xdg"))
@@ -109,7 +109,7 @@ def test_without_room_for_temporary_files_there_is_an_error(temporary, monkeypat
         serve()
 
 
-def test_folders_for_temporary_files_are_those_that_there_are(monkeypatch, tmp_path):
+def test_folders_for_temporary_files_are_the_existing_ones(monkeypatch, tmp_path):
     for value in ("", "relative", str(tmp_path / "none")):
         monkeypatch.setenv("TMPDIR", value)
         assert socket_folder.temporary_folders()[0] == "/tmp"
@@ -117,7 +117,7 @@ def test_folders_for_temporary_files_are_those_that_there_are(monkeypatch, tmp_p
     assert socket_folder.temporary_folders()[:2] == [str(tmp_path), "/tmp"]
 
 
-def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, monkeypatch):
+def test_a_folder_that_is_removed_while_it_is_made_is_made_again(temporary, monkeypatch):
     """Another process may take it for a folder that was left, until it is locked."""
     lock, removed = serving.lock_folder, []
 
@@ -137,7 +137,7 @@ def test_a_folder_that_is_tidied_away_while_it_is_made_is_made_again(temporary, 
 
 
 @pytest.mark.parametrize("what, error", [("start_own_thread", RuntimeError), ("unix_socket", OSError)])
-def test_where_nothing_can_be_served_nothing_is_left(temporary, monkeypatch, what, error):
+def test_a_server_that_cannot_start_leaves_nothing(temporary, monkeypatch, what, error):
     def refuse(*_):
         raise error("just now")
 

@@ -202,7 +202,7 @@ def test_what_stands_for_functions_is_not_asked() -> None:
     standing = [type("Sub", (kind,), unasked)(function) for kind in kinds]
     C = type("C", (), {})
     for one in standing:
-        looks.space(C)  # a class's dict is read, and nothing of it is called
+        looks.class_dict(C)  # a class's dict is read, and nothing of it is called
         type.__setattr__(C, "one", one)
     static_branches(C)
     assert len(key.entries) == 1
@@ -235,7 +235,7 @@ def test_looks_give_what_is_there() -> None:
         def __dict__(self) -> Any:  # type: ignore[override]
             raise Asked
 
-    assert looks.mro(bool) == bool.__mro__ and looks.first(bool, "real") is vars(int)["real"]
+    assert looks.mro(bool) == bool.__mro__ and looks.class_attribute(bool, "real") is vars(int)["real"]
     assert looks.attributes(C()) == {} and looks.attributes(7) == {}
     assert looks.attributes(mock) is vars(mock) is looks.variables(mock)
     assert (looks.name_of(C), looks.module_of(C), looks.name_of(sys), looks.name_of(7)) == ("C", __name__, "sys", "")
