@@ -13,7 +13,7 @@ from operators import wait_for
 from reached import COMMAND, FOREVER, NOBODY, TARGET, ends, reaches_in, root_only
 
 from jumplabel import StaticKey
-from jumplabel._remote import remote_exec, serving
+from jumplabel._remote import ask, remote_exec, serving
 
 
 @reaches_in
