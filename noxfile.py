@@ -59,7 +59,7 @@ NOT_BETWEEN = [
     str(path.relative_to(ROOT))
     for name in (
         *("displaced", "endurance", "forks*", "native_branch_calls", "package_tests", "pytest_plugin", "refusals"),
-        *("remote", "remote_unprepared", "serving", "serving_processes", "state_machine", "storms*", "toggle*"),
+        *("remote", "remote_unprepared", "serving*", "state_machine", "storms*", "toggle*"),
         "under_fire",
     )
     for path in ROOT.glob(f"tests/*/test_{name}.py")
