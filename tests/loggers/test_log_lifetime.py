@@ -149,7 +149,7 @@ def test_the_lock_is_free_after_a_patch_that_fails_while_caches_are_cleared():
             return -errno.EPERM if fails and (on or off) else turn(before, on, off)
 
         name_watch.turn = failing
-        vars(logger)["level"] = 10  # past everybody
+        vars(logger)["level"] = 10  # past all hooks
         fails.append(1)
         refused(errno.EPERM, logging.root.setLevel, 30)
         assert not any(states(keys))
