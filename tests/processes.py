@@ -22,7 +22,7 @@ def script(name):
     editors find it by that import.
     """
     text = (SCRIPTS / f"{name}.py").read_text()
-    return f'{text}\nsys.modules["{name}"] = sys.modules["__main__"]\n'
+    return f'{text}\nsys.modules["{name}"] = sys.modules[__name__]\n'
 
 
 PREAMBLE = script("preamble")

@@ -95,11 +95,14 @@ def _may_lead_to_a_key(kind: type) -> bool:
 
 
 def _key_attribute(kind: type) -> str | None:
-    return next((name for owner, name in KEY_ATTRIBUTES if owner is kind), None)
+    for owner, name in KEY_ATTRIBUTES:
+        if owner is kind:
+            return name
+    return None
 
 
 def _among(value: Any, values: list[Any]) -> bool:
-    return any(value is one for one in values)
+    return any([value is one for one in values])
 
 
 def is_key(value: Any) -> bool:

@@ -42,7 +42,10 @@ def class_attribute(kind: type, name: str) -> Any:
 
 def first_is(kind: type, name: str, base: type) -> bool:
     """Return whether the base is the first class of the MRO that has the attribute."""
-    return next((one for one in mro(kind) if name in _dict(one)), None) is base
+    for one in mro(kind):  # no generator: what a signal handler raises while one is closed would be lost
+        if name in _dict(one):
+            return one is base
+    return False
 
 
 def can_change(kind: type) -> bool:
