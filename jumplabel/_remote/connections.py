@@ -322,7 +322,8 @@ class Connections:
 
     def _write(self, client: _Client) -> None:
         """Send as much as the socket takes, but only a share, because other clients wait."""
-        while len(client.out) < _AHEAD and (answer := next(client.answers, None)):
+        # One byte more than is sent, if there is more: nothing left means that the answer ends.
+        while len(client.out) <= _AHEAD and (answer := next(client.answers, None)):
             client.out += line(answer)
         sent = _send(client.connection, client.out[:_AHEAD])
         del client.out[:sent]

@@ -101,6 +101,14 @@ def test_an_operator_keeps_no_key_alive(server, monkeypatch):
         assert 0 < len(lines(rest(connection))) < 2000
 
 
+def test_an_answer_whose_lines_fill_the_buffer_exactly_is_sent_to_its_end(server, monkeypatch):
+    room = connections._AHEAD // 4
+    answer = {"key": "x" * (room - len(operator_requests.line({"key": ""})))}
+    assert len(operator_requests.line(answer)) == room
+    monkeypatch.setattr(operator_requests, "answers", lambda request: iter([*[answer] * 100, operator_requests.END]))
+    assert ask(server.path, "keys", "*") == [answer] * 100
+
+
 def test_any_other_error_of_a_key_is_reported_too(server, keys, monkeypatch):
     def fail(self):
         raise MemoryError("just now")
