@@ -8,22 +8,13 @@ FOREIGN = """
     from jumplabel._keys import lingering, toggles
     from jumplabel._remote import ask, serving
     from jumplabel._process.unpatched import monotonic, sleep
+    from real_time import use, wait_for
 
     keys_module = sys.modules["jumplabel._keys.static_key"]
     key, deferred = StaticKey("key"), StaticKey("deferred", deferred=0.05)
     gate = static_gate(deferred, default="off")(lambda: "on")
     home = tempfile.TemporaryDirectory()
     folder = home.name + "/sockets"
-
-    def wait_for(condition):
-        end = monotonic() + 60
-        while not condition():
-            assert monotonic() < end
-            sleep(0.001)
-
-    def use(key):
-        key.inc()
-        key.dec()
 
     def threads():
         return len(os.listdir("/proc/self/task"))
@@ -48,16 +39,7 @@ FOREIGN = """
         wait_for(lambda: (before := switches(), sleep(0.01), switches())[-1] == before)
         pid = fork()
         if not pid:
-            signal.alarm(20)
-            status = 1
-            try:
-                function()
-                status = 0
-            except BaseException:
-                import traceback
-                traceback.print_exc()
-            finally:
-                os._exit(status)
+            run_and_exit(function, 20)
         assert ended(pid) == 0
 
     def reached(pid=None, key=key):

@@ -9,16 +9,7 @@ from processes import run
 LINGERS = """
     from jumplabel._keys import lingering
     from jumplabel._process.unpatched import monotonic, sleep, wall_clock
-
-    def wait_for(condition):
-        end = monotonic() + 60
-        while not condition():
-            assert monotonic() < end
-            sleep(0.001)
-
-    def use(key):
-        key.inc()
-        key.dec()
+    from real_time import use, wait_for
 
     late, soon = StaticKey("late", deferred=3600), StaticKey("soon", deferred=0.05)
 

@@ -25,15 +25,6 @@ PROCESS = """
     waited = []
     '''The seconds that each fork has taken. A fork that waits in vain takes one second.'''
 
-    def thread_works():
-        '''Hand the GIL over to another thread and back.'''
-        turns = []
-        for _ in range(100):
-            thread = threading.Thread(target=turns.append, args=(1,))
-            thread.start()
-            thread.join()
-        assert len(turns) == 100
-
     def child(fork, function):
         '''Assert that the child can run threads. Fail here if the child fails.'''
         began = unpatched.monotonic()
@@ -41,17 +32,7 @@ PROCESS = """
         if pid:
             waited.append(unpatched.monotonic() - began)
         else:
-            signal.alarm(20)
-            status = 1
-            try:
-                thread_works()
-                function()
-                status = 0
-            except BaseException:
-                import traceback
-                traceback.print_exc()
-            finally:
-                os._exit(status)
+            run_and_exit(lambda: (thread_works(), function()), 20)
         assert ended(pid) == 0
 
     class Waits:

@@ -153,9 +153,14 @@ def forked(function):
 
 def fork(function):
     pid = os.fork()
-    if pid:
-        return pid
-    signal.alarm(60)
+    if not pid:
+        run_and_exit(function, 60)
+    return pid
+
+
+def run_and_exit(function, seconds):
+    """Run it in this process, which ends with 0; with 1 and a traceback where it fails. It has so many seconds."""
+    signal.alarm(seconds)
     try:
         function()
         os._exit(0)
@@ -169,6 +174,16 @@ def fork(function):
 
 def ended(pid):
     return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
+
+
+def thread_works():
+    """Hand the GIL over to another thread and back."""
+    turns = []
+    for _ in range(100):
+        thread = threading.Thread(target=turns.append, args=(1,))
+        thread.start()
+        thread.join()
+    assert len(turns) == 100
 
 
 class BlockingThread:
