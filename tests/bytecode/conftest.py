@@ -5,6 +5,7 @@ import gc
 import pytest
 from name_checks import moment
 
+from jumplabel._bytecode import replaced_code
 from jumplabel._program import name_watch
 
 
@@ -13,3 +14,10 @@ def before():
     gc.collect()
     moment()
     return name_watch.followers()
+
+
+@pytest.fixture
+def no_function_stays_replaced():
+    yield
+    gc.collect()
+    assert not replaced_code._replaced

@@ -1,6 +1,5 @@
 """Another tool replaces a function's code: its sites stay as they were, and that is told."""
 
-import contextlib
 import dis
 import gc
 import sys
@@ -11,12 +10,15 @@ from opcode import opmap
 
 import bytecode
 import pytest
+from replaced_checks import warned
 from site_checks import make, nothing_made
 
 import jumplabel
 from jumplabel import DecorationError, ReplacedCodeWarning, StaticKey, static_branches
 from jumplabel._bytecode import replaced_code
 from jumplabel._keys.toggles import callbacks
+
+pytestmark = pytest.mark.usefixtures("no_function_stays_replaced")
 
 
 def with_nops(code):
@@ -39,27 +41,6 @@ COPIES = {
     "bytecode": by_bytecode,
     "name": lambda code: code.replace(co_name="profiled"),
 }
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    yield
-    gc.collect()
-    assert not replaced_code._replaced
-
-
-@contextlib.contextmanager
-def warned(*functions):
-    """These functions are warned of in the block, in any order, each once."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        yield
-    assert {one.category for one in found} <= {ReplacedCodeWarning}
-    messages = sorted(str(one.message) for one in found)
-    names = sorted(f"{one.__module__}.{one.__qualname__} does not follow the key " for one in functions)
-    assert len(messages) == len(names), messages
-    for message, name in zip(messages, names, strict=True):
-        assert message.startswith(name) and "its own code" in message
 
 
 def replaced(key):

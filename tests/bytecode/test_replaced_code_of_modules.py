@@ -1,39 +1,18 @@
 """Another tool replaces the code of functions of instrumented modules."""
 
-import contextlib
-import gc
 import sys
 import types
 import warnings
 
 import pytest
+from replaced_checks import warned
 from site_checks import make, off_on_off
 
 import jumplabel
-from jumplabel import ReplacedCodeWarning, instrument, static_branches
-from jumplabel._bytecode import replaced_code
+from jumplabel import instrument, static_branches
 from jumplabel._keys.toggles import callbacks
 
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    yield
-    gc.collect()
-    assert not replaced_code._replaced
-
-
-@contextlib.contextmanager
-def warned(*functions):
-    """These functions are warned of in the block, in any order, each once."""
-    with warnings.catch_warnings(record=True) as found:
-        warnings.simplefilter("always")
-        yield
-    assert {one.category for one in found} <= {ReplacedCodeWarning}
-    messages = sorted(str(one.message) for one in found)
-    names = sorted(f"{one.__module__}.{one.__qualname__} does not follow the key " for one in functions)
-    assert len(messages) == len(names), messages
-    for message, name in zip(messages, names, strict=True):
-        assert message.startswith(name) and "its own code" in message
+pytestmark = pytest.mark.usefixtures("no_function_stays_replaced")
 
 
 @pytest.fixture

@@ -13,46 +13,14 @@ from textwrap import dedent
 from typing import Any
 
 import pytest
+from cached_modules import CART, again
 from packages import Packages, sites
 
 from jumplabel import install
 from jumplabel._instrument import code_cache, private_cache
 from jumplabel._instrument.options import Options
 
-CART = """
-    import logging
-    logger = logging.getLogger(__name__)
-
-    def total(price):
-        logger.debug("price %s", price)
-        assert price
-        return price
-"""
-
-
-@pytest.fixture(autouse=True)
-def writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the sources that are compiled."""
-    found: list[str] = []
-    compile_or_leave = code_cache.compile_or_leave
-
-    def note(source: bytes, filename: str, options: Any) -> Any:
-        found.append(Path(filename).name)
-        return compile_or_leave(source, filename, options)
-
-    monkeypatch.setattr(code_cache, "compile_or_leave", note)
-    return found
-
-
-def again(packages: Packages, name: str, source: str = CART) -> Any:
-    packages.forget()
-    return packages.load(name, source)
+pytestmark = pytest.mark.usefixtures("writes")
 
 
 def without_a_pycache(packages: Packages) -> None:

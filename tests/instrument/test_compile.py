@@ -8,46 +8,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from cached_modules import CART, again
 from packages import Packages
 
 import jumplabel
 from jumplabel import install, uninstall
-from jumplabel._instrument import code_cache
 
-CART = """
-    import logging
-    logger = logging.getLogger(__name__)
-
-    def total(price):
-        logger.debug("price %s", price)
-        assert price
-        return price
-"""
-
-
-@pytest.fixture(autouse=True)
-def writes(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    monkeypatch.setattr(sys, "dont_write_bytecode", False)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-
-
-@pytest.fixture
-def compiled(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The names of the sources that are compiled."""
-    found: list[str] = []
-    compile_or_leave = code_cache.compile_or_leave
-
-    def note(source: bytes, filename: str, options: Any) -> Any:
-        found.append(Path(filename).name)
-        return compile_or_leave(source, filename, options)
-
-    monkeypatch.setattr(code_cache, "compile_or_leave", note)
-    return found
-
-
-def again(packages: Packages, name: str, source: str = CART) -> Any:
-    packages.forget()
-    return packages.load(name, source)
+pytestmark = pytest.mark.usefixtures("writes")
 
 
 def tool(*arguments: str, cwd: Path, **environment: str) -> tuple[int, list[str], list[str]]:

@@ -25,24 +25,6 @@ def as_before():
     logging.disable(disabled)
 
 
-@pytest.fixture
-def keys(shop):
-    keys = keys_of(shop, "logger")
-    bind(keys)
-    yield keys
-    keys.clear()
-
-
-@pytest.fixture
-def right(keys, logger):
-    """Check that the keys are as the logger says, or as expected."""
-
-    def check(expected=None):
-        assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
-
-    return check
-
-
 # ---- levels ----
 
 

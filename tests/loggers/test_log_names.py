@@ -14,24 +14,6 @@ from jumplabel import static_gate
 from jumplabel._loggers.log_keys import LogKey, bind
 
 
-@pytest.fixture
-def keys(shop):
-    keys = keys_of(shop, "logger")
-    bind(keys)
-    yield keys
-    keys.clear()
-
-
-@pytest.fixture
-def right(keys, logger):
-    """Check that the keys are as the logger says, or as expected."""
-
-    def check(expected=None):
-        assert states(keys) == (answers(logger) if expected is None else [expected] * len(keys))
-
-    return check
-
-
 def in_globals(shop):
     """Return a function of the module that rebinds the module's global."""
     code = compile("def rebind(value):\n    global logger\n    logger = value", "shop", "exec")
